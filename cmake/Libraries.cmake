@@ -1,0 +1,13 @@
+# The libraries of others that Higgins stands on, all from Debian (tools/setup.sh installs them).
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(HG_DEPS REQUIRED IMPORTED_TARGET
+  jansson>=2.13 yaml-0.1 libpcre2-8 libutf8proc zlib libzstd libxxhash libsodium libmicrohttpd)
+# Not every Debian release ships a .pc file for gumbo with the same name; the library itself has not moved.
+find_library(HG_GUMBO gumbo REQUIRED)
+find_path(HG_GUMBO_INCLUDE gumbo.h REQUIRED)
+pkg_check_modules(HG_EDIT REQUIRED IMPORTED_TARGET libedit)
+
+add_library(hg_libraries INTERFACE)
+target_link_libraries(hg_libraries INTERFACE PkgConfig::HG_DEPS ${HG_GUMBO} Threads::Threads m)
+target_include_directories(hg_libraries SYSTEM INTERFACE ${HG_GUMBO_INCLUDE})

@@ -1,0 +1,109 @@
+/* Running a model: sessions, sampling, and the engine that serves many sessions in one batch. */
+#ifndef HIGGINS_INFER_H
+#define HIGGINS_INFER_H
+
+#include <higgins/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- sampling: applied in this order ---- */
+typedef struct hg_sampling {
+    float repetition_penalty; /* 1: none (Keskar et al. 2019); over the last repeat_window tokens */
+    uint32_t repeat_window;
+    float presence_penalty, frequency_penalty; /* 0: none (OpenAI's) */
+    uint32_t top_k;                            /* 0: all */
+    float temperature;                         /* 0: greedy */
+    float top_p, min_p;                        /* 1 and 0: all */
+    uint64_t seed;
+} hg_sampling;
+HG_API void hg_sampling_init(hg_sampling *s); /* 1.1/64, 0, 0, 40, 0.8, 0.95, 0.05, seed 0 */
+HG_API hg_status hg_sampling_check(const hg_sampling *s, hg_err *e);
+
+/* ---- a session: one timeline and its cache; one thread at a time ---- */
+typedef struct hg_session hg_session;
+typedef struct hg_session_options {
+    uint32_t n_ctx; /* 0: the model's */
+    bool cache_f32; /* keys and values in float32; default bfloat16 where the weights are, else
+                       float16 */
+} hg_session_options;
+HG_API hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
+                                const hg_session_options *o, hg_err *e);
+HG_API void hg_session_free(hg_session *s);
+HG_API uint64_t hg_session_bytes(const hg_model *m,
+                                 const hg_session_options *o); /* what new will take */
+HG_API size_t hg_session_length(const hg_session *s);
+HG_API void hg_session_rewind(hg_session *s, size_t length);
+/* Appends ids; *logits (may be NULL) gets [n_vocab] of the last one, valid until the next call.
+ * HG_E_LIMIT when the context is full: nothing was appended. */
+HG_API hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const float **logits,
+                                 hg_err *e);
+/* log p(ids[i] | what came before) in nats for each of the n ids given what the session holds; the
+ * ids are appended. The first of an empty session has no past: 0. */
+HG_API hg_status hg_session_score(hg_session *s, const int32_t *ids, size_t n, double *logprob,
+                                  hg_err *e);
+
+/* ---- the engine: many requests, one batch a step, on a thread of its own ---- */
+typedef struct hg_engine hg_engine;
+typedef struct hg_engine_options {
+    uint32_t max_sessions;  /* at a time; more wait in a queue */
+    uint32_t max_queue;     /* more are refused: HG_E_STATE */
+    uint32_t n_ctx;         /* a session's; 0: the model's */
+    uint32_t prefill_chunk; /* tokens of prompts a step works off, so that decoding goes on beside a
+                               long prompt */
+} hg_engine_options;
+HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256 */
+HG_API hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
+                               const hg_engine_options *o, hg_err *e);
+/* Ends running requests with HG_E_CANCELED. */
+HG_API void hg_engine_free(hg_engine *en);
+
+typedef enum hg_finish {
+    HG_FINISH_NONE,
+    HG_FINISH_STOP,
+    HG_FINISH_LENGTH,
+    HG_FINISH_CANCELED,
+    HG_FINISH_ERROR
+} hg_finish;
+
+typedef struct hg_usage {
+    uint32_t prompt_tokens, completion_tokens, cached_tokens;
+    double prefill_s, decode_s, queue_s;
+} hg_usage;
+
+typedef struct hg_request {
+    const int32_t *prompt; /* copied */
+    size_t n_prompt;       /* 1 at the least */
+    uint32_t max_tokens;   /* 0: what the context leaves */
+    hg_sampling sampling;
+    const char *const *stop; /* strings that end the answer and are cut off; copied */
+    size_t n_stop;           /* HG_MAX_STOP at the most */
+    /* Whole UTF-8 characters as they come (text that may begin a stop string is held back), then
+     * once with a finish other than NONE and the error's sentence or "". Called on the engine's
+     * thread: must not block and must not call the engine. */
+    void (*on_text)(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *usage,
+                    const char *error);
+    void *ctx;
+} hg_request;
+enum { HG_MAX_STOP = 16 };
+typedef uint64_t hg_job;
+HG_API hg_status hg_engine_submit(hg_engine *en, const hg_request *r, hg_job *out, hg_err *e);
+HG_API void
+hg_engine_cancel(hg_engine *en,
+                 hg_job job); /* ends it within one token; the final on_text still comes */
+typedef struct hg_engine_state {
+    uint32_t n_running, n_waiting;
+    uint64_t n_done, n_prompt_tokens, n_completion_tokens;
+} hg_engine_state;
+HG_API void hg_engine_look(hg_engine *en, hg_engine_state *out);
+
+/* Submit and wait, in the calling thread's time: for programs that hold one conversation. on_text
+ * comes on the engine's thread. */
+HG_API hg_status hg_engine_run(hg_engine *en, const hg_request *r, const atomic_bool *stop,
+                               hg_finish *finish, hg_usage *usage, hg_err *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

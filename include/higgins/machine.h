@@ -1,0 +1,59 @@
+/* The machine that Higgins runs on: its instruction set, its cores, its limits; and the runtime (a
+ * thread pool and the kernel table) that every computing call is handed. */
+#ifndef HIGGINS_MACHINE_H
+#define HIGGINS_MACHINE_H
+
+#include <higgins/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* In rising order; a machine that has one has all of its family below it. */
+typedef enum hg_isa {
+    HG_ISA_C,      /* plain C17 */
+    HG_ISA_AVX2,   /* x86-64 with AVX2, FMA, F16C */
+    HG_ISA_AVX512, /* ... with AVX-512 F, BW, DQ, VL, VNNI and BF16 */
+    HG_ISA_NEON,   /* aarch64 */
+    HG_N_ISA
+} hg_isa;
+
+HG_API hg_isa hg_isa_detect(void);
+HG_API const char *hg_isa_name(hg_isa isa); /* "c", "avx2", "avx512", "neon" */
+/* False when `name` is none of the above. */
+HG_API bool hg_isa_parse(const char *name, hg_isa *out);
+
+typedef struct hg_runtime hg_runtime;
+
+/* n_threads 0: one for each core this process may use (affinity and cgroup quota). `cap` bounds the
+ * instruction set from above; HG_N_ISA is no bound. Free it last. One runtime serves one computing
+ * caller at a time. */
+HG_API hg_status hg_runtime_new(hg_runtime **out, int n_threads, hg_isa cap, hg_err *e);
+HG_API void hg_runtime_free(hg_runtime *rt);
+HG_API int hg_runtime_threads(const hg_runtime *rt);
+HG_API hg_isa hg_runtime_isa(const hg_runtime *rt);
+
+typedef struct hg_machine_info {
+    char cpu[64]; /* as the system names it */
+    int n_cores;  /* that this process may use */
+    hg_isa isa;
+    uint64_t memory, memory_free; /* bytes; the cgroup's limit where it is lower */
+    char joules_source[64];       /* "rapl", or "estimate: 5 W a core" */
+} hg_machine_info;
+
+HG_API void hg_machine_describe(hg_machine_info *out);
+
+typedef struct hg_machine_rates {
+    double read_gbs;                /* memory read, all threads, GB/s */
+    double f32_gflops, bf16_gflops; /* matrix product in a shape that fits the caches, all threads;
+                                       2 FLOP a multiply-add */
+} hg_machine_rates;
+
+/* Measures for about `seconds`; needs 256 MiB. */
+HG_API hg_status hg_machine_measure(hg_runtime *rt, double seconds, hg_machine_rates *out,
+                                    hg_err *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,84 @@
+/* Text to token ids and back: byte-level BPE, read from and written as Hugging Face's
+ * tokenizer.json; its training; conversations. */
+#ifndef HIGGINS_TOKENIZER_H
+#define HIGGINS_TOKENIZER_H
+
+#include <higgins/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hg_tokenizer hg_tokenizer; /* immutable; may be shared by threads */
+
+HG_API hg_status hg_tokenizer_open(hg_tokenizer **out, const char *path,
+                                   hg_err *e); /* a tokenizer.json */
+HG_API hg_status hg_tokenizer_parse(hg_tokenizer **out, hg_bytes json, hg_err *e);
+HG_API void hg_tokenizer_free(hg_tokenizer *t);
+HG_API uint32_t hg_tokenizer_count(const hg_tokenizer *t); /* ids, special ones too */
+
+/* Ids of `text` appended to *ids (grown with hg's own allocator; free with hg_ids_free). Broken
+ * UTF-8 is encoded byte by byte. With `special`, the text of special tokens becomes their ids;
+ * without, it stays text (what users say is encoded without). */
+typedef struct hg_ids {
+    int32_t *id;
+    size_t n, cap;
+} hg_ids;
+HG_API hg_status hg_tokenizer_encode(const hg_tokenizer *t, hg_bytes text, bool special,
+                                     hg_ids *ids, hg_err *e);
+HG_API hg_status hg_ids_push(hg_ids *ids, int32_t id, hg_err *e);
+HG_API void hg_ids_free(hg_ids *ids);
+
+/* The bytes of one token (they need not be whole UTF-8); n 0 for an id out of range, and for
+ * special tokens unless `special`. Lives as long as t. */
+HG_API hg_bytes hg_tokenizer_piece(const hg_tokenizer *t, int32_t id, bool special);
+HG_API int32_t hg_tokenizer_special(const hg_tokenizer *t,
+                                    const char *text); /* id of a special token, or -1 */
+HG_API bool hg_tokenizer_is_special(const hg_tokenizer *t, int32_t id);
+
+/* ---- training ---- */
+typedef struct hg_tokenizer_options {
+    uint32_t n_vocab;           /* with the special tokens; 257 + n_special at the least */
+    const char *const *special; /* default: <|endoftext|> <|im_start|> <|im_end|> <|pad|> */
+    size_t n_special;
+    uint64_t max_bytes; /* of text looked at (spread evenly over the corpus); default 1 GiB */
+} hg_tokenizer_options;
+HG_API void hg_tokenizer_options_init(hg_tokenizer_options *o);
+typedef struct hg_tokenizer_stats {
+    uint64_t n_documents, n_bytes, n_words, n_unique_words;
+    uint32_t n_vocab, n_merges;
+    double bytes_per_token; /* on the text looked at */
+} hg_tokenizer_stats;
+/* From the text of a corpus folder (or text files) to `path`, a tokenizer.json, written whole or
+ * not at all. */
+HG_API hg_status hg_tokenizer_train(const char *const *sources, size_t n_sources,
+                                    const hg_tokenizer_options *o, const char *path,
+                                    const hg_watch *w, hg_tokenizer_stats *stats, hg_err *e);
+
+/* ---- conversations ---- */
+typedef struct hg_message {
+    const char *role; /* "system", "user", "assistant" */
+    hg_bytes content;
+} hg_message;
+/* Renders a conversation as the model's template would (ChatML:
+ * <|im_start|>role\ncontent<|im_end|>\n), the text of messages without special tokens. `is_target`
+ * (may be NULL) gets, for each id, 1 where the assistant speaks (its content and its end token) and
+ * 0 elsewhere; free it with hg_ids_free's sibling hg_mask_free. With `open_answer` the ids end
+ * where the assistant is to begin. */
+typedef struct hg_mask {
+    uint8_t *on;
+    size_t n, cap;
+} hg_mask;
+HG_API hg_status hg_chat_render(const hg_tokenizer *t, const char *chat_template,
+                                const hg_message *m, size_t n, bool open_answer, hg_ids *ids,
+                                hg_mask *is_target, hg_err *e);
+HG_API void hg_mask_free(hg_mask *m);
+/* The ChatML template that Higgins gives its own models, as Jinja for tokenizer_config.json. */
+HG_API const char *hg_chat_template_default(void);
+/* The id that ends an assistant's turn (<|im_end|>, or the end of text), or -1. */
+HG_API int32_t hg_chat_end_id(const hg_tokenizer *t);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,27 @@
+/* Time, processor time and energy of this process. */
+#ifndef HG_BASE_CLOCK_H
+#define HG_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+double hg_seconds(void);     /* monotonic */
+double hg_cpu_seconds(void); /* of all threads of the process */
+int64_t hg_unix_time(void);
+void hg_iso_time(int64_t unix_time, char out[32]); /* 2026-01-31T12:00:00Z */
+uint64_t hg_peak_rss(void);                        /* bytes */
+
+/* Energy since the meter was started. Where the kernel shows RAPL counters they are read (the whole
+ * package); elsewhere it is an estimate: HG_WATTS_PER_CORE for each second of processor time, and
+ * is named so. */
+#define HG_WATTS_PER_CORE 5.0
+typedef struct hg_joules {
+    double start_cpu_s, start_rapl_j, wrap_j;
+    double last_rapl_j, sum_rapl_j;
+    int is_measured;
+} hg_joules;
+void hg_joules_start(hg_joules *j);
+double hg_joules_read(hg_joules *j);
+const char *hg_joules_source(const hg_joules *j); /* "rapl", or "estimate: 5 W a busy core" */
+
+#endif

@@ -1,0 +1,109 @@
+/* The kernel table: every hot loop of Higgins, once for each instruction set.
+ *
+ * kernels_c.c defines each entry in plain C; x86/kernels_avx2.c, x86/kernels_avx512.c and
+ * arm/kernels_neon.c are compiled with their set's flags, export one symbol each (hg_kernels_<isa>)
+ * and overwrite the entries they do better. The table is filled once. Kernels use one thread,
+ * allocate nothing and know no tensor: dividing work is tensor/'s business.
+ *
+ * Matrix products. C[m][n] += A[m][k] B[k][n] runs over packed panels so that every caller
+ * (training, prefill, decoding one token) goes through one micro-kernel and an output element is
+ * always summed in the same order: over k, in blocks of HG_GEMM_KC, whatever m is. That makes
+ * results independent of batch and of thread count. A panel: `mr` rows, k in steps of 2 (bf16) or 1
+ * (f32):  bf16 [k/2][mr][2], f32 [k][mr]; short panels are padded with zeros. B panel: `nr`
+ * columns, likewise:                        bf16 [k/2][nr][2], f32 [k][nr]. In the bf16 family A is
+ * rounded to bf16 (nearest even) when packed; products are exact and are summed in float32. */
+#ifndef HG_KERNELS_H
+#define HG_KERNELS_H
+
+#include <higgins/machine.h>
+
+typedef uint16_t hg_bf16;
+typedef uint16_t hg_f16;
+
+typedef enum hg_type { HG_F32, HG_F16, HG_BF16, HG_I32, HG_N_TYPES } hg_type;
+size_t hg_type_size(hg_type t);      /* bytes of an element */
+const char *hg_type_name(hg_type t); /* "f32", "f16", "bf16", "i32" */
+
+/* The two families of matrix product. */
+typedef enum hg_compute { HG_COMPUTE_F32, HG_COMPUTE_BF16, HG_N_COMPUTE } hg_compute;
+
+enum { HG_GEMM_KC = 512, HG_GEMM_MAX_MR = 16, HG_GEMM_MAX_NR = 64 };
+
+/* Where a matrix lies before it is packed: element (row, col) is at base + row * row_stride + col *
+ * col_stride, in elements; one of the two strides is 1. */
+typedef struct hg_matrix {
+    const void *base;
+    hg_type type; /* F32, F16 or BF16 */
+    size_t row_stride, col_stride;
+} hg_matrix;
+
+typedef struct hg_gemm_kernel {
+    size_t mr, nr;    /* panel height and width */
+    size_t k_step;    /* 1 or 2 */
+    size_t elem_size; /* of a packed element: 4 or 2 */
+    /* Packs rows [row, row + rows) (rows <= mr) and k in [k0, k0 + kc) of A into one panel. */
+    void (*pack_a)(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0, size_t kc);
+    /* Packs columns [col, col + cols) (cols <= nr) and k in [k0, k0 + kc) of B (rows are k) into
+     * one panel. */
+    void (*pack_b)(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0, size_t kc);
+    /* c[rows][cols] (+)= A panel times B panel over kc (rounded up to k_step in the panels).
+     * Overwrites when `first`. */
+    void (*tile)(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
+                 size_t cols, bool first);
+} hg_gemm_kernel;
+
+typedef struct hg_adamw {
+    float lr, beta1, beta2, eps, weight_decay; /* weight_decay is multiplied by lr */
+    float correction1, correction2;            /* 1 - beta1^t, 1 - beta2^t */
+    float grad_scale; /* clipping and averaging; g is multiplied by it first */
+} hg_adamw;
+
+typedef struct hg_kernels {
+    hg_isa isa;
+    hg_gemm_kernel gemm[HG_N_COMPUTE];
+
+    /* Vectors. n may be anything; pointers need the alignment of their type only. */
+    float (*dot_f32)(const float *a, const float *b, size_t n);
+    void (*axpy_f32)(float *y, float a, const float *x, size_t n);       /* y += a x */
+    void (*add_f32)(float *y, const float *a, const float *b, size_t n); /* y = a + b */
+    void (*scale_f32)(float *y, float a, const float *x, size_t n);      /* y = a x */
+    float (*max_f32)(const float *x, size_t n);                          /* -INFINITY when n is 0 */
+    float (*sum_f32)(const float *x, size_t n);
+    /* y = exp(x - max), returns the sum of y; relative error of each below 2^-21; exp of less than
+     * -87 is 0. */
+    float (*exp_sum_f32)(float *y, const float *x, float max, size_t n);
+    float (*dot_f32_bf16)(const float *a, const hg_bf16 *b, size_t n);
+    void (*axpy_f32_bf16)(float *y, float a, const hg_bf16 *x, size_t n);
+    float (*dot_f32_f16)(const float *a, const hg_f16 *b, size_t n);
+    void (*axpy_f32_f16)(float *y, float a, const hg_f16 *x, size_t n);
+
+    /* Conversions, nearest even; NaN stays NaN. */
+    void (*f32_to_bf16)(hg_bf16 *y, const float *x, size_t n);
+    void (*bf16_to_f32)(float *y, const hg_bf16 *x, size_t n);
+    void (*f32_to_f16)(hg_f16 *y, const float *x, size_t n);
+    void (*f16_to_f32)(float *y, const hg_f16 *x, size_t n);
+
+    /* Norms of one row: y = x * r * w with r = 1 / sqrt(mean(x^2) + eps), which is returned. w may
+     * be NULL (all ones). */
+    float (*rms_norm_f32)(float *y, const float *x, const float *w, float eps, size_t n);
+    /* dx += ..., dw += ... of the same row; dw may be NULL. */
+    void (*rms_norm_back_f32)(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                              float r, size_t n);
+
+    /* Gates: y = act(g) * u, and dg += , du += . */
+    void (*silu_gate_f32)(float *y, const float *g, const float *u, size_t n);
+    void (*silu_gate_back_f32)(float *dg, float *du, const float *dy, const float *g,
+                               const float *u, size_t n);
+    /* GELU, tanh form (Hendrycks and Gimpel 2016): y = gelu(x), dx += dy gelu'(x). */
+    void (*gelu_f32)(float *y, const float *x, size_t n);
+    void (*gelu_back_f32)(float *dx, const float *dy, const float *x, size_t n);
+
+    /* One AdamW step (Loshchilov and Hutter 2019) over n parameters; the corrections 1 - beta^t are
+     * the caller's. */
+    void (*adamw_f32)(float *w, float *m, float *v, const float *g, const hg_adamw *o, size_t n);
+} hg_kernels;
+
+/* Fills the table for `isa`; falls back to what this build and machine have below it. */
+void hg_kernels_init(hg_kernels *k, hg_isa isa);
+
+#endif

@@ -1,0 +1,24 @@
+/* What every computing call is handed: threads and kernels. */
+#ifndef HG_KERNELS_RUNTIME_H
+#define HG_KERNELS_RUNTIME_H
+
+#include "base/pool.h"
+#include "kernels/kernels.h"
+
+struct hg_runtime {
+    hg_pool *pool;
+    hg_kernels k;
+    int n_threads;
+    /* Scratch of the matrix product, one piece a thread and one shared; grown on first use, kept.
+     * Owned by tensor/matmul.c's calls, freed with the runtime. */
+    void **scratch;       /* [n_threads] */
+    size_t *scratch_size; /* [n_threads] */
+    void *shared;
+    size_t shared_size;
+};
+
+/* At least n bytes, 64-byte aligned, for thread t (or shared, t < 0), not zeroed; NULL when there
+ * is no room. */
+void *hg_runtime_scratch(hg_runtime *rt, int t, size_t n);
+
+#endif

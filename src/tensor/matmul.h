@@ -1,0 +1,27 @@
+/* Matrix products over the thread pool, and weights in the kernels' own layout. */
+#ifndef HG_TENSOR_MATMUL_H
+#define HG_TENSOR_MATMUL_H
+
+#include "tensor/tensor.h"
+
+/* c[m][n] (row stride ldc) = A B, or += when `add`. A is m x k, B is k x n, as described by their
+ * hg_matrix; float32, float16 or bfloat16. The result does not depend on the number of threads, and
+ * a row of it not on m. */
+hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
+                    const hg_matrix *b, size_t m, size_t n, size_t k, bool add, hg_err *e);
+/* The same inside a pool task: this thread only, thread t's scratch. */
+hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, size_t ldc,
+                         const hg_matrix *a, const hg_matrix *b, size_t m, size_t n, size_t k,
+                         bool add);
+
+/* Bytes of a packed [n_out][n_in] weight of a family, and the packing itself (from any type; `dst`
+ * 64-byte aligned). */
+size_t hg_packed_size(const hg_runtime *rt, hg_compute compute, size_t n_out, size_t n_in);
+void hg_pack_weight(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *w, size_t n_out,
+                    size_t n_in);
+/* y[m][n_out] = x[m][n_in] W^T with W packed: the product of prefill and of decoding (m = 1 reads W
+ * once, at the speed of memory). */
+hg_status hg_matmul_packed(hg_runtime *rt, hg_compute compute, float *y, const float *x,
+                           const void *packed, size_t m, size_t n_out, size_t n_in, hg_err *e);
+
+#endif

@@ -1,0 +1,78 @@
+/* The coarse ops of a transformer, each with forward and backward, each tested against finite
+ * differences. Activations are float32 [n][d], n rows of tokens. All return a new tensor in the
+ * graph's arena, or NULL (see tensor.h). */
+#ifndef HG_TENSOR_OPS_H
+#define HG_TENSOR_OPS_H
+
+#include "tensor/tensor.h"
+
+/* Rows ids[i] of table [n_vocab][d] -> [n][d]. ids must be below n_vocab (checked: HG_E_ARG). Kept
+ * by the caller until backward is done, as are all index arrays below. Serves learned positions
+ * too. */
+hg_tensor *hg_op_embed(hg_graph *g, hg_tensor *table, const int32_t *ids, size_t n);
+
+hg_tensor *hg_op_add(hg_graph *g, hg_tensor *a, hg_tensor *b); /* same shapes */
+hg_tensor *hg_op_scale(hg_graph *g, hg_tensor *x, float s);
+hg_tensor *hg_op_rows(hg_graph *g, hg_tensor *x, const int32_t *rows, size_t n); /* gathers rows */
+
+/* Normalise runs of w->dim[0] values (a row, or each head of a row for query/key norm). w, b: [d];
+ * layer norm's b may be NULL. RMSNorm: Zhang and Sennrich 2019. LayerNorm: Ba et al. 2016. */
+hg_tensor *hg_op_rms_norm(hg_graph *g, hg_tensor *x, hg_tensor *w, float eps);
+hg_tensor *hg_op_layer_norm(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b, float eps);
+
+/* x [n][n_in], w [n_out][n_in], b [n_out] or NULL -> [n][n_out] */
+hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b);
+
+/* Rotary positions (Su et al. 2021). Pairs (i, i + d_rot/2) as in Hugging Face's Llama weights
+ * ("half"), or (2i, 2i+1) as in Meta's and GGUF's
+ * ("interleaved"). Only the first d_rot of each head turn. */
+typedef struct hg_rope {
+    size_t d_head, d_rot;
+    bool is_interleaved;
+    const float *inv_freq; /* [d_rot / 2], radians a position; scaling is already in it */
+    float scale;           /* of cos and sin (YaRN); 1 otherwise */
+} hg_rope;
+hg_tensor *hg_op_rope(hg_graph *g, hg_tensor *x, const int32_t *pos, const hg_rope *r);
+
+/* A run of consecutive rows that belong to one timeline. Without a cache the keys are the span's
+ * own rows (training: one span a document, so that packed documents never see each other). With a
+ * cache the rows' keys and values are first stored at pos0 .. pos0 + n - 1 and attention reads 0 ..
+ * pos0 + n - 1. */
+typedef struct hg_kv_layer {
+    hg_type type; /* F32, F16 or BF16 */
+    void *k, *v;  /* [n_ctx][n_kv_heads][d_head] */
+} hg_kv_layer;
+typedef struct hg_span {
+    size_t row, n;         /* rows [row, row + n) of q, k, v */
+    size_t pos0;           /* position of the first in its timeline */
+    const hg_kv_layer *kv; /* this layer's cache, or NULL */
+} hg_span;
+typedef struct hg_attention {
+    size_t n_heads, n_kv_heads, d_head;
+    float scale;    /* of q k; usually 1 / sqrt(d_head) */
+    float soft_cap; /* 0: none; else s = cap tanh(s / cap) */
+    size_t window;  /* 0: all; else position p sees p - window + 1 .. p */
+    const hg_span *spans;
+    size_t n_spans;
+} hg_attention;
+/* Causal attention, grouped queries (Vaswani 2017, Ainslie 2023), streaming softmax (Milakov 2018,
+ * Dao 2022: no T x T buffer). q [n][n_heads * d_head], k, v [n][n_kv_heads * d_head]. Spans with a
+ * cache cannot be recorded. */
+hg_tensor *hg_op_attention(hg_graph *g, hg_tensor *q, hg_tensor *k, hg_tensor *v,
+                           const hg_attention *a);
+
+typedef enum hg_act { HG_ACT_SILU, HG_ACT_GELU_TANH, HG_ACT_GELU_ERF, HG_ACT_RELU2 } hg_act;
+hg_tensor *hg_op_act(hg_graph *g, hg_tensor *x, hg_act act);
+hg_tensor *hg_op_gate(hg_graph *g, hg_tensor *gate, hg_tensor *up, hg_act act); /* act(gate) * up */
+hg_tensor *hg_op_soft_cap(hg_graph *g, hg_tensor *x, float cap);
+
+/* Mean cross-entropy in nats of targets under softmax(x w^T) without ever storing all logits: rows
+ * are worked off in chunks. targets[i] < 0: row i does not count. weights [n] or NULL (all 1): loss
+ * = sum w_i l_i / sum w_i over counted rows. Gives a scalar; *n_counted (may be NULL) gets the
+ * number of counted rows. With losses [n] not NULL, each row's own loss is put there (0 where not
+ * counted). No counted row: loss 0, no gradient. soft_cap as above. */
+hg_tensor *hg_op_linear_cross_entropy(hg_graph *g, hg_tensor *x, hg_tensor *w,
+                                      const int32_t *targets, const float *weights, float soft_cap,
+                                      float *losses, size_t *n_counted);
+
+#endif

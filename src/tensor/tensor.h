@@ -1,0 +1,75 @@
+/* Tensors, and the graph that ops run in.
+ *
+ * A tensor is a row-major array with a type; the last dimension is contiguous. Ops run at once.
+ * With a tape attached to the graph each op also records how its gradient is computed, and
+ * hg_graph_backward runs the record in reverse. Without a tape the same code is inference.
+ *
+ * Errors are sticky so that the model reads like the paper: an op that fails marks the graph and
+ * returns NULL, every later op of a failed graph returns NULL at once, and the caller looks at
+ * hg_graph_status once, at the end. */
+#ifndef HG_TENSOR_H
+#define HG_TENSOR_H
+
+#include "base/mem.h"
+#include "kernels/runtime.h"
+
+enum { HG_MAX_DIMS = 4 };
+
+typedef struct hg_tensor {
+    const char *name; /* of a parameter or a shown activation; NULL otherwise */
+    hg_type type;
+    int n_dims;
+    size_t dim[HG_MAX_DIMS];
+    void *data;   /* NULL for a weight that is held only packed */
+    float *grad;  /* same shape, float32; NULL when no gradient is wanted (or not yet made) */
+    void *packed; /* a weight matrix [n_out][n_in] in the kernels' own layout (see hg_pack_weight),
+                     or NULL */
+    bool needs_grad;
+    bool is_param;
+} hg_tensor;
+
+size_t hg_tensor_count(const hg_tensor *t); /* elements */
+size_t
+hg_tensor_rows(const hg_tensor *t); /* product of all dimensions but the last; 1 for a vector */
+size_t hg_tensor_cols(const hg_tensor *t); /* the last dimension */
+
+/* One recorded step. `back` adds to the gradients of its inputs from the gradient of its output. */
+typedef struct hg_graph hg_graph;
+typedef struct hg_step hg_step;
+struct hg_step {
+    void (*back)(hg_graph *g, hg_step *s);
+    hg_step *before;
+    hg_tensor *in[4], *out;
+    void *saved; /* the op's own, in the graph's arena */
+};
+
+/* Shows (and may change in place) a named activation: "blk.3.attn_out" is layer 3's. */
+typedef struct hg_hooks {
+    void (*show)(void *ctx, const char *name, int layer, hg_tensor *t);
+    void *ctx;
+} hg_hooks;
+
+struct hg_graph {
+    hg_runtime *rt;
+    hg_arena *mem;      /* activations and records: reset it between steps, and the graph with it */
+    hg_compute compute; /* family of the matrix products */
+    bool record;        /* tape on */
+    const hg_hooks *hooks; /* NULL: none */
+    hg_step *last;
+    hg_status status;
+    hg_err err;
+};
+
+/* A graph over an arena that the caller owns and resets. */
+void hg_graph_init(hg_graph *g, hg_runtime *rt, hg_arena *mem, hg_compute compute, bool record);
+hg_status hg_graph_status(const hg_graph *g, hg_err *e);
+hg_tensor *hg_graph_fail(hg_graph *g, hg_status status, const char *fmt, ...)
+    HG_PRINTF(3, 4); /* NULL */
+/* A new activation of float32, not zeroed. NULL (and a failed graph) when there is no room. */
+hg_tensor *hg_graph_tensor(hg_graph *g, size_t rows, size_t cols);
+void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t);
+/* Runs the record from `loss` (a scalar) back to the parameters, adding `scale` times the gradient
+ * to each grad of a parameter that wants one. Gradients of activations live in the arena. */
+hg_status hg_graph_backward(hg_graph *g, hg_tensor *loss, float scale, hg_err *e);
+
+#endif
