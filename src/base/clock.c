@@ -1,0 +1,94 @@
+/* Clocks, peak memory, and energy from the kernel's RAPL counters (powercap) or, without them, an
+ * estimate from processor time that says so. */
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+
+double hg_seconds(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double hg_cpu_seconds(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int64_t hg_unix_time(void)
+{
+    return (int64_t)time(NULL);
+}
+
+void hg_iso_time(int64_t unix_time, char out[32])
+{
+    time_t t = (time_t)unix_time;
+    struct tm tm = {0};
+    if (gmtime_r(&t, &tm) == NULL || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        (void)snprintf(out, 32, "1970-01-01T00:00:00Z");
+}
+
+uint64_t hg_peak_rss(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
+}
+
+/* Microjoules of one powercap zone's file, as joules; negative when it cannot be read. */
+static double powercap(int zone, const char *what)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "/sys/class/powercap/intel-rapl:%d/%s", zone, what);
+    FILE *f = fopen(path, "r");
+    if (f == NULL) return -1;
+    char line[32] = "";
+    double uj = -1;
+    if (fgets(line, sizeof line, f) != NULL) {
+        uj = 0;
+        for (const char *p = line; *p >= '0' && *p <= '9'; p++) uj = uj * 10 + (*p - '0');
+    }
+    (void)fclose(f);
+    return uj < 0 ? -1 : uj * 1e-6;
+}
+
+/* Sum over the packages. */
+static double rapl(const char *what)
+{
+    double sum = -1;
+    for (int zone = 0; zone < 16; zone++) {
+        double j = powercap(zone, what);
+        if (j < 0) break;
+        sum = sum < 0 ? j : sum + j;
+    }
+    return sum;
+}
+
+void hg_joules_start(hg_joules *j)
+{
+    *j = (hg_joules){.start_cpu_s = hg_cpu_seconds()};
+    j->start_rapl_j = j->last_rapl_j = rapl("energy_uj");
+    j->wrap_j = rapl("max_energy_range_uj");
+    j->is_measured = j->start_rapl_j >= 0 && j->wrap_j > 0;
+}
+
+double hg_joules_read(hg_joules *j)
+{
+    if (!j->is_measured) return (hg_cpu_seconds() - j->start_cpu_s) * HG_WATTS_PER_CORE;
+    double now = rapl("energy_uj");
+    if (now >= 0) {
+        double step = now - j->last_rapl_j;
+        j->sum_rapl_j += step >= 0 ? step : step + j->wrap_j;
+        j->last_rapl_j = now;
+    }
+    return j->sum_rapl_j;
+}
+
+const char *hg_joules_source(const hg_joules *j)
+{
+    return j->is_measured ? "rapl" : "estimate: 5 W a busy core";
+}

@@ -1,0 +1,212 @@
+/* The thread pool. A job is a range cut into chunks; every thread, the caller too, takes the next
+ * chunk by an atomic counter until none is left.
+ *
+ * A job is published by a generation number. Workers spin on it for some microseconds (a matrix
+ * product follows the last one at once), then sleep on a condition variable, so that a machine
+ * shared with others is not burned. The counter of open work is what the caller waits for. */
+#include "base/pool.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_THREADS = 256 };
+static const double SPIN_SECONDS = 20e-6;
+
+typedef struct worker {
+    hg_pool *pool;
+    int index;
+    pthread_t thread;
+} worker;
+
+struct hg_pool {
+    int n_threads;
+    worker *workers; /* [n_threads - 1] */
+    int n_started;
+    pthread_mutex_t lock;
+    pthread_cond_t wake, done;
+    atomic_uint generation;
+    atomic_bool quit;
+    atomic_int active; /* workers that have not finished the current generation */
+    /* the job; written before `generation` moves */
+    hg_pool_fn *fn;
+    void *ctx;
+    size_t n, grain;
+    atomic_size_t next;
+};
+
+int hg_cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    /* A container's share of the processors (cgroup v2): "max 100000" or "150000 100000". */
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (f != NULL) {
+        char line[64] = "";
+        if (fgets(line, sizeof line, f) != NULL && line[0] >= '0' && line[0] <= '9') {
+            double quota = 0, period = 0;
+            const char *p = line;
+            for (; *p >= '0' && *p <= '9'; p++) quota = quota * 10 + (*p - '0');
+            while (*p == ' ') p++;
+            for (; *p >= '0' && *p <= '9'; p++) period = period * 10 + (*p - '0');
+            int share = period > 0 ? (int)((quota + period - 1) / period) : n;
+            if (share >= 1 && share < n) n = share;
+        }
+        (void)fclose(f);
+    }
+    return n < 1 ? 1 : n;
+}
+
+static void take_chunks(hg_pool *p, int thread)
+{
+    for (;;) {
+        size_t begin = atomic_fetch_add(&p->next, p->grain);
+        if (begin >= p->n) return;
+        size_t end = p->n - begin < p->grain ? p->n : begin + p->grain;
+        p->fn(p->ctx, begin, end, thread);
+    }
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Waits until the generation is no longer `seen`; returns the new one. */
+static unsigned await_job(hg_pool *p, unsigned seen)
+{
+    double until = hg_seconds() + SPIN_SECONDS;
+    do {
+        for (int i = 0; i < 64; i++) {
+            unsigned g = atomic_load(&p->generation);
+            if (g != seen) return g;
+            relax();
+        }
+    } while (hg_seconds() < until);
+    (void)pthread_mutex_lock(&p->lock);
+    while (atomic_load(&p->generation) == seen) (void)pthread_cond_wait(&p->wake, &p->lock);
+    (void)pthread_mutex_unlock(&p->lock);
+    return atomic_load(&p->generation);
+}
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    hg_pool *p = w->pool;
+    unsigned seen = 0;
+    for (;;) {
+        seen = await_job(p, seen);
+        if (atomic_load(&p->quit)) return NULL;
+        take_chunks(p, w->index);
+        if (atomic_fetch_sub(&p->active, 1) == 1) {
+            (void)pthread_mutex_lock(&p->lock);
+            (void)pthread_cond_signal(&p->done);
+            (void)pthread_mutex_unlock(&p->lock);
+        }
+    }
+}
+
+static void publish(hg_pool *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->generation, 1);
+    (void)pthread_cond_broadcast(&p->wake);
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+static void await_workers(hg_pool *p)
+{
+    double until = hg_seconds() + SPIN_SECONDS;
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (atomic_load(&p->active) == 0) return;
+            relax();
+        }
+    } while (hg_seconds() < until);
+    (void)pthread_mutex_lock(&p->lock);
+    while (atomic_load(&p->active) != 0) (void)pthread_cond_wait(&p->done, &p->lock);
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+void hg_pool_run(hg_pool *p, size_t n, size_t grain, hg_pool_fn *fn, void *ctx)
+{
+    if (n == 0) return;
+    if (grain == 0) grain = 1;
+    if (p == NULL || p->n_started == 0 || n <= grain) {
+        /* The same chunk borders as with many threads, so that a sum a chunk is the same sum. */
+        for (size_t begin = 0; begin < n; begin += grain) {
+            size_t end = n - begin < grain ? n : begin + grain;
+            fn(ctx, begin, end, 0);
+            if (end == n) break;
+        }
+        return;
+    }
+    p->fn = fn;
+    p->ctx = ctx;
+    p->n = n;
+    p->grain = grain;
+    atomic_store(&p->next, 0);
+    atomic_store(&p->active, p->n_started);
+    publish(p);
+    take_chunks(p, 0);
+    await_workers(p);
+}
+
+hg_status hg_pool_new(hg_pool **out, int n_threads, hg_err *e)
+{
+    *out = NULL;
+    if (n_threads < 0 || n_threads > MAX_THREADS)
+        return hg_fail(e, HG_E_ARG, "%d threads; 0 (one for each core) to %d allowed", n_threads,
+                       MAX_THREADS);
+    if (n_threads == 0) n_threads = hg_cores() < MAX_THREADS ? hg_cores() : MAX_THREADS;
+    hg_pool *p = hg_alloc(1, sizeof *p);
+    worker *ws = hg_alloc((size_t)n_threads, sizeof *ws);
+    if (p == NULL || ws == NULL) {
+        hg_free(p);
+        hg_free(ws);
+        return hg_fail(e, HG_E_NOMEM, "no memory for a pool of %d threads", n_threads);
+    }
+    p->n_threads = n_threads;
+    p->workers = ws;
+    (void)pthread_mutex_init(&p->lock, NULL);
+    (void)pthread_cond_init(&p->wake, NULL);
+    (void)pthread_cond_init(&p->done, NULL);
+    for (int i = 1; i < n_threads; i++) {
+        ws[i - 1] = (worker){.pool = p, .index = i};
+        int err = pthread_create(&ws[i - 1].thread, NULL, work, &ws[i - 1]);
+        if (err != 0) {
+            hg_pool_free(p);
+            return hg_fail(e, HG_E_NOMEM, "cannot start thread %d of %d: %s", i + 1, n_threads,
+                           strerror(err));
+        }
+        p->n_started++;
+    }
+    *out = p;
+    return HG_OK;
+}
+
+void hg_pool_free(hg_pool *p)
+{
+    if (p == NULL) return;
+    atomic_store(&p->quit, true);
+    publish(p);
+    for (int i = 0; i < p->n_started; i++) (void)pthread_join(p->workers[i].thread, NULL);
+    (void)pthread_cond_destroy(&p->done);
+    (void)pthread_cond_destroy(&p->wake);
+    (void)pthread_mutex_destroy(&p->lock);
+    hg_free(p->workers);
+    hg_free(p);
+}
+
+int hg_pool_threads(const hg_pool *p)
+{
+    return p == NULL ? 1 : p->n_threads;
+}
