@@ -74,23 +74,35 @@ const char *test_folder(void)
     return folder;
 }
 
+/* Paths handed out live until the case's process ends; the chain keeps them reachable for the leak
+ * check. */
+typedef struct kept {
+    struct kept *before;
+    char text[];
+} kept;
+static kept *paths;
+
+static char *join(const char *a, const char *b)
+{
+    size_t n = strlen(a) + strlen(b) + 2;
+    kept *k = malloc(sizeof *k + n);
+    if (k == NULL) abort();
+    snprintf(k->text, n, "%s/%s", a, b);
+    k->before = paths;
+    paths = k;
+    return k->text;
+}
+
 const char *test_path(const char *name)
 {
-    size_t n = strlen(folder) + strlen(name) + 2;
-    char *p = malloc(n);
-    if (p == NULL) abort();
-    snprintf(p, n, "%s/%s", folder, name);
-    return p;
+    return join(folder, name);
 }
 
 const char *test_data(const char *name)
 {
     const char *root = getenv("HG_TEST_DATA");
     if (root == NULL) root = "../shared/data";
-    size_t n = strlen(root) + strlen(name) + 2;
-    char *p = malloc(n);
-    if (p == NULL) abort();
-    snprintf(p, n, "%s/%s", root, name);
+    char *p = join(root, name);
     if (access(p, R_OK) != 0) test_skip("needs the data file %s", name);
     return p;
 }

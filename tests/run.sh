@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Everything that a change must pass. Builds what it tests; the last line is `N passed, N failed, N skipped`.
+#   tests/run.sh              all
+#   tests/run.sh unit golden  only these suites
+# Suites: house (the tree's own rules), c (every C test under AddressSanitizer and UndefinedBehaviorSanitizer), isa (kernels and gradients again
+# as released), threads (ThreadSanitizer), fuzz (corpora replayed), fault, golden, parity, node.
+set -u
+cd "$(dirname "$0")/.."
+ALL="house c isa threads fuzz fault golden parity node"
+SUITES=${*:-$ALL}
+export HG_TEST_DATA=${HG_TEST_DATA:-$PWD/../shared/data}
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+PASSED=0 FAILED=0 SKIPPED=0
+START=$SECONDS
+mkdir -p build
+
+tally() { # tally NAME LOG EXIT: adds the closing line of a program's output
+    local line
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$2" | tail -1)
+    if [ -z "$line" ]; then
+        echo "FAILED $1: ended without its closing line (exit code $3)"
+        tail -15 "$2"
+        FAILED=$((FAILED + 1))
+        return
+    fi
+    set -- "$1" "$2" "$3" $line
+    PASSED=$((PASSED + $4)) FAILED=$((FAILED + $6)) SKIPPED=$((SKIPPED + $8))
+    # A clean count with a bad exit code is a failure of the program itself (a leak found at exit, say).
+    if [ "$3" != 0 ] && [ "$6" = 0 ]; then
+        echo "FAILED $1: exit code $3 after \"$4 passed\""
+        FAILED=$((FAILED + 1))
+    fi
+    printf '%-34s %4d passed %3d failed %3d skipped  %4d s\n' "$1" "$4" "$6" "$8" $((SECONDS - T0))
+}
+
+run() { # run NAME COMMAND...
+    local name=$1 log
+    shift
+    log=build/test-$(echo "$name" | tr -c 'a-zA-Z0-9\n' '-').log
+    T0=$SECONDS
+    "$@" >"$log" 2>&1
+    local code=$?
+    grep -E '^(FAILED|skipped|  slow:)' "$log" | head -40
+    [ "$code" = 0 ] || grep -A12 -E '^  [^ ]+:[0-9]+: |ERROR: |WARNING: ThreadSanitizer|runtime error' "$log" | head -60
+    tally "$name" "$log" "$code"
+}
+
+build() { # build PRESET
+    local log=build/test-build-$1.log
+    T0=$SECONDS
+    if ! { cmake --preset "$1" && cmake --build --preset "$1"; } >"$log" 2>&1; then
+        grep -E 'error|FAILED' "$log" | head -20
+        echo "FAILED build of preset $1"
+        FAILED=$((FAILED + 1))
+        return 1
+    fi
+    printf '%-34s %s  %4d s\n' "build $1" built $((SECONDS - T0))
+}
+
+wanted() { case " $SUITES " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+wanted house && run "house" tests/house.sh
+build release || { echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"; exit 1; }
+if wanted c || wanted fuzz; then
+    build asan && {
+        if wanted c; then
+            for t in build/asan/tests/test_*; do
+                case $t in */test_fault) continue ;; esac
+                [ -x "$t" ] && [ -f "$t" ] && run "asan $(basename "$t")" "$t"
+            done
+        fi
+        if wanted fuzz; then
+            for t in build/asan/fuzz/fuzz_*; do
+                name=$(basename "$t")
+                [ -f "$t" ] && run "asan $name" "$t" "tests/fuzz/corpus/${name#fuzz_}"
+            done
+        fi
+    }
+fi
+if wanted isa; then
+    for t in kernels grad; do run "release test_$t" build/release/tests/test_$t; done
+fi
+if wanted threads; then
+    build tsan && for t in $(cat tests/threaded.txt); do run "tsan $t" build/tsan/tests/$t; done
+fi
+if wanted fault && [ -x build/release/tests/test_fault ]; then run "fault" build/release/tests/test_fault; fi
+if wanted golden; then
+    for t in tests/golden/*.sh; do run "golden $(basename "$t" .sh)" bash "$t"; done
+fi
+if wanted parity; then
+    for t in tests/parity/*.py; do
+        [ -f "$t" ] && run "parity $(basename "$t" .py)" /usr/bin/python3 "$t"
+    done
+fi
+if wanted node; then
+    for t in tests/node/*.test.mjs; do
+        [ -f "$t" ] && run "node $(basename "$t" .test.mjs)" node tests/harness/node.mjs "$t"
+    done
+fi
+echo "took $((SECONDS - START)) s"
+echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+[ "$FAILED" = 0 ] && [ "$PASSED" -gt 0 ]

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Installs what is missing, by name, from Debian (and from npm for some tests). Asks for root only when something is missing.
+#   tools/setup.sh build   what it takes to build
+#   tools/setup.sh run     ... and the free texts that the first model is trained on
+#   tools/setup.sh test    ... and what the tests need: reference implementations, a browser, sanitizers
+set -eu
+cd "$(dirname "$0")/.."
+
+BUILD="gcc make cmake ninja-build pkg-config libc6-dev libjansson-dev libyaml-dev libgumbo-dev libpcre2-dev
+ libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev"
+# English prose with clear free licences; docs/first-model.md says which and why.
+RUN="debian-handbook anarchism bible-kjv-text"
+TEST="clang libclang-rt-14-dev python3 python3-torch python3-numpy nodejs npm chromium curl jq zstd gzip git"
+
+missing() { # prints the packages of its arguments that are not installed
+    for p in "$@"; do
+        case $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null) in installed) continue ;; esac
+        # A command that came another way (a Node.js of one's own, say) is as good.
+        case $p in nodejs) command -v node >/dev/null && continue ;; npm | clang | cmake | git | python3) command -v "$p" >/dev/null && continue ;; esac
+        echo "$p"
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else
+        echo "setup: root is needed to install: $NEED" >&2
+        echo "setup: run as root, or install sudo, or: apt-get install $NEED" >&2
+        exit 1
+    fi
+}
+
+install_packages() {
+    NEED=$(missing "$@" | tr '\n' ' ')
+    [ -n "${NEED// /}" ] || return 0
+    command -v apt-get >/dev/null || { echo "setup: no apt-get here; install by hand what Debian calls: $NEED" >&2; exit 1; }
+    echo "setup: installing $NEED" >&2
+    log=$(mktemp)
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086
+    if ! { as_root apt-get update -q && as_root apt-get install -y -q --no-install-recommends $NEED; } >"$log" 2>&1; then
+        tail -20 "$log" >&2
+        echo "setup: apt-get could not install them" >&2
+        exit 1
+    fi
+    rm -f "$log"
+}
+
+# The npm packages of the tests, once for each lock file.
+install_npm() {
+    stamp=build/npm-$(sha256sum tests/node/package-lock.json | cut -c1-16)
+    [ -e "$stamp" ] && [ -d tests/node/node_modules ] && return 0
+    echo "setup: installing the tests' npm packages" >&2
+    log=$(mktemp)
+    if ! (cd tests/node && npm ci --ignore-scripts --no-audit --no-fund) >"$log" 2>&1; then
+        tail -20 "$log" >&2
+        echo "setup: npm could not install them; tests that need them will say skipped" >&2
+        return 0
+    fi
+    rm -f "$log"
+    touch "$stamp"
+}
+
+mkdir -p build
+case ${1:-} in
+build) install_packages $BUILD ;;
+run) install_packages $BUILD $RUN ;;
+test)
+    install_packages $BUILD $TEST
+    install_npm
+    ;;
+*)
+    echo "usage: tools/setup.sh build|run|test" >&2
+    exit 2
+    ;;
+esac
