@@ -8,10 +8,12 @@
  * Matrix products. C[m][n] += A[m][k] B[k][n] runs over packed panels so that every caller
  * (training, prefill, decoding one token) goes through one micro-kernel and an output element is
  * always summed in the same order: over k, in blocks of HG_GEMM_KC, whatever m is. That makes
- * results independent of batch and of thread count. A panel: `mr` rows, k in steps of 2 (bf16) or 1
- * (f32):  bf16 [k/2][mr][2], f32 [k][mr]; short panels are padded with zeros. B panel: `nr`
- * columns, likewise:                        bf16 [k/2][nr][2], f32 [k][nr]. In the bf16 family A is
- * rounded to bf16 (nearest even) when packed; products are exact and are summed in float32. */
+ * results independent of batch and of thread count.
+ *   A panel: 1 to mr rows, exactly as high as its rows: bf16 [k/2][rows][2], f32 [k][rows];
+ *   B panel: nr columns, the last one padded with zeros: bf16 [k/2][nr][2], f32 [k][nr];
+ *   an odd k is padded with one zero in the bf16 family.
+ * In the bf16 family both operands are rounded to bf16 (nearest even) when packed; products are
+ * exact and are summed in float32. */
 #ifndef HG_KERNELS_H
 #define HG_KERNELS_H
 
@@ -41,13 +43,14 @@ typedef struct hg_gemm_kernel {
     size_t mr, nr;    /* panel height and width */
     size_t k_step;    /* 1 or 2 */
     size_t elem_size; /* of a packed element: 4 or 2 */
-    /* Packs rows [row, row + rows) (rows <= mr) and k in [k0, k0 + kc) of A into one panel. */
+    /* Packs rows [row, row + rows) (rows <= mr) and k in [k0, k0 + kc) of A into one panel. Here
+     * and below kc is at most HG_GEMM_KC. */
     void (*pack_a)(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0, size_t kc);
     /* Packs columns [col, col + cols) (cols <= nr) and k in [k0, k0 + kc) of B (rows are k) into
      * one panel. */
     void (*pack_b)(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0, size_t kc);
     /* c[rows][cols] (+)= A panel times B panel over kc (rounded up to k_step in the panels).
-     * Overwrites when `first`. */
+     * Overwrites when `first`. `b` is read to its end only, and prefetched beyond. */
     void (*tile)(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
                  size_t cols, bool first);
 } hg_gemm_kernel;

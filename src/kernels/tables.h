@@ -1,0 +1,16 @@
+/* What each instruction set's file exports: a function that overwrites the table entries it does
+ * better. Called for a set that the machine has only. */
+#ifndef HG_KERNELS_TABLES_H
+#define HG_KERNELS_TABLES_H
+
+#include "kernels/kernels.h"
+
+void hg_kernels_c(hg_kernels *k); /* every entry */
+void hg_kernels_avx2(hg_kernels *k);
+void hg_kernels_avx512(hg_kernels *k);
+/* The matrix products alone, in files of their own; the calls above use them. */
+void hg_gemm_c(hg_kernels *k);
+void hg_gemm_avx2(hg_kernels *k);
+void hg_gemm_avx512(hg_kernels *k);
+
+#endif

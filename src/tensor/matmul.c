@@ -1,0 +1,304 @@
+/* Matrix products over the thread pool. One engine serves training, prefill and decoding: B is
+ * packed once (a weight: when the model is loaded), the output is cut into blocks that threads
+ * take, and each block walks k in steps of HG_GEMM_KC with its rows of A packed beside it. Cutting
+ * only ever decides who computes an element, never the order of its sum, so that no result depends
+ * on threads or on the number of rows. Reference for the blocking: Goto and van de Geijn 2008. */
+#include "tensor/matmul.h"
+
+enum {
+    ROW_PANELS = 12,      /* A panels in a block of rows: with KC they stay in the L2 cache */
+    KC_SLICE = 64,        /* k rows packed at a time when k is the far stride: they stay in cache */
+    SMALL_A = 512 * 1024, /* an A of up to so many packed bytes is packed once, for all */
+    CHUNKS = 8,           /* pieces of work a thread, so that a busy core does not hold up all */
+};
+
+typedef struct product {
+    const hg_gemm_kernel *g;
+    float *c;
+    size_t ldc;
+    const hg_matrix *a;
+    const char *packed_a; /* whole, or NULL */
+    const char *packed_b;
+    size_t m, n, k;
+    bool add;
+    hg_runtime *rt;
+    size_t rows, panels; /* of a block of the output */
+    size_t n_across;     /* blocks beside each other */
+} product;
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static size_t padded_k(const hg_gemm_kernel *g, size_t k)
+{
+    return ceil_div(k, g->k_step) * g->k_step;
+}
+
+static size_t n_panels(const hg_gemm_kernel *g, size_t n)
+{
+    return ceil_div(n, g->nr);
+}
+
+/* Panels of rows are cut alike high: 16 rows are 8 + 8, not 14 + 2. */
+static size_t panel_height(const hg_gemm_kernel *g, size_t rows)
+{
+    return ceil_div(rows, ceil_div(rows, g->mr));
+}
+
+/* Packs rows [row, row + rows) of A and k in [k0, k0 + kc) as panels behind each other. */
+static void pack_rows(const hg_gemm_kernel *g, char *dst, const hg_matrix *a, size_t row,
+                      size_t rows, size_t k0, size_t kc)
+{
+    size_t height = panel_height(g, rows), depth = padded_k(g, kc);
+    size_t slice = a->col_stride == 1 ? kc : KC_SLICE;
+    for (size_t s = 0; s < kc; s += slice)
+        for (size_t r = 0; r < rows; r += height) {
+            size_t h = min_size(height, rows - r);
+            char *panel = dst + (r * depth + s * h) * g->elem_size;
+            g->pack_a(panel, a, row + r, h, k0 + s, min_size(slice, kc - s));
+        }
+}
+
+/* One k block of one block of the output: A's rows are packed at `pa`. */
+static void tiles(const product *p, const char *pa, size_t row, size_t rows, size_t first_panel,
+                  size_t end_panel, size_t k0, size_t kc)
+{
+    const hg_gemm_kernel *g = p->g;
+    size_t height = panel_height(g, rows), depth = padded_k(g, kc), all = padded_k(g, p->k);
+    bool first = k0 == 0 && !p->add;
+    for (size_t j = first_panel; j < end_panel; j++) {
+        const char *pb = p->packed_b + (j * all + k0) * g->nr * g->elem_size;
+        size_t col = j * g->nr;
+        for (size_t r = 0; r < rows; r += height)
+            g->tile(p->c + (row + r) * p->ldc + col, p->ldc, pa + r * depth * g->elem_size, pb, kc,
+                    min_size(height, rows - r), min_size(g->nr, p->n - col), first);
+    }
+}
+
+/* ---- few rows: A is packed once, and threads share the panels of B ---- */
+
+/* Where k block k0 of a wholly packed A begins: blocks lie behind each other. */
+static size_t block_offset(const product *p, size_t k0)
+{
+    return k0 * p->m * p->g->elem_size;
+}
+
+static void run_panels(void *ctx, size_t begin, size_t end, int thread)
+{
+    const product *p = ctx;
+    (void)thread;
+    /* Each panel of B is read once, from its first byte to its last. */
+    for (size_t j = begin; j < end; j++)
+        for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC)
+            tiles(p, p->packed_a + block_offset(p, k0), 0, p->m, j, j + 1, k0,
+                  min_size(HG_GEMM_KC, p->k - k0));
+}
+
+static void run_few_rows(product *p, char *packed_a)
+{
+    for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC)
+        pack_rows(p->g, packed_a + block_offset(p, k0), p->a, 0, p->m, k0,
+                  min_size(HG_GEMM_KC, p->k - k0));
+    p->packed_a = packed_a;
+    size_t panels = n_panels(p->g, p->n);
+    size_t grain = panels / ((size_t)p->rt->n_threads * CHUNKS);
+    hg_pool_run(p->rt->pool, panels, grain > 0 ? grain : 1, run_panels, p);
+}
+
+/* ---- many rows: blocks of the output, each packs its own A ---- */
+
+static size_t rows_scratch(const hg_gemm_kernel *g)
+{
+    return ROW_PANELS * g->mr * HG_GEMM_KC * g->elem_size;
+}
+
+static void run_block(const product *p, size_t block, char *pa)
+{
+    size_t row = block / p->n_across * p->rows, j = block % p->n_across * p->panels;
+    size_t rows = min_size(p->rows, p->m - row);
+    size_t end = min_size(j + p->panels, n_panels(p->g, p->n));
+    for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC) {
+        size_t kc = min_size(HG_GEMM_KC, p->k - k0);
+        pack_rows(p->g, pa, p->a, row, rows, k0, kc);
+        tiles(p, pa, row, rows, j, end, k0, kc);
+    }
+}
+
+static void run_blocks(void *ctx, size_t begin, size_t end, int thread)
+{
+    const product *p = ctx;
+    for (size_t b = begin; b < end; b++) run_block(p, b, p->rt->scratch[thread].p);
+}
+
+/* Cuts the output so that every thread finds several blocks: first by rows; by columns only when
+ * rows are few, because each block across packs the same A again. */
+static size_t cut(product *p, size_t n_threads)
+{
+    const hg_gemm_kernel *g = p->g;
+    size_t down = ceil_div(p->m, ROW_PANELS * g->mr);
+    p->rows = ceil_div(ceil_div(p->m, down), g->mr) * g->mr;
+    down = ceil_div(p->m, p->rows);
+    size_t panels = n_panels(g, p->n), want = n_threads > 1 ? 4 * n_threads : 1;
+    size_t across = min_size(ceil_div(want, down), ceil_div(panels, 4));
+    p->panels = ceil_div(panels, across);
+    p->n_across = ceil_div(panels, p->panels);
+    return down * p->n_across;
+}
+
+static hg_status run_many_rows(product *p, hg_err *e)
+{
+    for (int t = 0; t < p->rt->n_threads; t++)
+        if (hg_runtime_scratch(p->rt, t, rows_scratch(p->g)) == NULL)
+            return hg_fail(e, HG_E_NOMEM, "no memory for a matrix product's scratch");
+    size_t blocks = cut(p, (size_t)p->rt->n_threads);
+    hg_pool_run(p->rt->pool, blocks, 1, run_blocks, p);
+    return HG_OK;
+}
+
+/* ---- packing B ---- */
+
+typedef struct packing {
+    const hg_gemm_kernel *g;
+    const hg_matrix *b;
+    char *dst;
+    size_t n, k;
+} packing;
+
+/* k in [k0, k0 + kc) of panels [j0, j1); kc is any multiple of the kernel's k step. */
+static void pack_panels(const packing *p, size_t j0, size_t j1, size_t k0, size_t kc)
+{
+    const hg_gemm_kernel *g = p->g;
+    size_t all = padded_k(g, p->k);
+    for (size_t j = j0; j < j1; j++)
+        for (size_t s = k0; s < k0 + kc; s += HG_GEMM_KC)
+            g->pack_b(p->dst + (j * all + s) * g->nr * g->elem_size, p->b, j * g->nr,
+                      min_size(g->nr, p->n - j * g->nr), s, min_size(HG_GEMM_KC, k0 + kc - s));
+}
+
+static void pack_by_panels(void *ctx, size_t begin, size_t end, int thread)
+{
+    const packing *p = ctx;
+    (void)thread;
+    pack_panels(p, begin, end, 0, p->k);
+}
+
+/* Rows of B are contiguous: a few of them at a time stay in cache while all panels take theirs. */
+static void pack_by_slices(void *ctx, size_t begin, size_t end, int thread)
+{
+    const packing *p = ctx;
+    (void)thread;
+    for (size_t s = begin; s < end; s++)
+        pack_panels(p, 0, n_panels(p->g, p->n), s * KC_SLICE,
+                    min_size(KC_SLICE, p->k - s * KC_SLICE));
+}
+
+static void pack_all(hg_pool *pool, packing *p)
+{
+    if (p->b->col_stride == 1 && p->b->row_stride != 1)
+        hg_pool_run(pool, ceil_div(p->k, KC_SLICE), 1, pack_by_slices, p);
+    else
+        hg_pool_run(pool, n_panels(p->g, p->n), 2, pack_by_panels, p);
+}
+
+size_t hg_packed_size(const hg_runtime *rt, hg_compute compute, size_t n_out, size_t n_in)
+{
+    const hg_gemm_kernel *g = &rt->k.gemm[compute];
+    return n_panels(g, n_out) * g->nr * padded_k(g, n_in) * g->elem_size;
+}
+
+void hg_pack_weight(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *w, size_t n_out,
+                    size_t n_in)
+{
+    hg_matrix b = {w->base, w->type, w->col_stride, w->row_stride}; /* B = W^T */
+    packing p = {&rt->k.gemm[compute], &b, dst, n_out, n_in};
+    pack_all(rt->pool, &p);
+}
+
+/* ---- the products ---- */
+
+static void clear(float *c, size_t ldc, size_t m, size_t n)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) c[i * ldc + j] = 0;
+}
+
+/* B is packed; a wholly packed A goes behind it in the shared scratch, at `room`. */
+static hg_status run(product *p, char *room, size_t a_bytes, hg_err *e)
+{
+    if (a_bytes == 0) return run_many_rows(p, e);
+    run_few_rows(p, room);
+    return HG_OK;
+}
+
+/* Bytes of a wholly packed A, or 0 when it is better packed block by block. */
+static size_t small_a(const hg_gemm_kernel *g, size_t m, size_t k)
+{
+    size_t bytes = m * padded_k(g, k) * g->elem_size;
+    return m <= 4 || (m <= ROW_PANELS * g->mr && bytes <= SMALL_A) ? bytes : 0;
+}
+
+hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
+                    const hg_matrix *b, size_t m, size_t n, size_t k, bool add, hg_err *e)
+{
+    const hg_gemm_kernel *g = &rt->k.gemm[compute];
+    if (m == 0 || n == 0 || (k == 0 && add)) return HG_OK;
+    if (k == 0) {
+        clear(c, ldc, m, n);
+        return HG_OK;
+    }
+    size_t b_bytes = hg_packed_size(rt, compute, n, k), a_bytes = small_a(g, m, k);
+    b_bytes = ceil_div(b_bytes, 64) * 64;
+    char *shared = hg_runtime_scratch(rt, -1, b_bytes + a_bytes);
+    if (shared == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no memory to pack a matrix of %zu x %zu", k, n);
+    packing pack = {g, b, shared, n, k};
+    pack_all(rt->pool, &pack);
+    product p = {g, c, ldc, a, NULL, shared, m, n, k, add, rt, 0, 0, 0};
+    return run(&p, shared + b_bytes, a_bytes, e);
+}
+
+hg_status hg_matmul_packed(hg_runtime *rt, hg_compute compute, float *y, const float *x,
+                           const void *packed, size_t m, size_t n_out, size_t n_in, hg_err *e)
+{
+    const hg_gemm_kernel *g = &rt->k.gemm[compute];
+    hg_matrix a = {x, HG_F32, n_in, 1};
+    if (m == 0 || n_out == 0) return HG_OK;
+    if (n_in == 0) {
+        clear(y, n_out, m, n_out);
+        return HG_OK;
+    }
+    size_t a_bytes = small_a(g, m, n_in);
+    char *shared = a_bytes > 0 ? hg_runtime_scratch(rt, -1, a_bytes) : NULL;
+    if (a_bytes > 0 && shared == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no memory to pack %zu rows of %zu", m, n_in);
+    product p = {g, y, n_out, &a, NULL, packed, m, n_out, n_in, false, rt, 0, 0, 0};
+    return run(&p, shared, a_bytes, e);
+}
+
+hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, size_t ldc,
+                         const hg_matrix *a, const hg_matrix *b, size_t m, size_t n, size_t k,
+                         bool add)
+{
+    const hg_gemm_kernel *g = &rt->k.gemm[compute];
+    if (m == 0 || n == 0 || (k == 0 && add)) return HG_OK;
+    if (k == 0) {
+        clear(c, ldc, m, n);
+        return HG_OK;
+    }
+    size_t b_bytes = ceil_div(hg_packed_size(rt, compute, n, k), 64) * 64;
+    char *mine = hg_runtime_scratch(rt, t, b_bytes + rows_scratch(g));
+    if (mine == NULL) return HG_E_NOMEM;
+    packing pack = {g, b, mine, n, k};
+    pack_all(NULL, &pack);
+    product p = {g, c, ldc, a, NULL, mine, m, n, k, add, rt, 0, 0, 0};
+    size_t blocks = cut(&p, 1);
+    for (size_t i = 0; i < blocks; i++) run_block(&p, i, mine + b_bytes);
+    return HG_OK;
+}
