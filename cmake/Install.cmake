@@ -1,8 +1,10 @@
 # What `make install` and `make deb` put beside the program: manual page and completion (made from the option tables), pkg-config file, recipes.
 if(NOT CMAKE_CROSSCOMPILING AND NOT HG_SANITIZE)
-  add_custom_command(TARGET higgins POST_BUILD VERBATIM
+  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/higgins.1 ${PROJECT_BINARY_DIR}/higgins.bash VERBATIM
     COMMAND $<TARGET_FILE:higgins> --man > ${PROJECT_BINARY_DIR}/higgins.1
-    COMMAND $<TARGET_FILE:higgins> --completion > ${PROJECT_BINARY_DIR}/higgins.bash)
+    COMMAND $<TARGET_FILE:higgins> --completion > ${PROJECT_BINARY_DIR}/higgins.bash
+    DEPENDS higgins)
+  add_custom_target(hg_manual ALL DEPENDS ${PROJECT_BINARY_DIR}/higgins.1 ${PROJECT_BINARY_DIR}/higgins.bash)
   install(FILES ${PROJECT_BINARY_DIR}/higgins.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
   install(FILES ${PROJECT_BINARY_DIR}/higgins.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME higgins)
 endif()
