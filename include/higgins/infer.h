@@ -18,6 +18,7 @@ typedef struct hg_sampling {
     float top_p, min_p;                        /* 1 and 0: all */
     uint64_t seed;
 } hg_sampling;
+/* Penalties of repetition look at the timeline, presence and frequency at the answer alone. */
 HG_API void hg_sampling_init(hg_sampling *s); /* 1.1/64, 0, 0, 40, 0.8, 0.95, 0.05, seed 0 */
 HG_API hg_status hg_sampling_check(const hg_sampling *s, hg_err *e);
 
@@ -51,12 +52,16 @@ typedef struct hg_engine_options {
     uint32_t max_queue;     /* more are refused: HG_E_STATE */
     uint32_t n_ctx;         /* a session's; 0: the model's */
     uint32_t prefill_chunk; /* tokens of prompts a step works off, so that decoding goes on beside a
-                               long prompt */
+                               long prompt; HG_MAX_PREFILL_CHUNK at the most */
+    bool cache_f32;         /* as a session's */
 } hg_engine_options;
-HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256 */
+enum { HG_MAX_SESSIONS = 1024, HG_MAX_PREFILL_CHUNK = 8192 };
+HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256, false */
+/* The runtime computes for the engine alone until hg_engine_free. HG_E_MISSING when the model has
+ * no tokenizer. Caches are made as sessions need them. */
 HG_API hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
                                const hg_engine_options *o, hg_err *e);
-/* Ends running requests with HG_E_CANCELED. */
+/* Ends what runs and what waits with HG_FINISH_CANCELED. No other call may be under way. */
 HG_API void hg_engine_free(hg_engine *en);
 
 typedef enum hg_finish {
@@ -70,7 +75,8 @@ typedef enum hg_finish {
 typedef struct hg_usage {
     uint32_t prompt_tokens, completion_tokens, cached_tokens;
     double prefill_s, decode_s, queue_s;
-} hg_usage;
+} hg_usage; /* cached: of the prompt, taken from an earlier request's cache; the end token is not
+               counted */
 
 typedef struct hg_request {
     const int32_t *prompt; /* copied */
@@ -88,6 +94,8 @@ typedef struct hg_request {
 } hg_request;
 enum { HG_MAX_STOP = 16 };
 typedef uint64_t hg_job;
+/* HG_E_LIMIT: the prompt leaves no room in the context. HG_E_STATE: the queue is full. HG_E_ARG: no
+ * prompt, an id outside the vocabulary, sampling or stop strings that make no sense. */
 HG_API hg_status hg_engine_submit(hg_engine *en, const hg_request *r, hg_job *out, hg_err *e);
 HG_API void
 hg_engine_cancel(hg_engine *en,
@@ -99,7 +107,9 @@ typedef struct hg_engine_state {
 HG_API void hg_engine_look(hg_engine *en, hg_engine_state *out);
 
 /* Submit and wait, in the calling thread's time: for programs that hold one conversation. on_text
- * comes on the engine's thread. */
+ * (may be NULL) comes on the engine's thread. Setting *stop (may be NULL, as may finish and usage)
+ * ends it within one token: HG_OK and HG_FINISH_CANCELED. Fails where submit does, or with the
+ * error that ended the answer. */
 HG_API hg_status hg_engine_run(hg_engine *en, const hg_request *r, const atomic_bool *stop,
                                hg_finish *finish, hg_usage *usage, hg_err *e);
 

@@ -1,0 +1,184 @@
+/* A session: one text and the model's memory of it. It is what evaluation scores with and the
+ * simplest way to run a model; the engine is the same step over many timelines. Long inputs are
+ * worked off in chunks so that activations stay bounded, and after its first step a session that
+ * decodes takes no more memory. */
+#include <higgins/infer.h>
+#include "infer/step.h"
+
+#include <math.h>
+
+struct hg_session {
+    const hg_model *m;
+    hg_stepper step;
+    hg_cache cache;
+    size_t chunk;       /* rows of a step */
+    size_t score_chunk; /* rows of a step whose logits are all wanted */
+    float *logits;      /* of the last token, in the step's arena; NULL: not computed */
+};
+
+static const size_t SCORE_FLOATS = 8u << 20; /* of logits at a time when scoring */
+
+hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
+                         const hg_session_options *o, hg_err *e)
+{
+    const hg_session_options none = {0};
+    size_t n_ctx = 0;
+    hg_status s;
+    *out = NULL;
+    if (o == NULL) o = &none;
+    HG_TRY(hg_cache_context(m, o->n_ctx, &n_ctx, e));
+    hg_session *n = hg_alloc(1, sizeof *n);
+    if (n == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a session");
+    n->m = m;
+    n->chunk = hg_stepper_rows(m);
+    n->score_chunk = SCORE_FLOATS / m->c.n_vocab;
+    if (n->score_chunk > n->chunk) n->score_chunk = n->chunk;
+    if (n->score_chunk < 8) n->score_chunk = 8;
+    s = hg_cache_new(&n->cache, m, n_ctx, hg_cache_type(m, o->cache_f32), e);
+    if (s == HG_OK) s = hg_stepper_init(&n->step, m, rt, n->chunk, 1, e);
+    if (s != HG_OK) {
+        hg_session_free(n);
+        return s;
+    }
+    *out = n;
+    return HG_OK;
+}
+
+void hg_session_free(hg_session *s)
+{
+    if (s == NULL) return;
+    hg_stepper_free(&s->step);
+    hg_cache_free(&s->cache);
+    hg_free(s);
+}
+
+uint64_t hg_session_bytes(const hg_model *m, const hg_session_options *o)
+{
+    const hg_session_options none = {0};
+    size_t n_ctx = 0;
+    if (o == NULL) o = &none;
+    if (hg_cache_context(m, o->n_ctx, &n_ctx, NULL) != HG_OK) return UINT64_MAX;
+    const uint64_t cache = hg_cache_bytes(m, n_ctx, hg_cache_type(m, o->cache_f32));
+    const uint64_t step = hg_stepper_bytes(m, hg_stepper_rows(m), 1);
+    return cache > UINT64_MAX - step ? UINT64_MAX : cache + step;
+}
+
+size_t hg_session_length(const hg_session *s)
+{
+    return s->cache.n;
+}
+
+void hg_session_rewind(hg_session *s, size_t length)
+{
+    if (length >= s->cache.n) return;
+    s->cache.n = length;
+    s->logits = NULL;
+}
+
+/* One chunk. The logits of the last row stay with the session when any are wanted. */
+static hg_status run(hg_session *s, const int32_t *ids, size_t n, hg_want want, float **all,
+                     hg_err *e)
+{
+    hg_lane lane = {.cache = &s->cache, .ids = ids, .n = n, .want = want};
+    s->logits = NULL; /* the step's arena begins anew */
+    HG_TRY(hg_stepper_run(&s->step, &lane, 1, e));
+    if (all != NULL) *all = lane.logits;
+    if (want == HG_WANT_LAST) s->logits = lane.logits;
+    if (want == HG_WANT_ALL) s->logits = lane.logits + (n - 1) * s->m->c.n_vocab;
+    return HG_OK;
+}
+
+/* After a rewind, or a feed that wanted none, the last token is run once more for its logits. */
+static hg_status need_logits(hg_session *s, hg_err *e)
+{
+    if (s->logits != NULL || s->cache.n == 0) return HG_OK;
+    const int32_t last = s->cache.ids[--s->cache.n];
+    const hg_status status = run(s, &last, 1, HG_WANT_LAST, NULL, e);
+    if (status != HG_OK) s->cache.n++; /* its keys and values still stand */
+    return status;
+}
+
+static hg_status check_room(const hg_session *s, const int32_t *ids, size_t n, hg_err *e)
+{
+    HG_TRY(hg_check_ids(s->m, ids, n, e));
+    if (n <= s->cache.n_ctx - s->cache.n) return HG_OK;
+    return hg_fail(e, HG_E_LIMIT,
+                   "the context is full: it holds %zu of %zu tokens and %zu more were fed; rewind "
+                   "it or start a new session",
+                   s->cache.n, s->cache.n_ctx, n);
+}
+
+hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const float **logits,
+                          hg_err *e)
+{
+    const size_t before = s->cache.n;
+    if (logits != NULL) *logits = NULL;
+    HG_TRY(check_room(s, ids, n, e));
+    for (size_t i = 0, rows; i < n; i += rows) {
+        rows = n - i < s->chunk ? n - i : s->chunk;
+        const bool last = i + rows == n && logits != NULL;
+        const hg_status status = run(s, ids + i, rows, last ? HG_WANT_LAST : HG_WANT_NONE, NULL, e);
+        if (status != HG_OK) {
+            s->cache.n = before;
+            return status;
+        }
+    }
+    if (logits == NULL) return HG_OK;
+    HG_TRY(need_logits(s, e));
+    *logits = s->logits;
+    return HG_OK;
+}
+
+/* ---- scoring ---- */
+typedef struct score_task {
+    const hg_kernels *k;
+    float *logits; /* [n][n_vocab]; spoilt */
+    const int32_t *ids;
+    double *logprob;
+    size_t n_vocab;
+} score_task;
+
+/* log softmax at one id, row by row: x[id] - max - log(sum of exp(x - max)). */
+static void score_rows(void *ctx, size_t begin, size_t end, int thread)
+{
+    const score_task *t = ctx;
+    (void)thread;
+    for (size_t i = begin; i < end; i++) {
+        float *x = t->logits + i * t->n_vocab;
+        const float at = x[t->ids[i]], max = t->k->max_f32(x, t->n_vocab);
+        const float sum = t->k->exp_sum_f32(x, x, max, t->n_vocab);
+        t->logprob[i] = (double)at - (double)max - log((double)sum);
+    }
+}
+
+/* One chunk: its first id by the logits the session holds, the others by the rows before them. */
+static hg_status score_chunk(hg_session *s, const int32_t *ids, size_t n, double *logprob,
+                             hg_err *e)
+{
+    score_task t = {
+        .k = &s->step.rt->k, .ids = ids, .logprob = logprob, .n_vocab = s->m->c.n_vocab};
+    float *all = NULL;
+    HG_TRY(need_logits(s, e));
+    logprob[0] = 0.0;
+    t.logits = s->logits;
+    if (t.logits != NULL) score_rows(&t, 0, 1, 0);
+    HG_TRY(run(s, ids, n, HG_WANT_ALL, &all, e));
+    t = (score_task){t.k, all, ids + 1, logprob + 1, t.n_vocab};
+    hg_pool_run(s->step.rt->pool, n - 1, 1, score_rows, &t);
+    return HG_OK;
+}
+
+hg_status hg_session_score(hg_session *s, const int32_t *ids, size_t n, double *logprob, hg_err *e)
+{
+    const size_t before = s->cache.n;
+    HG_TRY(check_room(s, ids, n, e));
+    for (size_t i = 0, rows; i < n; i += rows) {
+        rows = n - i < s->score_chunk ? n - i : s->score_chunk;
+        const hg_status status = score_chunk(s, ids + i, rows, logprob + i, e);
+        if (status == HG_OK) continue;
+        s->cache.n = before;
+        s->logits = NULL;
+        return status;
+    }
+    return HG_OK;
+}

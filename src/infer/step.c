@@ -1,0 +1,120 @@
+/* A step: rows of several timelines through the one transformer. A session's step is one lane; the
+ * engine's is one lane for each running request, so that weights are read once for all of them.
+ * Rows never mix: attention works span by span and a matrix product's row does not depend on how
+ * many there are, so a timeline gets the same bits alone and in company. */
+#include "infer/step.h"
+
+static const double STEP_BYTES = 48e6; /* of a prompt chunk's activations, roughly */
+
+/* What one row keeps alive at the peak: the widest layer's activations and the residual stream. */
+static double row_bytes(const hg_model *m)
+{
+    const double d = m->c.d_model, heads = m->c.d_head * (m->c.n_heads + 2.0 * m->c.n_kv_heads);
+    return 4.0 * (8.0 * d + 3.0 * heads + 4.0 * m->c.d_ff);
+}
+
+size_t hg_stepper_rows(const hg_model *m)
+{
+    const double rows = STEP_BYTES / row_bytes(m);
+    return rows < 16.0 ? 16 : rows > 512.0 ? 512 : (size_t)rows;
+}
+
+uint64_t hg_stepper_bytes(const hg_model *m, size_t max_rows, size_t max_lanes)
+{
+    const double lanes = (double)max_lanes * m->c.n_layers * sizeof(hg_kv_layer);
+    const double logits = 4.0 * (double)max_lanes * m->c.n_vocab;
+    return (uint64_t)((double)max_rows * (12.0 + row_bytes(m)) + lanes + logits);
+}
+
+hg_status hg_stepper_init(hg_stepper *s, const hg_model *m, hg_runtime *rt, size_t max_rows,
+                          size_t max_lanes, hg_err *e)
+{
+    size_t n_kv = 0;
+    *s = (hg_stepper){.m = m, .rt = rt, .max_rows = max_rows, .max_lanes = max_lanes};
+    s->compute = m->head->type == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
+    hg_arena_init(&s->own, 64 * 1024);
+    hg_arena_init(&s->step, 0);
+    s->ids = HG_NEW(&s->own, int32_t, max_rows);
+    s->pos = HG_NEW(&s->own, int32_t, max_rows);
+    s->out = HG_NEW(&s->own, int32_t, max_rows);
+    s->spans = HG_NEW(&s->own, hg_span, max_lanes);
+    if (hg_mul(max_lanes, m->c.n_layers, &n_kv)) s->kv = HG_NEW(&s->own, hg_kv_layer, n_kv);
+    if (s->ids != NULL && s->pos != NULL && s->out != NULL && s->spans != NULL && s->kv != NULL)
+        return HG_OK;
+    hg_stepper_free(s);
+    return hg_fail(e, HG_E_NOMEM, "no room for a step of %zu tokens", max_rows);
+}
+
+void hg_stepper_free(hg_stepper *s)
+{
+    hg_arena_free(&s->own);
+    hg_arena_free(&s->step);
+    *s = (hg_stepper){0};
+}
+
+hg_status hg_check_ids(const hg_model *m, const int32_t *ids, size_t n, hg_err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (uint32_t)ids[i] >= m->c.n_vocab)
+            return hg_fail(e, HG_E_ARG, "token %d at place %zu is outside the vocabulary of %u",
+                           ids[i], i, m->c.n_vocab);
+    return HG_OK;
+}
+
+/* Lays one lane's rows behind those already in the batch. */
+static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane, size_t i, size_t n_lanes)
+{
+    const size_t past = lane->cache->n;
+    for (size_t r = 0; r < lane->n; r++) {
+        s->ids[b->n + r] = lane->ids[r];
+        s->pos[b->n + r] = (int32_t)(past + r);
+    }
+    s->spans[i] = (hg_span){.row = b->n, .n = lane->n, .pos0 = past};
+    for (size_t l = 0; l < lane->cache->n_layers; l++)
+        s->kv[l * n_lanes + i] = lane->cache->layer[l];
+
+    if (lane->want == HG_WANT_LAST) s->out[b->n_out++] = (int32_t)(b->n + lane->n - 1);
+    for (size_t r = 0; lane->want == HG_WANT_ALL && r < lane->n; r++)
+        s->out[b->n_out++] = (int32_t)(b->n + r);
+    b->n += lane->n;
+}
+
+/* The model's pass over the laid rows; *logits stays NULL when no lane wants any. */
+static hg_status forward(hg_stepper *s, hg_batch *b, float **logits, hg_err *e)
+{
+    const bool wanted = b->n_out > 0;
+    hg_graph g;
+    hg_arena_reset(&s->step);
+    hg_graph_init(&g, s->rt, &s->step, s->compute, false);
+    if (!wanted) s->out[b->n_out++] = (int32_t)(b->n - 1); /* one state: the least it computes */
+    hg_tensor *x = hg_model_forward(&g, s->m, b);
+    if (wanted) x = hg_model_logits(&g, s->m, x);
+    HG_TRY(hg_graph_status(&g, e));
+    if (wanted) *logits = x->data;
+    return HG_OK;
+}
+
+hg_status hg_stepper_run(hg_stepper *s, hg_lane *lanes, size_t n_lanes, hg_err *e)
+{
+    hg_batch b = {.ids = s->ids,
+                  .pos = s->pos,
+                  .spans = s->spans,
+                  .n_spans = n_lanes,
+                  .kv = s->kv,
+                  .out_rows = s->out};
+    float *logits = NULL;
+    for (size_t i = 0; i < n_lanes; i++) {
+        lanes[i].logits = NULL;
+        lay_lane(s, &b, &lanes[i], i, n_lanes);
+    }
+    HG_TRY(forward(s, &b, &logits, e));
+
+    for (size_t i = 0; i < n_lanes; i++) {
+        hg_cache *c = lanes[i].cache;
+        for (size_t r = 0; r < lanes[i].n; r++) c->ids[c->n++] = lanes[i].ids[r];
+        if (lanes[i].want == HG_WANT_NONE) continue;
+        lanes[i].logits = logits;
+        logits += (lanes[i].want == HG_WANT_ALL ? lanes[i].n : 1) * s->m->c.n_vocab;
+    }
+    return HG_OK;
+}
