@@ -91,6 +91,7 @@ typedef struct hg_request {
     void (*on_text)(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *usage,
                     const char *error);
     void *ctx;
+    const atomic_bool *cancel; /* may be NULL; once set (from on_text too) as hg_engine_cancel */
 } hg_request;
 enum { HG_MAX_STOP = 16 };
 typedef uint64_t hg_job;

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,6 +100,10 @@ static unsigned await_job(hg_pool *p, unsigned seen)
 
 static void *work(void *arg)
 {
+    sigset_t all;
+    /* Signals are for the program's own threads, which know what to do with them. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
     worker *w = arg;
     hg_pool *p = w->pool;
     unsigned seen = 0;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 struct hg_waiter {
@@ -204,12 +205,16 @@ static void step(hg_engine *en)
 }
 
 /* ---- the thread ---- */
+static bool is_canceled(const hg_work *w)
+{
+    return atomic_load(&w->canceled) || (w->r.cancel != NULL && atomic_load(w->r.cancel));
+}
+
 static void end_canceled(hg_engine *en)
 {
     for (size_t i = 0; i < en->n_slots; i++) {
         hg_slot *s = &en->slots[i];
-        if (s->work != NULL && atomic_load(&s->work->canceled))
-            slot_end(en, s, HG_FINISH_CANCELED, NULL);
+        if (s->work != NULL && is_canceled(s->work)) slot_end(en, s, HG_FINISH_CANCELED, NULL);
     }
 }
 
@@ -219,7 +224,7 @@ static hg_work *take_canceled(hg_engine *en)
     hg_work *before = NULL, *w;
     pthread_mutex_lock(&en->lock);
     for (w = en->first; w != NULL; before = w, w = w->next)
-        if (en->closing || atomic_load(&w->canceled)) break;
+        if (en->closing || is_canceled(w)) break;
     if (w != NULL) {
         if (before == NULL)
             en->first = w->next;
@@ -303,6 +308,10 @@ static void *engine_main(void *p)
 {
     hg_engine *en = p;
     hg_work *w;
+    sigset_t all;
+    /* Signals are for the program's own threads, which know what to do with them. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
     while (wait_for_work(en)) {
         end_canceled(en);
         while ((w = take_canceled(en)) != NULL) work_end(w, HG_FINISH_CANCELED, NULL);
