@@ -17,7 +17,7 @@ typedef struct hg_doc {
     hg_bytes id;     /* stable; from a corpus: 32 hexadecimal digits */
     hg_bytes source; /* path or address */
     hg_bytes title, licence, date, lang;
-    uint32_t part;   /* of a long document, from 1; 0: whole */
+    uint32_t part; /* of a long document, from 1; 0: whole */
 } hg_doc;
 
 typedef struct hg_corpus hg_corpus;

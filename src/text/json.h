@@ -10,7 +10,8 @@ enum { HG_JSON_MAX_DEPTH = 128 };
 
 /* Parses exactly one JSON value. `limit` bounds in.n. The value is the caller's until json_decref.
  * Strings may hold NULs (use json_string_length). Duplicate members: the last counts. Whole numbers
- * over 63 bits are read as doubles. HG_E_LIMIT (too long, too deep), HG_E_FORMAT ("line 3, column 7:
+ * over 63 bits are read as doubles. HG_E_LIMIT (too long, too deep), HG_E_FORMAT ("line 3, column
+ * 7:
  * ..."), HG_E_NOMEM. */
 hg_status hg_json_parse(json_t **out, hg_bytes in, size_t limit, hg_err *e);
 /* A whole file; the sentence begins with the path. */
@@ -56,8 +57,8 @@ hg_status hg_json_put_tree(hg_buf *b, const json_t *v, hg_err *e);
 typedef struct hg_json_out {
     hg_buf *b;
     int indent, depth;
-    uint64_t has_items;  /* bit i: something was written at depth i */
-    uint64_t is_array;   /* bit i: depth i is an array */
+    uint64_t has_items; /* bit i: something was written at depth i */
+    uint64_t is_array;  /* bit i: depth i is an array */
 } hg_json_out;
 void hg_json_out_init(hg_json_out *o, hg_buf *b, int indent);
 void hg_json_begin(hg_json_out *o, const char *key, char open); /* '{' or '[' */

@@ -12,8 +12,8 @@ void hg_page_begin(hg_buf *b, const char *title, const char *subtitle);
 /* `foot` is a small line at the bottom ("Made by Higgins 0.1.0"), or NULL. */
 void hg_page_end(hg_buf *b, const char *foot);
 
-void hg_page_heading(hg_buf *b, const char *text);    /* a section */
-void hg_page_subheading(hg_buf *b, const char *text); /* within a section */
+void hg_page_heading(hg_buf *b, const char *text);                  /* a section */
+void hg_page_subheading(hg_buf *b, const char *text);               /* within a section */
 void hg_page_text(hg_buf *b, const char *fmt, ...) HG_PRINTF(2, 3); /* one paragraph */
 void hg_page_pre(hg_buf *b, hg_bytes text); /* text as it is: samples; long lines wrap */
 /* A note in a coloured frame: what the reader must not overlook. */

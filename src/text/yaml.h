@@ -6,11 +6,7 @@
 
 #include "base/mem.h"
 
-enum {
-    HG_YAML_MAX_BYTES = 1 << 20,
-    HG_YAML_MAX_DEPTH = 32,
-    HG_YAML_MAX_NODES = 65536
-};
+enum { HG_YAML_MAX_BYTES = 1 << 20, HG_YAML_MAX_DEPTH = 32, HG_YAML_MAX_NODES = 65536 };
 
 typedef enum hg_yaml_kind { HG_YAML_MAP, HG_YAML_LIST, HG_YAML_SCALAR } hg_yaml_kind;
 
