@@ -185,7 +185,7 @@ hg_status hg_yaml_parse(hg_yaml **out, hg_arena *mem, const char *file, hg_bytes
     if (l.file == NULL || !yaml_parser_initialize(&l.parser))
         return hg_fail(e, HG_E_NOMEM, "no room for the recipe %s", file);
     yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)in.p, in.n);
+    yaml_parser_set_input_string(&l.parser, (const unsigned char *)(in.n > 0 ? in.p : ""), in.n);
     hg_status s = load(&l, e);
     yaml_parser_delete(&l.parser);
     HG_TRY(s);
