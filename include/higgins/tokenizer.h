@@ -35,6 +35,10 @@ HG_API hg_bytes hg_tokenizer_piece(const hg_tokenizer *t, int32_t id, bool speci
 HG_API int32_t hg_tokenizer_special(const hg_tokenizer *t,
                                     const char *text); /* id of a special token, or -1 */
 HG_API bool hg_tokenizer_is_special(const hg_tokenizer *t, int32_t id);
+/* The ids that the tokenizer puts before and behind every text (its post-processor), or -1.
+ * Encoding does not add them: what is a text is the caller's to know. */
+HG_API int32_t hg_tokenizer_bos(const hg_tokenizer *t);
+HG_API int32_t hg_tokenizer_eos(const hg_tokenizer *t);
 
 /* ---- training ---- */
 typedef struct hg_tokenizer_options {
