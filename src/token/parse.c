@@ -74,7 +74,7 @@ static hg_status count_ids(draft *d, json_t *vocab, const json_t *added, hg_err 
     const char *key;
     json_t *value;
     size_t i;
-    int32_t id;
+    int32_t id = 0;
     json_object_foreach(vocab, key, value)
     {
         HG_TRY(get_id(value, "model.vocab", &id, e));
