@@ -14,5 +14,6 @@ static void add_f32(float *y, const float *a, const float *b, size_t n)
 
 void hg_kernels_avx512(hg_kernels *k)
 {
+    hg_gemm_avx512(k);
     k->add_f32 = add_f32;
 }

@@ -1,0 +1,162 @@
+/* Matrix products with AVX-512. A tile of 14 rows and 32 columns keeps its 28 sums in registers,
+ * beside two of B and one of A; A's elements are broadcast. In the bf16 family one 32-bit lane is a
+ * pair of k, which vdpbf16ps multiplies and adds.
+ *
+ * Each height 1 to 14 is the same code with another constant, so that a row is summed alike in
+ * every tile. Up to four rows the tile is bound by memory (decoding one token reads every weight
+ * once): it asks for B some way ahead, across the page borders where the CPU's own prefetch stops.
+ */
+#include "kernels/tables.h"
+#include "kernels/x86/pack_avx512.h"
+
+enum { MR = 14, NR = 32, STREAM_ROWS = 4, AHEAD = 4096 /* bytes */ };
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct target {
+    float *c;
+    size_t ldc, cols;
+    bool first;
+} target;
+
+INLINE void put16(float *c, __m512 s, __mmask16 mask, bool first)
+{
+    if (!first) s = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), s);
+    _mm512_mask_storeu_ps(c, mask, s);
+}
+
+INLINE void put(const target *t, size_t row, __m512 lo, __m512 hi)
+{
+    float *c = t->c + row * t->ldc;
+    put16(c, lo, lanes_mask(t->cols), t->first);
+    if (t->cols > 16) put16(c + 16, hi, lanes_mask(t->cols - 16), t->first);
+}
+
+INLINE void ahead(const void *b, size_t rows)
+{
+    if (rows > STREAM_ROWS) return;
+    _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T0);
+    _mm_prefetch((const char *)b + AHEAD + 64, _MM_HINT_T0);
+}
+
+INLINE void bf16_rows(const target *t, const int *a, const int *b, size_t pairs, const size_t rows)
+{
+    __m512 lo[MR], hi[MR];
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++) lo[r] = hi[r] = _mm512_setzero_ps();
+    for (size_t p = 0; p < pairs; p++, a += rows, b += NR) {
+        __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 16);
+        ahead(b, rows);
+#pragma GCC unroll 14
+        for (size_t r = 0; r < rows; r++) {
+            __m512bh ar = (__m512bh)_mm512_set1_epi32(a[r]);
+            lo[r] = _mm512_dpbf16_ps(lo[r], ar, b0);
+            hi[r] = _mm512_dpbf16_ps(hi[r], ar, b1);
+        }
+    }
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++) put(t, r, lo[r], hi[r]);
+}
+
+INLINE void f32_rows(const target *t, const float *a, const float *b, size_t kc, const size_t rows)
+{
+    __m512 lo[MR], hi[MR];
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++) lo[r] = hi[r] = _mm512_setzero_ps();
+    for (size_t k = 0; k < kc; k++, a += rows, b += NR) {
+        __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+        ahead(b, rows);
+#pragma GCC unroll 14
+        for (size_t r = 0; r < rows; r++) {
+            __m512 ar = _mm512_set1_ps(a[r]);
+            lo[r] = _mm512_fmadd_ps(ar, b0, lo[r]);
+            hi[r] = _mm512_fmadd_ps(ar, b1, hi[r]);
+        }
+    }
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++) put(t, r, lo[r], hi[r]);
+}
+
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+
+static void tile_bf16(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
+                      size_t cols, bool first)
+{
+    const target t = {c, ldc, cols, first};
+    switch (rows) {
+#define HEIGHT(n)                             \
+    case n:                                   \
+        bf16_rows(&t, a, b, (kc + 1) / 2, n); \
+        break;
+        EACH_HEIGHT(HEIGHT)
+#undef HEIGHT
+    default:
+        break;
+    }
+}
+
+static void tile_f32(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
+                     size_t cols, bool first)
+{
+    const target t = {c, ldc, cols, first};
+    switch (rows) {
+#define HEIGHT(n)                  \
+    case n:                        \
+        f32_rows(&t, a, b, kc, n); \
+        break;
+        EACH_HEIGHT(HEIGHT)
+#undef HEIGHT
+    default:
+        break;
+    }
+}
+
+/* ---- packing ---- */
+
+static void pack_a_f32(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0, size_t kc)
+{
+    size_t at = row * a->row_stride + k0 * a->col_stride;
+    pack_lanes(dst, a, (lanes){at, a->row_stride, a->col_stride, rows, rows}, kc, false);
+}
+
+static void pack_b_f32(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0, size_t kc)
+{
+    size_t at = col * b->col_stride + k0 * b->row_stride;
+    pack_lanes(dst, b, (lanes){at, b->col_stride, b->row_stride, cols, NR}, kc, false);
+}
+
+static void pack_a_bf16(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0,
+                        size_t kc)
+{
+    size_t at = row * a->row_stride + k0 * a->col_stride;
+    pack_lanes(dst, a, (lanes){at, a->row_stride, a->col_stride, rows, rows}, kc, true);
+}
+
+static void pack_b_bf16(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0,
+                        size_t kc)
+{
+    size_t at = col * b->col_stride + k0 * b->row_stride;
+    pack_lanes(dst, b, (lanes){at, b->col_stride, b->row_stride, cols, NR}, kc, true);
+}
+
+void hg_gemm_avx512(hg_kernels *k)
+{
+    k->gemm[HG_COMPUTE_F32] = (hg_gemm_kernel){
+        .mr = MR,
+        .nr = NR,
+        .k_step = 1,
+        .elem_size = 4,
+        .pack_a = pack_a_f32,
+        .pack_b = pack_b_f32,
+        .tile = tile_f32,
+    };
+    k->gemm[HG_COMPUTE_BF16] = (hg_gemm_kernel){
+        .mr = MR,
+        .nr = NR,
+        .k_step = 2,
+        .elem_size = 2,
+        .pack_a = pack_a_bf16,
+        .pack_b = pack_b_bf16,
+        .tile = tile_bf16,
+    };
+}

@@ -1,0 +1,149 @@
+/* Packing panels with AVX-512. A panel's lanes are rows of A or columns of B, which differ in their
+ * strides only. In a panel one 32-bit cell is a float or a pair of bf16 that follow each other in
+ * k; cells of all lanes lie side by side, step after step. Two cases: k is the near stride (sixteen
+ * lanes are read along k and transposed in registers) or the lanes are (rows are copied, in the
+ * bf16 family two at a time, interleaved). */
+#ifndef HG_KERNELS_PACK_AVX512_H
+#define HG_KERNELS_PACK_AVX512_H
+
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+
+typedef struct lanes {
+    size_t at, lane_stride, k_stride; /* of the first element, in the source */
+    size_t n, width;                  /* lanes that exist, lanes in the panel */
+} lanes;
+
+static inline __mmask16 lanes_mask(size_t n)
+{
+    return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+}
+
+/* Up to sixteen neighbours as floats; those that the mask leaves out are zero and are not read. */
+static inline __attribute__((always_inline)) __m512 load16(const void *base, hg_type type,
+                                                           size_t at, __mmask16 mask)
+{
+    if (type == HG_F32) return _mm512_maskz_loadu_ps(mask, (const float *)base + at);
+    __m256i half = _mm256_maskz_loadu_epi16(mask, (const uint16_t *)base + at);
+    if (type == HG_F16) return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* Sixteen cells of one lane, from element `at` on; `left` elements remain. */
+static inline __attribute__((always_inline)) __m512i run16(const void *base, hg_type type,
+                                                           size_t at, size_t left, bool pairs)
+{
+    __m512 lo = load16(base, type, at, lanes_mask(left));
+    if (!pairs) return _mm512_castps_si512(lo);
+    __m512 hi =
+        left > 16 ? load16(base, type, at + 16, lanes_mask(left - 16)) : _mm512_setzero_ps();
+    return (__m512i)_mm512_cvtne2ps_pbh(hi, lo);
+}
+
+/* One step of k of sixteen lanes: floats, or the pairs of this k and the next. */
+static inline __attribute__((always_inline)) __m512i step16(const void *base, hg_type type,
+                                                            size_t at, size_t k_stride, size_t left,
+                                                            __mmask16 mask, bool pairs)
+{
+    __m512 even = load16(base, type, at, mask);
+    if (!pairs) return _mm512_castps_si512(even);
+    __m512 odd = left > 1 ? load16(base, type, at + k_stride, mask) : _mm512_setzero_ps();
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(order, both);
+}
+
+/* Transposes 16 x 16 cells in place: pairs of rows, pairs of pairs, then quarters. */
+static inline __attribute__((always_inline)) void transpose16(__m512i r[16])
+{
+    __m512i t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+/* k is near: sixteen lanes at a time, sixteen cells of each. */
+static inline __attribute__((always_inline)) void
+pack_along_k(uint32_t *dst, const void *base, hg_type type, lanes l, size_t kc, bool pairs)
+{
+    size_t per_cell = pairs ? 2 : 1, cells = (kc + per_cell - 1) / per_cell;
+    for (size_t g = 0; g < l.width; g += 16) {
+        size_t n = l.n > g ? l.n - g : 0;
+        __mmask16 mask = lanes_mask(l.width - g);
+        for (size_t s = 0; s < cells; s += 16) {
+            __m512i r[16];
+#pragma GCC unroll 16
+            for (size_t i = 0; i < 16; i++)
+                r[i] = i < n ? run16(base, type, l.at + (g + i) * l.lane_stride + s * per_cell,
+                                     kc - s * per_cell, pairs)
+                             : _mm512_setzero_si512();
+            transpose16(r);
+            uint32_t *d = dst + s * l.width + g;
+#pragma GCC unroll 16
+            for (size_t i = 0; i < 16; i++)
+                if (s + i < cells) _mm512_mask_storeu_epi32(d + i * l.width, mask, r[i]);
+        }
+    }
+}
+
+/* Lanes are near. */
+static inline __attribute__((always_inline)) void
+pack_across_k(uint32_t *dst, const void *base, hg_type type, lanes l, size_t kc, bool pairs)
+{
+    size_t per_cell = pairs ? 2 : 1;
+    for (size_t k = 0; k < kc; k += per_cell, dst += l.width)
+        for (size_t g = 0; g < l.width; g += 16) {
+            __mmask16 there = lanes_mask(l.n > g ? l.n - g : 0);
+            __m512i s =
+                step16(base, type, l.at + g + k * l.k_stride, l.k_stride, kc - k, there, pairs);
+            _mm512_mask_storeu_epi32(dst + g, lanes_mask(l.width - g), s);
+        }
+}
+
+static inline __attribute__((always_inline)) void
+pack_type(uint32_t *dst, const hg_matrix *m, hg_type type, lanes l, size_t kc, bool pairs)
+{
+    if (l.k_stride == 1)
+        pack_along_k(dst, m->base, type, l, kc, pairs);
+    else
+        pack_across_k(dst, m->base, type, l, kc, pairs);
+}
+
+static inline __attribute__((always_inline)) void pack_lanes(uint32_t *dst, const hg_matrix *m,
+                                                             lanes l, size_t kc, bool pairs)
+{
+    if (m->type == HG_F32)
+        pack_type(dst, m, HG_F32, l, kc, pairs);
+    else if (m->type == HG_F16)
+        pack_type(dst, m, HG_F16, l, kc, pairs);
+    else
+        pack_type(dst, m, HG_BF16, l, kc, pairs);
+}
+
+#endif
