@@ -1,0 +1,51 @@
+/* The server: models behind the protocols that programs speak (OpenAI's so far), and a chat page.
+ */
+#ifndef HIGGINS_SERVE_H
+#define HIGGINS_SERVE_H
+
+#include <higgins/infer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    HG_SERVE_MAX_MODELS = 16,
+    HG_SERVE_MAX_CHOICES = 32,    /* n times the number of prompts of one request */
+    HG_SERVE_MAX_MESSAGES = 4096, /* of one conversation */
+    HG_SERVE_MAX_BODY = 8 * 1024 * 1024
+};
+
+typedef struct hg_server hg_server;
+
+typedef struct hg_server_options {
+    const char *host;    /* "127.0.0.1". On a loopback address only requests for a loopback Host are
+                            answered, so that no web page can reach the server through a name of its
+                            own (DNS rebinding) */
+    uint16_t port;       /* 0: any free one */
+    const char *api_key; /* asked for by everything but /health and the page; NULL: none */
+    uint32_t n_ctx;      /* of a request, prompt and answer; 0: the model's */
+    uint32_t parallel;   /* requests that are worked on at a time; more wait */
+    uint32_t max_queue;  /* requests that may wait; more are refused (503) */
+} hg_server_options;
+HG_API void hg_server_options_init(hg_server_options *o); /* 127.0.0.1, 8080, NULL, 0, 4, 64 */
+
+/* A server that does not listen yet. Strings of `o` are copied. */
+HG_API hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e);
+/* Offers the model under `id` (letters, digits and -._/ ; HG_E_ARG otherwise, HG_E_STATE when the
+ * name is taken). The model and its runtime must outlive the server; the model needs a tokenizer.
+ */
+HG_API hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m,
+                                     hg_runtime *rt, hg_err *e);
+/* Listens and answers, on threads of its own, when it returns. HG_E_IO: the address is taken. */
+HG_API hg_status hg_server_start(hg_server *s, hg_err *e);
+HG_API const char *hg_server_url(const hg_server *s); /* "http://127.0.0.1:8080" */
+/* Lets nobody new in and waits until every open answer is finished, at most grace_s seconds, or
+ * until *hurry is set (may be NULL). Returns how many were cut off. */
+HG_API uint32_t hg_server_drain(hg_server *s, double grace_s, const atomic_bool *hurry);
+HG_API void hg_server_free(hg_server *s); /* cuts off what is open; NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,30 @@
+/* A request of OpenAI's completions and chat completions, checked. */
+#ifndef HG_SERVE_OPENAI_H
+#define HG_SERVE_OPENAI_H
+
+#include "serve/answer.h"
+#include "text/json.h"
+
+enum { HG_OPENAI_MAX_STOP = 4 };
+
+typedef struct hg_openai_call {
+    json_t *body; /* what the texts below point into */
+    hg_bytes model;
+    bool is_chat, stream, include_usage, has_seed;
+    uint32_t n, max_tokens; /* max_tokens 0: what the context leaves */
+    hg_sampling sampling;
+    const char *stop[HG_OPENAI_MAX_STOP];
+    size_t n_stop;
+    hg_message *messages; /* chat; in `mem` */
+    size_t n_messages;
+    const json_t
+        *prompt; /* else: a string, or an array of strings, or of ids, or of arrays of ids */
+} hg_openai_call;
+
+/* Reads and checks everything that can be checked without a model. What Higgins cannot do is
+ * refused by name, null is absent, keys that nobody knows are ignored. On failure false and *p.
+ * Free the call in either case. */
+bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *mem, hg_problem *p);
+void hg_openai_call_free(hg_openai_call *c);
+
+#endif

@@ -1,0 +1,354 @@
+/* The server as its owner sees it: options, models, start, drain, end; and the guard and the
+ * routing that every request passes. Routes are matched on the raw path, protocol by protocol; who
+ * may come in is decided before: the Host must be ours when we are bound to loopback, a web page's
+ * Origin must be our own page, and the key, where there is one, is compared as a digest in constant
+ * time. */
+#include "serve/server.h"
+#include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+struct hg_server {
+    hg_server_options o;
+    char *host;
+    bool has_key, is_loopback;
+    unsigned char key[crypto_hash_sha256_BYTES];
+    hg_backend models[HG_SERVE_MAX_MODELS];
+    size_t n_models;
+    hg_http *http;
+    char url[128];
+};
+
+static const hg_protocol *const protocols[] = {&hg_openai, &hg_pages};
+enum { N_PROTOCOLS = sizeof protocols / sizeof protocols[0] };
+
+bool hg_refuse(hg_problem *p, int status, const char *code, const char *param, const char *fmt, ...)
+{
+    va_list args;
+
+    memset(p, 0, sizeof *p);
+    p->status = status;
+    p->code = code;
+    if (param != NULL) (void)snprintf(p->param, sizeof p->param, "%s", param);
+    va_start(args, fmt);
+    (void)vsnprintf(p->msg, sizeof p->msg, fmt, args);
+    va_end(args);
+    return false;
+}
+
+void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_problem *p)
+{
+    hg_buf b = {0};
+
+    protocol->explain(&b, p);
+    if (p->status == 503) hg_exchange_add_header(x, "Retry-After", "1");
+    if (p->status == 401) hg_exchange_add_header(x, "WWW-Authenticate", "Bearer");
+    hg_exchange_reply(x, p->status, "application/json", (hg_bytes){b.n > 0 ? b.p : "", b.n});
+    hg_buf_free(&b);
+}
+
+/* ---- models ---- */
+const hg_backend *hg_server_find(const hg_server *s, hg_bytes id)
+{
+    for (size_t i = 0; i < s->n_models; i++) {
+        if (strlen(s->models[i].id) == id.n && memcmp(s->models[i].id, id.p, id.n) == 0)
+            return &s->models[i];
+    }
+    return NULL;
+}
+
+const hg_server_options *hg_server_get_options(const hg_server *s)
+{
+    return &s->o;
+}
+
+size_t hg_server_count(const hg_server *s)
+{
+    return s->n_models;
+}
+
+const hg_backend *hg_server_model(const hg_server *s, size_t i)
+{
+    return &s->models[i];
+}
+
+static hg_status check_id(const hg_server *s, const char *id, hg_err *e)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:";
+    size_t n = strlen(id);
+
+    if (n == 0 || n >= sizeof s->models[0].id || strspn(id, allowed) != n || id[0] == '/')
+        return hg_fail(e, HG_E_ARG,
+                       "\"%.100s\" cannot name a model; use 1 to %zu letters, digits and - . _ / :",
+                       id, sizeof s->models[0].id - 1);
+    if (hg_server_find(s, (hg_bytes){id, n}) != NULL)
+        return hg_fail(e, HG_E_STATE, "two models are named %s; give one another name", id);
+    return HG_OK;
+}
+
+hg_status hg_server_add_backend(hg_server *s, const hg_backend *b, hg_err *e)
+{
+    hg_status r = check_id(s, b->id, e);
+
+    if (r == HG_OK && s->n_models == HG_SERVE_MAX_MODELS)
+        r = hg_fail(e, HG_E_LIMIT, "more than %d models; serve fewer", HG_SERVE_MAX_MODELS);
+    if (r == HG_OK && s->http != NULL)
+        r = hg_fail(e, HG_E_STATE, "%s: models are added before the server starts", b->id);
+    if (r == HG_OK)
+        s->models[s->n_models++] = *b;
+    else if (b->free != NULL)
+        b->free(b->ctx);
+    return r;
+}
+
+/* ---- the guard ---- */
+/* "localhost", "127.x.x.x" or "::1", without its port; `own` is what --host said. */
+static bool is_loopback_name(hg_bytes h, const char *own)
+{
+    char name[256];
+    struct in_addr a4;
+    const char *colon = h.n > 0 ? memchr(h.p, ':', h.n) : NULL;
+
+    if (h.n > 0 && h.p[0] == '[') {
+        const char *end = memchr(h.p, ']', h.n);
+        return end != NULL && end - h.p == 4 && memcmp(h.p, "[::1]", 5) == 0;
+    }
+    size_t n = colon != NULL ? (size_t)(colon - h.p) : h.n;
+    if (n == 0 || n >= sizeof name) return false;
+    memcpy(name, h.p, n);
+    name[n] = 0;
+    if (strcasecmp(name, "localhost") == 0 || strcasecmp(name, own) == 0) return true;
+    return inet_pton(AF_INET, name, &a4) == 1 && (ntohl(a4.s_addr) >> 24) == 127;
+}
+
+static bool check_origin(hg_exchange *x, hg_problem *p)
+{
+    const char *host = hg_exchange_header(x, "Host");
+    const char *origin = hg_exchange_header(x, "Origin");
+    const char *sep = origin != NULL ? strstr(origin, "://") : NULL;
+
+    if (origin == NULL || (sep != NULL && host != NULL && strcasecmp(sep + 3, host) == 0))
+        return true;
+    return hg_refuse(p, 403, "foreign_origin", NULL,
+                     "a page of another site may not use this server; its own page is at /");
+}
+
+static bool check_key(const hg_server *s, hg_exchange *x, hg_problem *p)
+{
+    const char *given = hg_exchange_header(x, "Authorization");
+    unsigned char digest[crypto_hash_sha256_BYTES];
+
+    if (!s->has_key) return true;
+    if (given == NULL || strncasecmp(given, "Bearer ", 7) != 0)
+        return hg_refuse(p, 401, "invalid_api_key", NULL,
+                         "this server asks for its key: Authorization: Bearer KEY");
+    given += 7;
+    (void)crypto_hash_sha256(digest, (const unsigned char *)given, strlen(given));
+    if (sodium_memcmp(digest, s->key, sizeof digest) == 0) return true;
+    return hg_refuse(p, 401, "invalid_api_key", NULL, "the key is not this server's");
+}
+
+static bool check_guest(const hg_server *s, hg_exchange *x, hg_problem *p)
+{
+    const char *host = hg_exchange_header(x, "Host");
+
+    if (s->is_loopback && host != NULL &&
+        !is_loopback_name((hg_bytes){host, strlen(host)}, s->host))
+        return hg_refuse(p, 403, "foreign_host", NULL,
+                         "this server answers for localhost only, not for the Host \"%.200s\"",
+                         host);
+    return check_origin(x, p);
+}
+
+/* ---- routing ---- */
+typedef struct match {
+    const hg_protocol *protocol;
+    const hg_route *route;
+    hg_bytes rest;
+    char allow[128]; /* the methods of the path, when the method is not one of them */
+} match;
+
+static bool path_fits(const hg_route *r, const char *path, hg_bytes *rest)
+{
+    size_t n = strlen(r->path);
+    bool takes_rest = n > 1 && r->path[n - 1] == '/';
+
+    if (strncmp(path, r->path, n) != 0) return false;
+    *rest = (hg_bytes){path + n, strlen(path + n)};
+    return takes_rest ? rest->n > 0 : rest->n == 0;
+}
+
+static void allow(match *m, const char *method)
+{
+    size_t n = strlen(m->allow);
+
+    (void)snprintf(m->allow + n, sizeof m->allow - n, "%s%s%s", n > 0 ? ", " : "", method,
+                   strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+/* A HEAD is a GET whose body is not sent. */
+static void find_route(match *m, const char *method, const char *path)
+{
+    hg_bytes rest;
+    const char *as = strcmp(method, "HEAD") == 0 ? "GET" : method;
+
+    memset(m, 0, sizeof *m);
+    for (size_t i = 0; i < N_PROTOCOLS; i++) {
+        for (const hg_route *r = protocols[i]->routes; r->method != NULL; r++) {
+            if (!path_fits(r, path, &rest)) continue;
+            allow(m, r->method);
+            if (m->protocol == NULL) m->protocol = protocols[i];
+            if (m->route == NULL && strcmp(r->method, as) == 0) {
+                m->protocol = protocols[i];
+                m->route = r;
+                m->rest = rest;
+            }
+        }
+    }
+    if (m->allow[0] != 0) (void)snprintf(m->allow + strlen(m->allow), 16, ", OPTIONS");
+}
+
+static void answer_options(hg_exchange *x, const match *m)
+{
+    hg_exchange_add_header(x, "Allow", m->allow[0] != 0 ? m->allow : "GET, HEAD, POST, OPTIONS");
+    hg_exchange_reply(x, 204, NULL, (hg_bytes){"", 0});
+}
+
+static void handle(void *ctx, hg_exchange *x)
+{
+    hg_server *s = ctx;
+    const char *method = hg_exchange_method(x), *path = hg_exchange_path(x);
+    hg_problem p;
+    match m;
+
+    find_route(&m, method, path);
+    const hg_protocol *protocol = m.protocol != NULL ? m.protocol : &hg_openai;
+    bool ok = check_guest(s, x, &p);
+    if (ok && strcmp(method, "OPTIONS") == 0 && (m.allow[0] != 0 || strcmp(path, "*") == 0)) {
+        answer_options(x, &m);
+        return;
+    }
+    if (ok && (m.route == NULL || !m.route->is_open)) ok = check_key(s, x, &p);
+    if (ok && m.route == NULL && m.allow[0] != 0) {
+        hg_exchange_add_header(x, "Allow", m.allow);
+        ok = hg_refuse(&p, 405, "method_not_allowed", NULL,
+                       "%.30s %.200s: the methods of this path are %s", method, path, m.allow);
+    } else if (ok && m.route == NULL) {
+        ok = hg_refuse(&p, 404, "not_found", NULL,
+                       "nothing is at %.200s; the API begins at /v1, the chat page is /", path);
+    }
+    if (ok)
+        m.route->run(s, x, m.rest);
+    else
+        hg_answer_problem(x, protocol, &p);
+}
+
+static void explain(void *ctx, hg_buf *body, int status, const char *why)
+{
+    hg_problem p;
+
+    (void)ctx;
+    (void)hg_refuse(&p, status, NULL, NULL, "%s", why);
+    hg_openai.explain(body, &p);
+}
+
+/* ---- life ---- */
+void hg_server_options_init(hg_server_options *o)
+{
+    memset(o, 0, sizeof *o);
+    o->host = "127.0.0.1";
+    o->port = 8080;
+    o->parallel = 4;
+    o->max_queue = 64;
+}
+
+hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
+{
+    *out = NULL;
+    if (sodium_init() < 0) return hg_fail(e, HG_E_IO, "the system gives no random numbers");
+    if (o->api_key != NULL && o->api_key[0] == 0)
+        return hg_fail(e, HG_E_ARG, "the API key is empty; give one, or leave the option out");
+    hg_server *s = hg_alloc(1, sizeof *s);
+    if (s == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server");
+    s->o = *o;
+    s->host = hg_strdup(o->host);
+    if (s->host == NULL) {
+        hg_server_free(s);
+        return hg_fail(e, HG_E_NOMEM, "no room for the server");
+    }
+    s->o.host = s->host;
+    s->o.api_key = NULL;
+    s->is_loopback = strcmp(o->host, "::1") == 0 ||
+                     is_loopback_name((hg_bytes){o->host, strlen(o->host)}, "localhost");
+    s->has_key = o->api_key != NULL;
+    if (s->has_key)
+        (void)crypto_hash_sha256(s->key, (const unsigned char *)o->api_key, strlen(o->api_key));
+    *out = s;
+    return HG_OK;
+}
+
+hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err *e)
+{
+    hg_http_options o;
+
+    if (s->n_models == 0)
+        return hg_fail(e, HG_E_STATE, "the server has no model; add one before it starts");
+    if (http != NULL)
+        o = *http;
+    else
+        hg_http_options_init(&o);
+    o.host = s->host;
+    o.port = s->o.port;
+    o.max_body = o.max_body < HG_SERVE_MAX_BODY ? o.max_body : HG_SERVE_MAX_BODY;
+    o.handle = handle;
+    o.explain = explain;
+    o.ctx = s;
+    HG_TRY(hg_http_start(&s->http, &o, e));
+    bool is_v6 = strchr(s->host, ':') != NULL;
+    (void)snprintf(s->url, sizeof s->url, "http://%s%.80s%s:%u", is_v6 ? "[" : "", s->host,
+                   is_v6 ? "]" : "", (unsigned)hg_http_port(s->http));
+    return HG_OK;
+}
+
+hg_status hg_server_start(hg_server *s, hg_err *e)
+{
+    return hg_server_start_with(s, NULL, e);
+}
+
+const char *hg_server_url(const hg_server *s)
+{
+    return s->url;
+}
+
+uint32_t hg_server_drain(hg_server *s, double grace_s, const atomic_bool *hurry)
+{
+    struct timespec nap = {0, 20 * 1000 * 1000};
+    double until = hg_seconds() + grace_s;
+
+    if (s->http == NULL) return 0;
+    hg_http_quiesce(s->http);
+    while (hg_http_count(s->http) > 0 && hg_seconds() < until &&
+           !(hurry != NULL && atomic_load(hurry)))
+        (void)nanosleep(&nap, NULL);
+    return hg_http_count(s->http);
+}
+
+void hg_server_free(hg_server *s)
+{
+    if (s == NULL) return;
+    if (s->http != NULL) hg_http_stop(s->http);
+    for (size_t i = 0; i < s->n_models; i++) {
+        if (s->models[i].free != NULL) s->models[i].free(s->models[i].ctx);
+    }
+    hg_http_free(s->http);
+    hg_free(s->host);
+    sodium_memzero(s->key, sizeof s->key);
+    hg_free(s);
+}

@@ -1,0 +1,64 @@
+/* What protocols and the server see of each other. A protocol is a table of routes and a way to
+ * write errors; a model is a backend: a few calls, so that what answers may be an engine, or
+ * something without weights, or a test. */
+#ifndef HG_SERVE_SERVER_H
+#define HG_SERVE_SERVER_H
+
+#include "serve/http.h"
+#include <higgins/serve.h>
+
+/* ---- models ---- */
+typedef struct hg_backend {
+    char id[128];
+    int64_t created;
+    uint32_t n_ctx, n_vocab;
+    /* Text without special tokens, as a document begins. */
+    hg_status (*encode)(void *ctx, hg_bytes text, hg_ids *out, hg_err *e);
+    /* A conversation, open for the assistant's answer. */
+    hg_status (*render)(void *ctx, const hg_message *m, size_t n, hg_ids *out, hg_err *e);
+    /* As hg_engine_submit, hg_engine_cancel, hg_engine_look, hg_engine_free. */
+    hg_status (*submit)(void *ctx, const hg_request *r, hg_job *out, hg_err *e);
+    void (*cancel)(void *ctx, hg_job job);
+    void (*free)(void *ctx);
+    void *ctx;
+} hg_backend;
+
+/* Copies *b; the server calls b->free in the end, also when this fails. */
+hg_status hg_server_add_backend(hg_server *s, const hg_backend *b, hg_err *e);
+/* NULL: no such model. */
+const hg_backend *hg_server_find(const hg_server *s, hg_bytes id);
+const hg_server_options *hg_server_get_options(const hg_server *s);
+size_t hg_server_count(const hg_server *s);
+const hg_backend *hg_server_model(const hg_server *s, size_t i);
+/* The same server with other limits for HTTP (NULL: the defaults); for tests. */
+hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err *e);
+
+/* ---- protocols ---- */
+/* Why a request is refused: status, and what the bodies of the protocols show of it. */
+typedef struct hg_problem {
+    int status;
+    const char *code; /* "model_not_found", or NULL */
+    char param[64];   /* "temperature", "messages[2].role", or "" */
+    char msg[512];
+} hg_problem;
+/* Fills *p and returns false, so that checks read `return hg_refuse(p, ...)`. */
+bool hg_refuse(hg_problem *p, int status, const char *code, const char *param, const char *fmt, ...)
+    HG_PRINTF(5, 6);
+
+typedef struct hg_route {
+    const char *method,
+        *path; /* a path that ends with a slash takes one more, raw segment or more */
+    void (*run)(hg_server *s, hg_exchange *x, hg_bytes rest);
+    bool is_open; /* needs no key */
+} hg_route;
+typedef struct hg_protocol {
+    const hg_route *routes; /* ends with a NULL method */
+    void (*explain)(hg_buf *out, const hg_problem *p);
+} hg_protocol;
+extern const hg_protocol hg_openai; /* openai.c */
+extern const hg_protocol hg_pages;  /* pages.c; /health too */
+
+/* Answers with a problem in the protocol's own form. */
+void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_problem *p);
+
+#endif
