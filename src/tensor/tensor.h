@@ -15,6 +15,15 @@
 
 enum { HG_MAX_DIMS = 4 };
 
+/* The buffer of an activation's gradient. Tensors whose gradients are equal (both inputs of an add)
+ * hold one together until one of them is written; what nobody holds any more is used again. */
+typedef struct hg_grad_buf {
+    float *p;
+    size_t cap; /* floats */
+    int n_holders;
+    struct hg_grad_buf *next; /* in the list of spare ones */
+} hg_grad_buf;
+
 typedef struct hg_tensor {
     const char *name; /* of a parameter or a shown activation; NULL otherwise */
     hg_type type;
@@ -24,7 +33,8 @@ typedef struct hg_tensor {
     float *grad;  /* same shape, float32; NULL when no gradient is wanted (or not yet made) */
     void *packed; /* a weight matrix [n_out][n_in] in the kernels' own layout (see hg_pack_weight),
                      or NULL */
-    bool needs_grad;
+    hg_grad_buf *grad_buf; /* what holds grad, when the graph made it */
+    bool needs_grad;       /* of an activation or an input; a parameter wants one iff grad is there */
     bool is_param;
 } hg_tensor;
 
@@ -55,7 +65,14 @@ struct hg_graph {
     hg_compute compute; /* family of the matrix products */
     bool record;        /* tape on */
     const hg_hooks *hooks; /* NULL: none */
+    /* 0, or the scale that hg_graph_backward will be called with, promised before the forward pass
+     * and for a loss that is not computed with further: the fused cross-entropy then adds its
+     * gradients while the logits are at hand, which saves computing them twice. A forward pass
+     * that failed or whose backward is never run has then already added to parameters' gradients. */
+    float loss_scale;
     hg_step *last;
+    hg_grad_buf *spare;             /* gradient buffers that nobody holds */
+    struct hg_rope_table *rope; /* the last cosines and sines (ops_rope.c) */
     hg_status status;
     hg_err err;
 };
@@ -69,7 +86,9 @@ hg_tensor *hg_graph_fail(hg_graph *g, hg_status status, const char *fmt, ...)
 hg_tensor *hg_graph_tensor(hg_graph *g, size_t rows, size_t cols);
 void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t);
 /* Runs the record from `loss` (a scalar) back to the parameters, adding `scale` times the gradient
- * to each grad of a parameter that wants one. Gradients of activations live in the arena. */
+ * to each grad of a parameter that wants one (grad != NULL). An input that is no op's result and has
+ * needs_grad set keeps its gradient in the arena; gradients of ops' results end when they have been
+ * used. The record is used up: a second call needs a new forward pass (HG_E_STATE). */
 hg_status hg_graph_backward(hg_graph *g, hg_tensor *loss, float scale, hg_err *e);
 
 #endif

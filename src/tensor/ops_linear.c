@@ -1,0 +1,89 @@
+/* The linear map y = x W^T + b: nearly all of a model's arithmetic.
+ *
+ *   forward   y  = x W^T        [n][n_in] [n_in][n_out]
+ *   backward  dx = dy W         [n][n_out] [n_out][n_in]
+ *             dW += dy^T x      [n_out][n] [n][n_in]
+ * A weight that is held packed (inference) is used as it is; otherwise the product packs the
+ * row-major weight as it goes, transposed or not by the strides it is told. */
+#include "tensor/matmul.h"
+#include "tensor/ops_impl.h"
+
+typedef struct bias_job {
+    const hg_kernels *k;
+    float *y;
+    const float *b;
+    size_t d;
+} bias_job;
+
+static void bias_chunk(void *ctx, size_t begin, size_t end, int thread)
+{
+    const bias_job *j = ctx;
+    (void)thread;
+    for (size_t t = begin; t < end; t++)
+        j->k->add_f32(j->y + t * j->d, j->y + t * j->d, j->b, j->d);
+}
+
+static void product(hg_graph *g, float *c, size_t ldc, hg_matrix a, hg_matrix b, size_t m, size_t n,
+                    size_t k, bool add)
+{
+    hg_status s = hg_matmul(g->rt, g->compute, c, ldc, &a, &b, m, n, k, add, &g->err);
+    if (s != HG_OK) g->status = s;
+}
+
+static void linear_back(hg_graph *g, hg_step *s)
+{
+    hg_tensor *x = s->in[0], *w = s->in[1], *b = s->in[2];
+    size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
+    const float *dy = s->out->grad;
+    bool is_first = false;
+    float *dx = hg_grad_open(g, x, &is_first);
+    if (dx != NULL)
+        product(g, dx, n_in, (hg_matrix){dy, HG_F32, n_out, 1}, (hg_matrix){w->data, w->type, n_in, 1},
+                n, n_in, n_out, !is_first);
+    float *dw = hg_grad_open(g, w, &is_first);
+    if (dw != NULL)
+        product(g, dw, n_in, (hg_matrix){dy, HG_F32, 1, n_out},
+                (hg_matrix){x->data, HG_F32, n_in, 1}, n_out, n_in, n, !is_first);
+    float *db = hg_grad_open(g, b, &is_first);
+    if (db != NULL) hg_op_add_column_sums(g, db, dy, n, n_out, is_first);
+}
+
+static bool linear_check(hg_graph *g, const hg_tensor *x, const hg_tensor *w, const hg_tensor *b)
+{
+    char sx[HG_SHAPE_TEXT], sw[HG_SHAPE_TEXT];
+    if (!hg_op_check(g, "linear", "x", x) || !hg_op_check_weight(g, "linear", "w", w)) return false;
+    if (w->n_dims != 2 || w->dim[1] != hg_tensor_cols(x)) {
+        (void)hg_graph_fail(g, HG_E_ARG,
+                            "linear: x is %s and w is %s; w must be [n_out][%zu]",
+                            hg_shape_text(x, sx), hg_shape_text(w, sw), hg_tensor_cols(x));
+        return false;
+    }
+    if (b != NULL && !hg_op_check_vector(g, "linear", "b", b, w->dim[0])) return false;
+    if (w->data != NULL || !g->record || !(hg_wants_grad(x) || hg_wants_grad(w))) return true;
+    (void)hg_graph_fail(g, HG_E_STATE, "linear: w is held only packed; a backward pass needs its rows");
+    return false;
+}
+
+hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
+{
+    if (!linear_check(g, x, w, b)) return NULL;
+    size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
+    hg_tensor *y = hg_graph_tensor(g, n, n_out);
+    if (y == NULL) return NULL;
+    if (w->packed != NULL) {
+        hg_status s = hg_matmul_packed(g->rt, g->compute, y->data, x->data, w->packed, n, n_out,
+                                       n_in, &g->err);
+        if (s != HG_OK) g->status = s;
+    } else {
+        product(g, y->data, n_out, (hg_matrix){x->data, HG_F32, n_in, 1},
+                (hg_matrix){w->data, w->type, 1, n_in}, n, n_out, n_in, false);
+    }
+    if (b != NULL) {
+        bias_job j = {&g->rt->k, y->data, b->data, n_out};
+        hg_pool_run(g->rt->pool, n, hg_op_grain(n_out * sizeof(float)), bias_chunk, &j);
+    }
+    if (hg_op_recorded(g, x, w, b) &&
+        hg_op_record(g, linear_back, (hg_tensor *[3]){x, w, b}, y, NULL) == NULL)
+        return NULL;
+    return g->status == HG_OK ? y : NULL;
+}

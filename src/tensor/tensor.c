@@ -1,0 +1,233 @@
+/* Tensors, the graph, and its record run in reverse.
+ *
+ * Backward walks the steps from the last to the first; each reads its output's gradient and adds to
+ * its inputs' (reverse accumulation, Linnainmaa 1970). An activation's gradient lives from its first
+ * writer to the step that made the activation: after that its buffer goes to the next one that asks,
+ * so that a few buffers, warm in the cache, serve the whole pass. */
+#include "tensor/ops_impl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t hg_tensor_count(const hg_tensor *t)
+{
+    return hg_tensor_rows(t) * hg_tensor_cols(t);
+}
+
+size_t hg_tensor_rows(const hg_tensor *t)
+{
+    size_t n = 1;
+    for (int i = 0; i + 1 < t->n_dims; i++) n *= t->dim[i];
+    return n;
+}
+
+size_t hg_tensor_cols(const hg_tensor *t)
+{
+    return t->n_dims > 0 ? t->dim[t->n_dims - 1] : 1;
+}
+
+/* ---- the graph ---- */
+
+void hg_graph_init(hg_graph *g, hg_runtime *rt, hg_arena *mem, hg_compute compute, bool record)
+{
+    *g = (hg_graph){.rt = rt, .mem = mem, .compute = compute, .record = record};
+}
+
+hg_status hg_graph_status(const hg_graph *g, hg_err *e)
+{
+    if (g->status == HG_OK) return HG_OK;
+    return hg_fail(e, g->status, "%s", g->err.msg);
+}
+
+hg_tensor *hg_graph_fail(hg_graph *g, hg_status status, const char *fmt, ...)
+{
+    if (g->status != HG_OK) return NULL; /* the first failure is the one to tell */
+    char text[sizeof g->err.msg];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    g->status = hg_fail(&g->err, status, "%s", text);
+    return NULL;
+}
+
+hg_tensor *hg_graph_tensor(hg_graph *g, size_t rows, size_t cols)
+{
+    if (g->status != HG_OK) return NULL;
+    size_t n = 0;
+    hg_tensor *t = HG_NEW(g->mem, hg_tensor, 1);
+    float *data = hg_mul(rows, cols, &n) ? HG_NEW_RAW(g->mem, float, n) : NULL;
+    if (t == NULL || data == NULL)
+        return hg_graph_fail(g, HG_E_NOMEM, "no memory for an activation of %zu x %zu values", rows,
+                             cols);
+    *t = (hg_tensor){.type = HG_F32, .n_dims = 2, .dim = {rows, cols}, .data = data};
+    return t;
+}
+
+void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t)
+{
+    if (g->status == HG_OK && g->hooks != NULL && g->hooks->show != NULL && t != NULL)
+        g->hooks->show(g->hooks->ctx, name, layer, t);
+}
+
+/* ---- gradients ---- */
+
+bool hg_wants_grad(const hg_tensor *t)
+{
+    if (t == NULL) return false;
+    return t->grad != NULL || (t->needs_grad && !t->is_param);
+}
+
+static hg_grad_buf *take_spare(hg_graph *g, size_t n)
+{
+    for (hg_grad_buf **at = &g->spare; *at != NULL; at = &(*at)->next) {
+        hg_grad_buf *b = *at;
+        if (b->cap < n || b->cap / 2 > n) continue;
+        *at = b->next;
+        return b;
+    }
+    return NULL;
+}
+
+static hg_grad_buf *new_buf(hg_graph *g, size_t n)
+{
+    hg_grad_buf *b = take_spare(g, n);
+    if (b == NULL) {
+        b = HG_NEW(g->mem, hg_grad_buf, 1);
+        float *p = HG_NEW_RAW(g->mem, float, n);
+        if (b == NULL || p == NULL) {
+            (void)hg_graph_fail(g, HG_E_NOMEM, "no memory for a gradient of %zu values", n);
+            return NULL;
+        }
+        b->p = p;
+        b->cap = n;
+    }
+    b->n_holders = 1;
+    b->next = NULL;
+    return b;
+}
+
+static void hold(hg_tensor *t, hg_grad_buf *b)
+{
+    t->grad_buf = b;
+    t->grad = b->p;
+}
+
+static void let_go(hg_graph *g, hg_tensor *t)
+{
+    hg_grad_buf *b = t->grad_buf;
+    if (b == NULL) return;
+    t->grad_buf = NULL;
+    t->grad = NULL;
+    if (--b->n_holders > 0) return;
+    b->next = g->spare;
+    g->spare = b;
+}
+
+float *hg_grad_open(hg_graph *g, hg_tensor *t, bool *is_first)
+{
+    *is_first = false;
+    if (g->status != HG_OK || !hg_wants_grad(t)) return NULL;
+    hg_grad_buf *old = t->grad_buf;
+    if (t->grad != NULL && (old == NULL || old->n_holders == 1)) return t->grad;
+    hg_grad_buf *b = new_buf(g, hg_tensor_count(t));
+    if (b == NULL) return NULL;
+    if (old == NULL) {
+        *is_first = true;
+    } else { /* held with another tensor that has not been used yet */
+        memcpy(b->p, old->p, hg_tensor_count(t) * sizeof(float));
+        old->n_holders--;
+    }
+    hold(t, b);
+    return t->grad;
+}
+
+typedef struct add_job {
+    const hg_kernels *k;
+    float *dst;
+    const float *src;
+} add_job;
+
+static void add_chunk(void *ctx, size_t begin, size_t end, int thread)
+{
+    const add_job *j = ctx;
+    (void)thread;
+    j->k->add_f32(j->dst + begin, j->dst + begin, j->src + begin, end - begin);
+}
+
+void hg_grad_pass(hg_graph *g, hg_tensor *out, hg_tensor *t)
+{
+    if (g->status != HG_OK || !hg_wants_grad(t)) return;
+    if (t->grad == NULL && out->grad_buf != NULL) {
+        out->grad_buf->n_holders++;
+        hold(t, out->grad_buf);
+        return;
+    }
+    bool is_first = false;
+    size_t n = hg_tensor_count(t);
+    float *d = hg_grad_open(g, t, &is_first);
+    if (d == NULL) return;
+    if (is_first) {
+        memcpy(d, out->grad, n * sizeof *d);
+        return;
+    }
+    add_job j = {&g->rt->k, d, out->grad};
+    hg_pool_run(g->rt->pool, n, hg_op_grain(2 * sizeof(float)), add_chunk, &j);
+}
+
+float *hg_grad_take(hg_graph *g, hg_tensor *out, hg_tensor *t, bool *is_first)
+{
+    hg_grad_buf *b = out->grad_buf;
+    if (g->status == HG_OK && hg_wants_grad(t) && t->grad == NULL && b != NULL &&
+        b->n_holders == 1) {
+        hg_grad_pass(g, out, t);
+        *is_first = true;
+        return t->grad;
+    }
+    return hg_grad_open(g, t, is_first);
+}
+
+/* ---- the record ---- */
+
+bool hg_op_recorded(const hg_graph *g, const hg_tensor *a, const hg_tensor *b, const hg_tensor *c)
+{
+    return g->record && (hg_wants_grad(a) || hg_wants_grad(b) || hg_wants_grad(c));
+}
+
+hg_step *hg_op_record(hg_graph *g, void (*back)(hg_graph *, hg_step *), hg_tensor *const in[3],
+                      hg_tensor *out, void *saved)
+{
+    hg_step *s = HG_NEW(g->mem, hg_step, 1);
+    if (s == NULL) {
+        (void)hg_graph_fail(g, HG_E_NOMEM, "no memory to record a step");
+        return NULL;
+    }
+    *s = (hg_step){.back = back, .before = g->last, .out = out, .saved = saved};
+    for (int i = 0; i < 3; i++) s->in[i] = in[i];
+    out->needs_grad = true;
+    g->last = s;
+    return s;
+}
+
+hg_status hg_graph_backward(hg_graph *g, hg_tensor *loss, float scale, hg_err *e)
+{
+    HG_TRY(hg_graph_status(g, e));
+    if (loss == NULL || hg_tensor_count(loss) != 1)
+        return hg_fail(e, HG_E_ARG, "backward starts at a single value; this loss has %zu",
+                       loss == NULL ? (size_t)0 : hg_tensor_count(loss));
+    if (!g->record)
+        return hg_fail(e, HG_E_STATE, "this graph has no record; begin it with record on");
+    if (!loss->needs_grad) return HG_OK; /* nothing below it wants a gradient */
+    if (g->last == NULL)
+        return hg_fail(e, HG_E_STATE, "the record is used up; run the forward pass again");
+    bool is_first = false;
+    float *d = hg_grad_open(g, loss, &is_first);
+    if (d != NULL) *d = is_first ? scale : *d + scale;
+    for (hg_step *s = g->last; s != NULL && g->status == HG_OK; s = s->before) {
+        if (s->out->grad != NULL) s->back(g, s);
+        let_go(g, s->out);
+    }
+    g->last = NULL;
+    return hg_graph_status(g, e);
+}
