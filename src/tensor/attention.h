@@ -1,5 +1,6 @@
 /* What the files of attention share: the forward pass in blocks (ops_attention.c), the forward pass
- * of a few rows against a long cache (attention_rows.c) and the backward pass (attention_back.c). */
+ * of a few rows against a long cache (attention_rows.c) and the backward pass (attention_back.c).
+ */
 #ifndef HG_TENSOR_ATTENTION_H
 #define HG_TENSOR_ATTENTION_H
 
@@ -7,9 +8,9 @@
 #include "tensor/ops_gate.h"
 
 enum {
-    HG_ATT_Q = 64,   /* query rows of a block */
-    HG_ATT_K = 256,  /* keys of a block */
-    HG_ATT_FEW = 4,  /* spans of at most so many rows go row by row (decoding) */
+    HG_ATT_Q = 64,    /* query rows of a block */
+    HG_ATT_K = 256,   /* keys of a block */
+    HG_ATT_FEW = 4,   /* spans of at most so many rows go row by row (decoding) */
     HG_ATT_PART = 512 /* keys that a task of attention_rows.c works off */
 };
 
@@ -18,12 +19,12 @@ typedef struct hg_att {
     const hg_kernels *k;
     hg_compute compute;
     hg_attention a;
-    size_t group;      /* query heads that share a key head */
-    size_t d_q, d_kv;  /* values of a row: n_heads * d_head, n_kv_heads * d_head */
+    size_t group;     /* query heads that share a key head */
+    size_t d_q, d_kv; /* values of a row: n_heads * d_head, n_kv_heads * d_head */
     const float *q, *key, *value;
     float *y;
-    float *lse;        /* [n][n_heads] log sum exp of each row's scores; NULL when not recorded */
-    float *scratch;    /* [n_threads][scratch_floats] */
+    float *lse;     /* [n][n_heads] log sum exp of each row's scores; NULL when not recorded */
+    float *scratch; /* [n_threads][scratch_floats] */
     size_t scratch_floats;
     atomic_bool no_room; /* a product in a task found no memory */
 } hg_att;

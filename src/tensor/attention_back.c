@@ -59,8 +59,8 @@ static void dots_chunk(void *ctx, size_t begin, size_t end, int thread)
 
 typedef struct pair {
     size_t head;
-    size_t row, m;  /* queries [row, row + m) of the span */
-    size_t key, nk; /* keys [key, key + nk) */
+    size_t row, m;     /* queries [row, row + m) of the span */
+    size_t key, nk;    /* keys [key, key + nk) */
     float *q, *s, *ds; /* [HG_ATT_Q][d_head] scaled; [HG_ATT_Q][HG_ATT_K] twice */
 } pair;
 
@@ -131,8 +131,7 @@ static void clear_own(const back_job *j, const back_task *t)
     if (j->dk != NULL && j->k_is_first) clear_rows(j->dk + kv_at, c->d_kv, n, d);
     if (j->dv != NULL && j->v_is_first) clear_rows(j->dv + kv_at, c->d_kv, n, d);
     if (t->dq != NULL && (j->q_is_first || t->dq_row > 0))
-        clear_rows(t->dq + t->kv_head * c->group * d, c->d_q, t->span->n - t->dq_row,
-                   c->group * d);
+        clear_rows(t->dq + t->kv_head * c->group * d, c->d_q, t->span->n - t->dq_row, c->group * d);
 }
 
 static void back_one(back_job *j, const back_task *t, int thread)
@@ -166,7 +165,8 @@ static void back_chunk(void *ctx, size_t begin, size_t end, int thread)
 
 /* ---- tasks ---- */
 
-/* All tasks, and the room for the dQ of further parts; returns how many, or 0 with a failed graph. */
+/* All tasks, and the room for the dQ of further parts; returns how many, or 0 with a failed graph.
+ */
 static size_t list_back_tasks(hg_graph *g, back_job *j)
 {
     const hg_attention *a = &j->c.a;
@@ -218,8 +218,8 @@ static void back_run(hg_graph *g, back_job *j, size_t n)
 {
     hg_att *c = &j->c;
     c->scratch_floats = HG_ATT_Q * c->a.d_head + 2 * (size_t)HG_ATT_Q * HG_ATT_K;
-    c->scratch = HG_NEW_RAW(g->mem, float, (size_t)g->rt->n_threads *c->scratch_floats);
-    j->row_dot = HG_NEW_RAW(g->mem, float, n *c->a.n_heads);
+    c->scratch = HG_NEW_RAW(g->mem, float, (size_t)g->rt->n_threads * c->scratch_floats);
+    j->row_dot = HG_NEW_RAW(g->mem, float, n * c->a.n_heads);
     size_t n_tasks = list_back_tasks(g, j);
     if (c->scratch == NULL || j->row_dot == NULL)
         (void)hg_graph_fail(g, HG_E_NOMEM, "attention: no memory for the backward pass");

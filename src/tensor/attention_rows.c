@@ -1,9 +1,10 @@
 /* Attention of one or a few rows against a long cache: decoding a token.
  *
- * Here reading the cache is all the work. It is cut into tasks of (span, key head, HG_ATT_PART keys)
- * so that one long timeline keeps every thread busy; the query heads of a group read the same keys
- * while they are in the cache. Each task leaves, for each of its rows, the largest score, the sum of
- * exponentials and the weighted sum of values; a second pass puts the parts together in order. */
+ * Here reading the cache is all the work. It is cut into tasks of (span, key head, HG_ATT_PART
+ * keys) so that one long timeline keeps every thread busy; the query heads of a group read the same
+ * keys while they are in the cache. Each task leaves, for each of its rows, the largest score, the
+ * sum of exponentials and the weighted sum of values; a second pass puts the parts together in
+ * order. */
 #include "tensor/attention.h"
 
 #include <math.h>
@@ -90,10 +91,10 @@ static void join_row(const rows_job *j, size_t first, size_t end, size_t h, size
     for (size_t p = first; p < end; p++) max = fmaxf(max, j->parts[p].result[at + d]);
     memset(y, 0, d * sizeof *y);
     for (size_t p = first; p < end; p++) {
-        const float *part = j->parts[p].result + at;
-        float w = expf(part[d] - max); /* a part that saw nothing has -inf: weight 0 */
-        c->k->axpy_f32(y, w, part, d);
-        sum += w * part[d + 1];
+        const float *found = j->parts[p].result + at;
+        float w = expf(found[d] - max); /* a part that saw nothing has -inf: weight 0 */
+        c->k->axpy_f32(y, w, found, d);
+        sum += w * found[d + 1];
     }
     c->k->scale_f32(y, 1.0f / sum, y, d);
 }

@@ -72,8 +72,8 @@ static void softmax_row(const hg_att *c, block *b, size_t i, size_t n, size_t fr
     b->sum[i] += sum;
 }
 
-static void keys_block(hg_att *c, block *b, const hg_att_keys *ks, int thread, size_t pos,
-                       size_t m, size_t from, size_t to)
+static void keys_block(hg_att *c, block *b, const hg_att_keys *ks, int thread, size_t pos, size_t m,
+                       size_t from, size_t to)
 {
     size_t d = c->a.d_head, size = hg_type_size(ks->type);
     hg_matrix kt = {(const char *)ks->k + from * ks->stride * size, ks->type, 1, ks->stride};
@@ -155,7 +155,7 @@ static void blocks(hg_graph *g, hg_att *c)
     if (n == 0) return;
     task *tasks = HG_NEW_RAW(g->mem, task, n);
     c->scratch_floats = 2 * HG_ATT_Q * c->a.d_head + (size_t)HG_ATT_Q * HG_ATT_K;
-    c->scratch = HG_NEW_RAW(g->mem, float, (size_t)g->rt->n_threads *c->scratch_floats);
+    c->scratch = HG_NEW_RAW(g->mem, float, (size_t)g->rt->n_threads * c->scratch_floats);
     if (tasks == NULL || c->scratch == NULL) {
         (void)hg_graph_fail(g, HG_E_NOMEM, "attention: no memory for %zu blocks", n);
         return;
@@ -216,7 +216,8 @@ static bool spans_check(hg_graph *g, const hg_attention *a, size_t n, bool recor
             return false;
         }
         if (s->kv->type != HG_F32 && s->kv->type != HG_F16 && s->kv->type != HG_BF16) {
-            (void)hg_graph_fail(g, HG_E_ARG, "attention: the cache is %s; f32, f16 or bf16 is needed",
+            (void)hg_graph_fail(g, HG_E_ARG,
+                                "attention: the cache is %s; f32, f16 or bf16 is needed",
                                 hg_type_name(s->kv->type));
             return false;
         }
@@ -233,7 +234,8 @@ static bool attention_check(hg_graph *g, const hg_tensor *q, const hg_tensor *k,
     if (!hg_op_check(g, "attention", "q", q) || !hg_op_check(g, "attention", "k", k) ||
         !hg_op_check(g, "attention", "v", v))
         return false;
-    if (a->n_heads == 0 || a->n_kv_heads == 0 || a->d_head == 0 || a->n_heads % a->n_kv_heads != 0) {
+    if (a->n_heads == 0 || a->n_kv_heads == 0 || a->d_head == 0 ||
+        a->n_heads % a->n_kv_heads != 0) {
         (void)hg_graph_fail(g, HG_E_ARG,
                             "attention: %zu heads of %zu values on %zu key heads; the heads must "
                             "be a multiple of the key heads",
@@ -264,7 +266,7 @@ static bool attention_check(hg_graph *g, const hg_tensor *q, const hg_tensor *k,
 static hg_att_saved *attention_save(hg_graph *g, const hg_attention *a, size_t n)
 {
     hg_att_saved *s = HG_NEW(g->mem, hg_att_saved, 1);
-    float *lse = HG_NEW_RAW(g->mem, float, n *a->n_heads);
+    float *lse = HG_NEW_RAW(g->mem, float, n * a->n_heads);
     if (s == NULL || lse == NULL) {
         (void)hg_graph_fail(g, HG_E_NOMEM, "no memory to record attention");
         return NULL;

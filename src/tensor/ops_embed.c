@@ -88,8 +88,9 @@ hg_tensor *hg_op_embed(hg_graph *g, hg_tensor *table, const int32_t *ids, size_t
 {
     if (!hg_op_check_weight(g, "embed", "table", table)) return NULL;
     if (table->data == NULL)
-        return hg_graph_fail(g, HG_E_ARG, "embed: the table is held only packed; its rows are "
-                                          "needed as well");
+        return hg_graph_fail(g, HG_E_ARG,
+                             "embed: the table is held only packed; its rows are "
+                             "needed as well");
     return pick(g, "embed", table, index_array(ids), n);
 }
 

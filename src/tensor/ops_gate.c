@@ -1,9 +1,9 @@
 /* The activations of a block's second half: act(x), act(gate) * up, and the soft cap of scores.
  *
  * All are element-wise, so they are cut into short pieces that stay in the first cache while two or
- * three kernels pass over them. SiLU and the tanh form of GELU have kernels; the others are rare and
- * are plain loops. References: Hendrycks and Gimpel 2016 (GELU), Shazeer 2020 (gated units), So et
- * al. 2021 (squared ReLU), Gemma 2 2024 (soft caps). */
+ * three kernels pass over them. SiLU and the tanh form of GELU have kernels; the others are rare
+ * and are plain loops. References: Hendrycks and Gimpel 2016 (GELU), Shazeer 2020 (gated units), So
+ * et al. 2021 (squared ReLU), Gemma 2 2024 (soft caps). */
 #include "tensor/ops_gate.h"
 
 #include <math.h>
@@ -32,7 +32,9 @@ static void act_piece(const hg_kernels *k, hg_act act, float *y, const float *x,
         for (size_t i = 0; i < n; i++) one[i] = 1.0f;
         k->silu_gate_f32(y, x, one, n);
         break;
-    case HG_ACT_GELU_TANH: k->gelu_f32(y, x, n); break;
+    case HG_ACT_GELU_TANH:
+        k->gelu_f32(y, x, n);
+        break;
     case HG_ACT_GELU_ERF:
         for (size_t i = 0; i < n; i++) y[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678f));
         break;
@@ -53,7 +55,9 @@ static void act_back_piece(const hg_kernels *k, hg_act act, float *dx, const flo
         memset(ignored, 0, n * sizeof *ignored);
         k->silu_gate_back_f32(dx, ignored, dy, x, one, n);
         break;
-    case HG_ACT_GELU_TANH: k->gelu_back_f32(dx, dy, x, n); break;
+    case HG_ACT_GELU_TANH:
+        k->gelu_back_f32(dx, dy, x, n);
+        break;
     case HG_ACT_GELU_ERF:
         for (size_t i = 0; i < n; i++) {
             float cdf = 0.5f * (1.0f + erff(x[i] * 0.70710678f));
@@ -154,11 +158,8 @@ static hg_tensor *gate(hg_graph *g, hg_tensor *x, hg_tensor *u, hg_act act)
 {
     hg_tensor *y = hg_op_like(g, x);
     if (y == NULL) return NULL;
-    gate_job j = {.k = &g->rt->k,
-                  .act = act,
-                  .x = x->data,
-                  .u = u != NULL ? u->data : NULL,
-                  .y = y->data};
+    gate_job j = {
+        .k = &g->rt->k, .act = act, .x = x->data, .u = u != NULL ? u->data : NULL, .y = y->data};
     hg_pool_run(g->rt->pool, hg_tensor_count(x), 16 * PIECE, gate_chunk, &j);
     if (!hg_op_recorded(g, x, u, NULL)) return y;
     hg_act *saved = HG_NEW(g->mem, hg_act, 1);
@@ -212,8 +213,9 @@ static void cap_back(hg_graph *g, hg_step *s)
 hg_tensor *hg_op_soft_cap(hg_graph *g, hg_tensor *x, float cap)
 {
     if (!hg_op_check(g, "soft_cap", "x", x)) return NULL;
-    if (!(cap > 0)) return hg_graph_fail(g, HG_E_ARG, "soft_cap: the cap is %g; it must be above 0",
-                                         (double)cap);
+    if (!(cap > 0))
+        return hg_graph_fail(g, HG_E_ARG, "soft_cap: the cap is %g; it must be above 0",
+                             (double)cap);
     hg_tensor *y = hg_op_like(g, x);
     if (y == NULL) return NULL;
     gate_job j = {.k = &g->rt->k, .cap = cap, .x = x->data, .y = y->data};

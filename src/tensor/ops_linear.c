@@ -38,8 +38,8 @@ static void linear_back(hg_graph *g, hg_step *s)
     bool is_first = false;
     float *dx = hg_grad_open(g, x, &is_first);
     if (dx != NULL)
-        product(g, dx, n_in, (hg_matrix){dy, HG_F32, n_out, 1}, (hg_matrix){w->data, w->type, n_in, 1},
-                n, n_in, n_out, !is_first);
+        product(g, dx, n_in, (hg_matrix){dy, HG_F32, n_out, 1},
+                (hg_matrix){w->data, w->type, n_in, 1}, n, n_in, n_out, !is_first);
     float *dw = hg_grad_open(g, w, &is_first);
     if (dw != NULL)
         product(g, dw, n_in, (hg_matrix){dy, HG_F32, 1, n_out},
@@ -53,14 +53,14 @@ static bool linear_check(hg_graph *g, const hg_tensor *x, const hg_tensor *w, co
     char sx[HG_SHAPE_TEXT], sw[HG_SHAPE_TEXT];
     if (!hg_op_check(g, "linear", "x", x) || !hg_op_check_weight(g, "linear", "w", w)) return false;
     if (w->n_dims != 2 || w->dim[1] != hg_tensor_cols(x)) {
-        (void)hg_graph_fail(g, HG_E_ARG,
-                            "linear: x is %s and w is %s; w must be [n_out][%zu]",
+        (void)hg_graph_fail(g, HG_E_ARG, "linear: x is %s and w is %s; w must be [n_out][%zu]",
                             hg_shape_text(x, sx), hg_shape_text(w, sw), hg_tensor_cols(x));
         return false;
     }
     if (b != NULL && !hg_op_check_vector(g, "linear", "b", b, w->dim[0])) return false;
     if (w->data != NULL || !g->record || !(hg_wants_grad(x) || hg_wants_grad(w))) return true;
-    (void)hg_graph_fail(g, HG_E_STATE, "linear: w is held only packed; a backward pass needs its rows");
+    (void)hg_graph_fail(g, HG_E_STATE,
+                        "linear: w is held only packed; a backward pass needs its rows");
     return false;
 }
 

@@ -2,8 +2,8 @@
  *
  * Logits of all rows would be the largest array of the whole step (rows x vocabulary), so rows are
  * worked off in chunks: product with the head, log-sum-exp, and, when gradients are wanted, softmax
- * minus target and its products into dx and dW while the chunk's logits are in the cache (Wijmans et
- * al. 2024). The gradients need the scale that backward will start from. When the caller has
+ * minus target and its products into dx and dW while the chunk's logits are in the cache (Wijmans
+ * et al. 2024). The gradients need the scale that backward will start from. When the caller has
  * promised it (hg_graph.loss_scale) they are made in the forward pass; else backward runs over the
  * chunks again. Rows without a target cost nothing: the others are gathered first. */
 #include "tensor/matmul.h"
@@ -19,11 +19,11 @@ typedef struct loss {
     const int32_t *targets;
     const float *weights;
     float soft_cap;
-    int32_t *rows;      /* [n] the counted rows */
+    int32_t *rows; /* [n] the counted rows */
     size_t n, n_vocab, d;
-    double weight;      /* of all counted rows */
-    float *losses;      /* [rows of x] */
-    bool is_done;       /* gradients were added in the forward pass, for the scale `promised` */
+    double weight; /* of all counted rows */
+    float *losses; /* [rows of x] */
+    bool is_done;  /* gradients were added in the forward pass, for the scale `promised` */
     float promised;
 } loss;
 
@@ -34,8 +34,8 @@ typedef struct chunk {
     size_t begin, m;
     float *logits; /* [m][n_vocab]; then softmax - target, of type `type`, each row at its place */
     hg_type type;
-    float *tmp;    /* [n_threads][n_vocab] */
-    float scale;   /* of the gradient; 0: only the losses are wanted */
+    float *tmp;  /* [n_threads][n_vocab] */
+    float scale; /* of the gradient; 0: only the losses are wanted */
 } chunk;
 
 static float row_weight(const loss *l, size_t row)
@@ -96,8 +96,7 @@ static void gather_rows(pass *p)
     const loss *l = p->l;
     const float *x = l->x->data;
     for (size_t i = 0; i < p->c.m; i++)
-        memcpy(p->x_rows + i * l->d, x + (size_t)l->rows[p->c.begin + i] * l->d,
-               l->d * sizeof *x);
+        memcpy(p->x_rows + i * l->d, x + (size_t)l->rows[p->c.begin + i] * l->d, l->d * sizeof *x);
 }
 
 static void scatter_rows(pass *p)
@@ -114,8 +113,8 @@ static hg_status chunk_logits(pass *p, const float *x)
     const loss *l = p->l;
     hg_graph *g = p->g;
     if (l->w->packed != NULL)
-        return hg_matmul_packed(g->rt, g->compute, p->c.logits, x, l->w->packed, p->c.m,
-                                l->n_vocab, l->d, &g->err);
+        return hg_matmul_packed(g->rt, g->compute, p->c.logits, x, l->w->packed, p->c.m, l->n_vocab,
+                                l->d, &g->err);
     hg_matrix a = {x, HG_F32, l->d, 1}, b = {l->w->data, l->w->type, 1, l->d};
     return hg_matmul(g->rt, g->compute, p->c.logits, l->n_vocab, &a, &b, p->c.m, l->n_vocab, l->d,
                      false, &g->err);
@@ -166,7 +165,9 @@ static void run_pass(hg_graph *g, const loss *l, float scale)
     pass p = {.g = g, .l = l, .x_is_gathered = l->n < hg_tensor_rows(l->x)};
     bool x_is_first = false, w_is_first = false;
     size_t rows = chunk_rows(l);
-    p.c = (chunk){.k = &g->rt->k, .l = l, .scale = scale,
+    p.c = (chunk){.k = &g->rt->k,
+                  .l = l,
+                  .scale = scale,
                   .type = g->compute == HG_COMPUTE_BF16 ? HG_BF16 : HG_F32};
     if (scale > 0 || scale < 0) {
         p.dx = hg_grad_open(g, l->x, &x_is_first);
@@ -176,10 +177,10 @@ static void run_pass(hg_graph *g, const loss *l, float scale)
         if (w_is_first) memset(p.dw, 0, hg_tensor_count(l->w) * sizeof *p.dw);
     }
     hg_arena_mark here = hg_arena_here(g->mem);
-    p.c.logits = HG_NEW_RAW(g->mem, float, rows *l->n_vocab);
-    p.c.tmp = HG_NEW_RAW(g->mem, float, (size_t)g->rt->n_threads *l->n_vocab);
-    p.x_rows = HG_NEW_RAW(g->mem, float, rows *l->d);
-    p.dx_rows = HG_NEW_RAW(g->mem, float, rows *l->d);
+    p.c.logits = HG_NEW_RAW(g->mem, float, rows * l->n_vocab);
+    p.c.tmp = HG_NEW_RAW(g->mem, float, (size_t)g->rt->n_threads * l->n_vocab);
+    p.x_rows = HG_NEW_RAW(g->mem, float, rows * l->d);
+    p.dx_rows = HG_NEW_RAW(g->mem, float, rows * l->d);
     if (p.c.logits == NULL || p.c.tmp == NULL || p.x_rows == NULL || p.dx_rows == NULL) {
         (void)hg_graph_fail(g, HG_E_NOMEM, "cross_entropy: no memory for the logits of %zu rows",
                             rows);
@@ -213,8 +214,7 @@ static void loss_back(hg_graph *g, hg_step *s)
 static bool loss_check(hg_graph *g, const hg_tensor *x, const hg_tensor *w)
 {
     char sx[HG_SHAPE_TEXT], sw[HG_SHAPE_TEXT];
-    if (!hg_op_check(g, "cross_entropy", "x", x) ||
-        !hg_op_check_weight(g, "cross_entropy", "w", w))
+    if (!hg_op_check(g, "cross_entropy", "x", x) || !hg_op_check_weight(g, "cross_entropy", "w", w))
         return false;
     if (w->n_dims != 2 || w->dim[1] != hg_tensor_cols(x)) {
         (void)hg_graph_fail(g, HG_E_ARG,

@@ -15,12 +15,12 @@ typedef struct norm_job {
     float eps;
     const float *x, *w, *b;
     float *y;
-    float *r, *mean;   /* [n] of each run, or NULL */
-    const float *dy;   /* backward */
-    float *dx;         /* NULL: not wanted */
-    float *dw, *db;    /* [HG_SUM_PARTS][d], or NULL */
-    float *tmp;        /* [HG_SUM_PARTS][2][d] */
-    bool is_first;     /* dx is stored, not added to */
+    float *r, *mean; /* [n] of each run, or NULL */
+    const float *dy; /* backward */
+    float *dx;       /* NULL: not wanted */
+    float *dw, *db;  /* [HG_SUM_PARTS][d], or NULL */
+    float *tmp;      /* [HG_SUM_PARTS][2][d] */
+    bool is_first;   /* dx is stored, not added to */
 } norm_job;
 
 static bool norm_check(hg_graph *g, const char *op, const hg_tensor *x, const hg_tensor *w,
@@ -119,8 +119,7 @@ static void rms_back_part(void *ctx, size_t begin, size_t end, int thread)
             /* the kernel always gives dx: where nobody wants it, it goes to scratch */
             float *dx = j->dx != NULL ? j->dx + t * j->d : j->tmp + p * 2 * j->d;
             if (j->is_first) memset(dx, 0, j->d * sizeof *dx);
-            j->k->rms_norm_back_f32(dx, dw, j->dy + t * j->d, j->x + t * j->d, j->w, j->r[t],
-                                    j->d);
+            j->k->rms_norm_back_f32(dx, dw, j->dy + t * j->d, j->x + t * j->d, j->w, j->r[t], j->d);
         }
     }
 }
@@ -138,8 +137,13 @@ hg_tensor *hg_op_rms_norm(hg_graph *g, hg_tensor *x, hg_tensor *w, float eps)
     hg_tensor *y = hg_op_like(g, x);
     if (y == NULL) return NULL;
     size_t d = w->dim[0];
-    norm_job j = {.k = &g->rt->k, .n = hg_tensor_count(x) / d, .d = d, .eps = eps,
-                  .x = x->data,   .w = w->data,                .y = y->data};
+    norm_job j = {.k = &g->rt->k,
+                  .n = hg_tensor_count(x) / d,
+                  .d = d,
+                  .eps = eps,
+                  .x = x->data,
+                  .w = w->data,
+                  .y = y->data};
     bool recorded = hg_op_recorded(g, x, w, NULL);
     norm_saved *saved = NULL;
     if (recorded && !norm_save(g, &j, &saved, false)) return NULL;
@@ -202,8 +206,7 @@ static void layer_back_part(void *ctx, size_t begin, size_t end, int thread)
         for (size_t t = in.begin; t < in.end; t++) {
             layer_back_run(j, t, j->dx != NULL ? j->dx + t * d : NULL,
                            j->dw != NULL ? j->dw + p * d : NULL, q, h);
-            if (j->db != NULL)
-                j->k->add_f32(j->db + p * d, j->db + p * d, j->dy + t * d, d);
+            if (j->db != NULL) j->k->add_f32(j->db + p * d, j->db + p * d, j->dy + t * d, d);
         }
     }
 }
@@ -221,9 +224,14 @@ hg_tensor *hg_op_layer_norm(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *
     hg_tensor *y = hg_op_like(g, x);
     if (y == NULL) return NULL;
     size_t d = w->dim[0];
-    norm_job j = {.k = &g->rt->k, .n = hg_tensor_count(x) / d, .d = d,
-                  .eps = eps,     .x = x->data,                .w = w->data,
-                  .y = y->data,   .b = b != NULL ? b->data : NULL};
+    norm_job j = {.k = &g->rt->k,
+                  .n = hg_tensor_count(x) / d,
+                  .d = d,
+                  .eps = eps,
+                  .x = x->data,
+                  .w = w->data,
+                  .y = y->data,
+                  .b = b != NULL ? b->data : NULL};
     bool recorded = hg_op_recorded(g, x, w, b);
     norm_saved *saved = NULL;
     if (recorded && !norm_save(g, &j, &saved, true)) return NULL;

@@ -150,8 +150,14 @@ static void rope_back(hg_graph *g, hg_step *s)
     bool is_first = false;
     float *dx = hg_grad_take(g, s->out, s->in[0], &is_first);
     if (dx == NULL) return;
-    rope_job j = {v->table, v->r, hg_tensor_rows(s->out), hg_tensor_cols(s->out) / v->r.d_head,
-                  s->out->grad, dx, -1.0f, !is_first};
+    rope_job j = {v->table,
+                  v->r,
+                  hg_tensor_rows(s->out),
+                  hg_tensor_cols(s->out) / v->r.d_head,
+                  s->out->grad,
+                  dx,
+                  -1.0f,
+                  !is_first};
     rope_run(g, &j);
 }
 
@@ -169,8 +175,8 @@ hg_tensor *hg_op_rope(hg_graph *g, hg_tensor *x, const int32_t *pos, const hg_ro
     hg_tensor *y = hg_op_like(g, x);
     const rope_table *t = y != NULL ? rope_table_for(g, pos, hg_tensor_rows(x), r) : NULL;
     if (t == NULL) return NULL;
-    rope_job j = {t, *r, hg_tensor_rows(x), hg_tensor_cols(x) / r->d_head, x->data, y->data, 1.0f,
-                  false};
+    rope_job j = {t,    *r,   hg_tensor_rows(x), hg_tensor_cols(x) / r->d_head, x->data, y->data,
+                  1.0f, false};
     rope_run(g, &j);
     if (!hg_op_recorded(g, x, NULL, NULL)) return y;
     rope_saved *saved = HG_NEW(g->mem, rope_saved, 1);

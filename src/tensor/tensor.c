@@ -1,9 +1,9 @@
 /* Tensors, the graph, and its record run in reverse.
  *
  * Backward walks the steps from the last to the first; each reads its output's gradient and adds to
- * its inputs' (reverse accumulation, Linnainmaa 1970). An activation's gradient lives from its first
- * writer to the step that made the activation: after that its buffer goes to the next one that asks,
- * so that a few buffers, warm in the cache, serve the whole pass. */
+ * its inputs' (reverse accumulation, Linnainmaa 1970). An activation's gradient lives from its
+ * first writer to the step that made the activation: after that its buffer goes to the next one
+ * that asks, so that a few buffers, warm in the cache, serve the whole pass. */
 #include "tensor/ops_impl.h"
 
 #include <stdarg.h>

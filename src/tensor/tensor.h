@@ -34,7 +34,7 @@ typedef struct hg_tensor {
     void *packed; /* a weight matrix [n_out][n_in] in the kernels' own layout (see hg_pack_weight),
                      or NULL */
     hg_grad_buf *grad_buf; /* what holds grad, when the graph made it */
-    bool needs_grad;       /* of an activation or an input; a parameter wants one iff grad is there */
+    bool needs_grad; /* of an activation or an input; a parameter wants one iff grad is there */
     bool is_param;
 } hg_tensor;
 
@@ -68,10 +68,11 @@ struct hg_graph {
     /* 0, or the scale that hg_graph_backward will be called with, promised before the forward pass
      * and for a loss that is not computed with further: the fused cross-entropy then adds its
      * gradients while the logits are at hand, which saves computing them twice. A forward pass
-     * that failed or whose backward is never run has then already added to parameters' gradients. */
+     * that failed or whose backward is never run has then already added to parameters' gradients.
+     */
     float loss_scale;
     hg_step *last;
-    hg_grad_buf *spare;             /* gradient buffers that nobody holds */
+    hg_grad_buf *spare;         /* gradient buffers that nobody holds */
     struct hg_rope_table *rope; /* the last cosines and sines (ops_rope.c) */
     hg_status status;
     hg_err err;
@@ -86,9 +87,9 @@ hg_tensor *hg_graph_fail(hg_graph *g, hg_status status, const char *fmt, ...)
 hg_tensor *hg_graph_tensor(hg_graph *g, size_t rows, size_t cols);
 void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t);
 /* Runs the record from `loss` (a scalar) back to the parameters, adding `scale` times the gradient
- * to each grad of a parameter that wants one (grad != NULL). An input that is no op's result and has
- * needs_grad set keeps its gradient in the arena; gradients of ops' results end when they have been
- * used. The record is used up: a second call needs a new forward pass (HG_E_STATE). */
+ * to each grad of a parameter that wants one (grad != NULL). An input that is no op's result and
+ * has needs_grad set keeps its gradient in the arena; gradients of ops' results end when they have
+ * been used. The record is used up: a second call needs a new forward pass (HG_E_STATE). */
 hg_status hg_graph_backward(hg_graph *g, hg_tensor *loss, float scale, hg_err *e);
 
 #endif
