@@ -1,0 +1,324 @@
+/* Matrix products: panels and tiles of every instruction set against double precision, and the
+ * promises of tensor/matmul.h, which are bitwise. */
+#include "data.h"
+#include "tensor/matmul.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A stored matrix of rows x cols and how it is read. */
+typedef struct stored {
+    hg_matrix m;
+    void *data;
+} stored;
+
+/* With `by_rows`, rows are contiguous and `gap` elements apart from each other; else columns. */
+static stored store(size_t rows, size_t cols, hg_type type, bool by_rows, size_t gap, hg_rng *r)
+{
+    size_t stride = (by_rows ? cols : rows) + gap, runs = by_rows ? rows : cols;
+    size_t n = runs == 0 ? 0 : (runs - 1) * stride + stride - gap;
+    float *x = random_floats(n, 1.0, r);
+    stored s = {.data = typed_copy(x, n, type)};
+    s.m = (hg_matrix){s.data, type, by_rows ? stride : 1, by_rows ? 1 : stride};
+    hg_free(x);
+    return s;
+}
+
+static double at(const hg_matrix *m, hg_compute compute, size_t row, size_t col)
+{
+    size_t i = row * m->row_stride + col * m->col_stride;
+    return (double)rounded(compute, typed_at(m->base, m->type, i));
+}
+
+typedef struct sum {
+    double value, magnitude;
+} sum;
+
+static sum exact(const hg_matrix *a, const hg_matrix *b, hg_compute compute, size_t i, size_t j,
+                 size_t k)
+{
+    sum s = {0, 0};
+    for (size_t l = 0; l < k; l++) {
+        double p = at(a, compute, i, l) * at(b, compute, l, j);
+        s.value += p;
+        s.magnitude += fabs(p);
+    }
+    return s;
+}
+
+/* k sums and one more for each k block and for the old c, each off by at most half an ulp of what
+ * has been summed so far; products that fall below the normal range may be lost. */
+static double bound(sum s, size_t k, double c)
+{
+    double n = (double)(k + k / HG_GEMM_KC + 2);
+    return 1.01 * n * U32 * (s.magnitude + fabs(c)) + (double)k * 0x1p-120;
+}
+
+/* ---- one tile ---- */
+
+typedef struct shape {
+    size_t rows, cols, kc;
+    hg_type type_a, type_b;
+    bool a_by_rows, b_by_rows;
+} shape;
+
+enum { ROW0 = 2, COL0 = 3, K0 = 4, GUARD = 64 };
+
+static void *guarded(size_t bytes)
+{
+    unsigned char *p = hg_alloc(1, bytes + GUARD);
+    CHECK(p != NULL);
+    memset(p, 0xa5, bytes + GUARD);
+    return p;
+}
+
+static void check_guard(const void *p, size_t bytes)
+{
+    for (size_t i = 0; i < GUARD; i++) CHECK_EQ(((const unsigned char *)p)[bytes + i], 0xa5);
+}
+
+static void check_tile(const hg_gemm_kernel *g, hg_compute compute, shape s, hg_rng *r)
+{
+    stored a = store(ROW0 + s.rows, K0 + s.kc, s.type_a, s.a_by_rows, 1, r);
+    stored b = store(K0 + s.kc, COL0 + s.cols, s.type_b, s.b_by_rows, 2, r);
+    size_t depth = (s.kc + g->k_step - 1) / g->k_step * g->k_step, ldc = s.cols + 3;
+    size_t a_bytes = depth * s.rows * g->elem_size, b_bytes = depth * g->nr * g->elem_size;
+    void *pa = guarded(a_bytes), *pb = guarded(b_bytes);
+    float *c = random_floats(s.rows * ldc, 1.0, r), *old = random_floats(s.rows * ldc, 1.0, r);
+    g->pack_a(pa, &a.m, ROW0, s.rows, K0, s.kc);
+    g->pack_b(pb, &b.m, COL0, s.cols, K0, s.kc);
+    check_guard(pa, a_bytes);
+    check_guard(pb, b_bytes);
+    hg_matrix from_a = a.m, from_b = b.m;
+    size_t size_a = hg_type_size(s.type_a), size_b = hg_type_size(s.type_b);
+    from_a.base = (char *)a.data + (ROW0 * a.m.row_stride + K0 * a.m.col_stride) * size_a;
+    from_b.base = (char *)b.data + (K0 * b.m.row_stride + COL0 * b.m.col_stride) * size_b;
+    for (int pass = 0; pass < 2; pass++) { /* overwrite, then add */
+        memcpy(old, c, s.rows * ldc * sizeof *c);
+        g->tile(c, ldc, pa, pb, s.kc, s.rows, s.cols, pass == 0);
+        for (size_t i = 0; i < s.rows; i++)
+            for (size_t j = 0; j < ldc; j++) {
+                double before = pass == 0 ? 0 : (double)old[i * ldc + j];
+                if (j >= s.cols) {
+                    CHECK(c[i * ldc + j] == old[i * ldc + j]);
+                    continue;
+                }
+                sum e = exact(&from_a, &from_b, compute, i, j, s.kc);
+                CHECK_NEAR(c[i * ldc + j], e.value + before, bound(e, s.kc, before));
+            }
+    }
+    hg_free(a.data);
+    hg_free(b.data);
+    hg_free(pa);
+    hg_free(pb);
+    hg_free(c);
+    hg_free(old);
+}
+
+static void check_tiles(hg_compute compute)
+{
+    static const size_t depth[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 66, 129, 511, 512};
+    static const hg_type types[] = {HG_F32, HG_F16, HG_BF16};
+    hg_rng r;
+    hg_rng_init(&r, 1, 0);
+    hg_kernels k;
+    EACH_ISA(k)
+    {
+        const hg_gemm_kernel *g = &k.gemm[compute];
+        CHECK(g->mr <= HG_GEMM_MAX_MR && g->nr <= HG_GEMM_MAX_NR);
+        for (size_t rows = 1; rows <= g->mr; rows++)
+            for (size_t d = 0; d < sizeof depth / sizeof depth[0]; d++)
+                for (unsigned how = 0; how < 4; how++) {
+                    shape s = {.rows = rows, .kc = depth[d]};
+                    s.cols = how == 0 ? g->nr : 1 + (size_t)hg_rng_below(&r, g->nr);
+                    s.type_a = types[hg_rng_below(&r, 3)];
+                    s.type_b = types[hg_rng_below(&r, 3)];
+                    s.a_by_rows = how & 1;
+                    s.b_by_rows = how & 2;
+                    check_tile(g, compute, s, &r);
+                }
+        for (size_t cols = 1; cols <= g->nr; cols++)
+            check_tile(g, compute, (shape){2, cols, 37, HG_F32, HG_F32, true, false}, &r);
+    }
+}
+
+TEST(a_float32_tile_is_within_its_bound_on_every_instruction_set)
+{
+    check_tiles(HG_COMPUTE_F32);
+}
+
+TEST(a_bfloat16_tile_is_within_its_bound_on_every_instruction_set)
+{
+    check_tiles(HG_COMPUTE_BF16);
+}
+
+/* ---- whole products ---- */
+
+static hg_runtime *runtime(int threads, int isa)
+{
+    hg_err e = {0};
+    hg_runtime *rt = NULL;
+    CHECK_OK(hg_runtime_new(&rt, threads, (hg_isa)isa, &e), e);
+    return rt;
+}
+
+static void check_product(hg_runtime *rt, hg_compute compute, size_t m, size_t n, size_t k,
+                          bool add, hg_rng *r)
+{
+    hg_err e = {0};
+    stored a = store(m, k, HG_F32, hg_rng_below(r, 2), 1, r);
+    stored b = store(k, n, HG_F32, hg_rng_below(r, 2), 0, r);
+    size_t ldc = n + 1;
+    float *c = random_floats(m * ldc, 1, r), *here = hg_alloc(m * ldc, sizeof *c);
+    float *old = hg_alloc(m * ldc, sizeof *c);
+    CHECK(here != NULL && old != NULL);
+    memcpy(old, c, m * ldc * sizeof *c);
+    memcpy(here, c, m * ldc * sizeof *c);
+    CHECK_OK(hg_matmul(rt, compute, c, ldc, &a.m, &b.m, m, n, k, add, &e), e);
+    CHECK_OK(hg_matmul_here(rt, 0, compute, here, ldc, &a.m, &b.m, m, n, k, add), e);
+    CHECK(memcmp(c, here, m * ldc * sizeof *c) == 0);
+    for (size_t i = 0; i < m; i++) {
+        CHECK(c[i * ldc + n] == old[i * ldc + n]);
+        for (size_t j = 0; j < n; j++) {
+            double before = add ? (double)old[i * ldc + j] : 0;
+            sum s = exact(&a.m, &b.m, compute, i, j, k);
+            CHECK_NEAR(c[i * ldc + j], s.value + before, bound(s, k, before));
+        }
+    }
+    hg_free(a.data);
+    hg_free(b.data);
+    hg_free(c);
+    hg_free(here);
+    hg_free(old);
+}
+
+TEST(a_product_of_any_shape_is_within_its_bound)
+{
+    static const size_t shapes[][3] = {{1, 1, 1},    {1, 33, 7},    {4, 100, 513}, {5, 65, 1025},
+                                       {17, 31, 64}, {170, 67, 63}, {29, 300, 70}, {400, 9, 600}};
+    hg_rng r;
+    hg_rng_init(&r, 2, 0);
+    for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++) {
+        hg_runtime *rt = runtime(2, isa);
+        for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+            for (int how = 0; how < 4; how++)
+                check_product(rt, (hg_compute)(how & 1), shapes[s][0], shapes[s][1], shapes[s][2],
+                              how >= 2, &r);
+        hg_runtime_free(rt);
+    }
+}
+
+TEST(an_empty_sum_is_zero_or_leaves_the_output)
+{
+    hg_err e = {0};
+    hg_runtime *rt = runtime(1, HG_N_ISA);
+    float c[2] = {3, 4};
+    hg_matrix none = {c, HG_F32, 1, 1};
+    CHECK_OK(hg_matmul(rt, HG_COMPUTE_F32, c, 1, &none, &none, 2, 1, 0, true, &e), e);
+    CHECK(c[0] == 3 && c[1] == 4);
+    CHECK_OK(hg_matmul(rt, HG_COMPUTE_F32, c, 1, &none, &none, 2, 1, 0, false, &e), e);
+    CHECK(c[0] == 0 && c[1] == 0);
+    hg_runtime_free(rt);
+}
+
+enum { M = 401, N = 333, K = 1100 };
+
+/* The product on `rt`, packed beforehand or not, of the first m rows of x. */
+static void linear(hg_runtime *rt, hg_compute compute, float *y, const float *x, const float *w,
+                   size_t m, bool is_packed)
+{
+    hg_err e = {0};
+    hg_matrix a = {x, HG_F32, K, 1}, weight = {w, HG_F32, K, 1}, b = {w, HG_F32, 1, K};
+    if (!is_packed) {
+        CHECK_OK(hg_matmul(rt, compute, y, N, &a, &b, m, N, K, false, &e), e);
+        return;
+    }
+    hg_arena mem;
+    hg_arena_init(&mem, 0);
+    void *packed = hg_arena_raw(&mem, hg_packed_size(rt, compute, N, K), 1);
+    CHECK(packed != NULL);
+    hg_pack_weight(rt, compute, packed, &weight, N, K);
+    CHECK_OK(hg_matmul_packed(rt, compute, y, x, packed, m, N, K, &e), e);
+    hg_arena_free(&mem);
+}
+
+typedef void each_fn(hg_runtime *rt, hg_compute compute, const float *x, const float *w,
+                     const float *y);
+
+/* Calls `fn` for each set and family with the whole product y that one thread computes. */
+static void each_whole_product(each_fn *fn)
+{
+    hg_rng r;
+    hg_rng_init(&r, 3, 0);
+    float *x = random_floats((size_t)M * K, 1, &r), *w = random_floats((size_t)N * K, 1, &r);
+    float *y = random_floats((size_t)M * N, 1, &r);
+    for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++)
+        for (int c = 0; c < HG_N_COMPUTE; c++) {
+            hg_runtime *rt = runtime(1, isa);
+            linear(rt, (hg_compute)c, y, x, w, M, false);
+            fn(rt, (hg_compute)c, x, w, y);
+            hg_runtime_free(rt);
+        }
+    hg_free(x);
+    hg_free(w);
+    hg_free(y);
+}
+
+static void check_batches(hg_runtime *rt, hg_compute compute, const float *x, const float *w,
+                          const float *y)
+{
+    static const size_t batch[] = {1, 2, 3, 4, 5, 13, 14, 15, 16, 17, 29, 169, 400};
+    float *part = hg_alloc((size_t)M * N, sizeof *part);
+    CHECK(part != NULL);
+    for (size_t b = 0; b < sizeof batch / sizeof batch[0]; b++) {
+        linear(rt, compute, part, x, w, batch[b], b & 1);
+        CHECK(memcmp(part, y, batch[b] * N * sizeof *y) == 0);
+    }
+    for (size_t row = 0; row < 40; row++) { /* alone, wherever it stood */
+        linear(rt, compute, part, x + row * K, w, 1, false);
+        CHECK(memcmp(part, y + row * N, N * sizeof *y) == 0);
+    }
+    hg_free(part);
+}
+
+TEST(a_row_is_the_same_bits_in_every_batch)
+{
+    each_whole_product(check_batches);
+}
+
+static void check_packed(hg_runtime *rt, hg_compute compute, const float *x, const float *w,
+                         const float *y)
+{
+    float *again = hg_alloc((size_t)M * N, sizeof *again);
+    CHECK(again != NULL);
+    linear(rt, compute, again, x, w, M, true);
+    CHECK(memcmp(again, y, (size_t)M * N * sizeof *y) == 0);
+    hg_free(again);
+}
+
+TEST(a_packed_weight_gives_the_same_bits)
+{
+    each_whole_product(check_packed);
+}
+
+static void check_threads(hg_runtime *one, hg_compute compute, const float *x, const float *w,
+                          const float *y)
+{
+    float *again = hg_alloc((size_t)M * N, sizeof *again);
+    CHECK(again != NULL);
+    for (int threads = 2; threads <= 5; threads++) {
+        hg_runtime *rt = runtime(threads, (int)hg_runtime_isa(one));
+        for (int is_packed = 0; is_packed < 2; is_packed++) {
+            memset(again, 0xff, (size_t)M * N * sizeof *again);
+            linear(rt, compute, again, x, w, M, is_packed);
+            CHECK(memcmp(again, y, (size_t)M * N * sizeof *y) == 0);
+        }
+        hg_runtime_free(rt);
+    }
+    hg_free(again);
+}
+
+TEST(any_number_of_threads_gives_the_same_bits)
+{
+    each_whole_product(check_threads);
+}
