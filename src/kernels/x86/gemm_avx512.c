@@ -111,52 +111,9 @@ static void tile_f32(float *c, size_t ldc, const void *a, const void *b, size_t 
     }
 }
 
-/* ---- packing ---- */
-
-static void pack_a_f32(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0, size_t kc)
-{
-    size_t at = row * a->row_stride + k0 * a->col_stride;
-    pack_lanes(dst, a, (lanes){at, a->row_stride, a->col_stride, rows, rows}, kc, false);
-}
-
-static void pack_b_f32(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0, size_t kc)
-{
-    size_t at = col * b->col_stride + k0 * b->row_stride;
-    pack_lanes(dst, b, (lanes){at, b->col_stride, b->row_stride, cols, NR}, kc, false);
-}
-
-static void pack_a_bf16(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0,
-                        size_t kc)
-{
-    size_t at = row * a->row_stride + k0 * a->col_stride;
-    pack_lanes(dst, a, (lanes){at, a->row_stride, a->col_stride, rows, rows}, kc, true);
-}
-
-static void pack_b_bf16(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0,
-                        size_t kc)
-{
-    size_t at = col * b->col_stride + k0 * b->row_stride;
-    pack_lanes(dst, b, (lanes){at, b->col_stride, b->row_stride, cols, NR}, kc, true);
-}
+DEFINE_PACKING
 
 void hg_gemm_avx512(hg_kernels *k)
 {
-    k->gemm[HG_COMPUTE_F32] = (hg_gemm_kernel){
-        .mr = MR,
-        .nr = NR,
-        .k_step = 1,
-        .elem_size = 4,
-        .pack_a = pack_a_f32,
-        .pack_b = pack_b_f32,
-        .tile = tile_f32,
-    };
-    k->gemm[HG_COMPUTE_BF16] = (hg_gemm_kernel){
-        .mr = MR,
-        .nr = NR,
-        .k_step = 2,
-        .elem_size = 2,
-        .pack_a = pack_a_bf16,
-        .pack_b = pack_b_bf16,
-        .tile = tile_bf16,
-    };
+    FILL_GEMM(k);
 }

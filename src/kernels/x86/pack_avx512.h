@@ -1,19 +1,13 @@
-/* Packing panels with AVX-512. A panel's lanes are rows of A or columns of B, which differ in their
- * strides only. In a panel one 32-bit cell is a float or a pair of bf16 that follow each other in
- * k; cells of all lanes lie side by side, step after step. Two cases: k is the near stride (sixteen
- * lanes are read along k and transposed in registers) or the lanes are (rows are copied, in the
- * bf16 family two at a time, interleaved). */
+/* Packing panels with AVX-512. In a panel one 32-bit cell is a float or a pair of bf16 that follow
+ * each other in k; cells of all lanes lie side by side, step after step. Two cases: k is the near
+ * stride (sixteen lanes are read along k and transposed in registers) or the lanes are (rows are
+ * copied, in the bf16 family two at a time, interleaved). */
 #ifndef HG_KERNELS_PACK_AVX512_H
 #define HG_KERNELS_PACK_AVX512_H
 
-#include "kernels/kernels.h"
+#include "kernels/lanes.h"
 
 #include <immintrin.h>
-
-typedef struct lanes {
-    size_t at, lane_stride, k_stride; /* of the first element, in the source */
-    size_t n, width;                  /* lanes that exist, lanes in the panel */
-} lanes;
 
 static inline __mmask16 lanes_mask(size_t n)
 {
@@ -144,6 +138,16 @@ static inline __attribute__((always_inline)) void pack_lanes(uint32_t *dst, cons
         pack_type(dst, m, HG_F16, l, kc, pairs);
     else
         pack_type(dst, m, HG_BF16, l, kc, pairs);
+}
+
+static void pack_f32(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, false);
+}
+
+static void pack_bf16(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, true);
 }
 
 #endif
