@@ -21,10 +21,26 @@ enum {
 
 typedef struct hg_model hg_model;
 
+/* How rotary frequencies are stretched for contexts longer than the first training's. */
+typedef enum hg_rope_kind {
+    HG_ROPE_PLAIN,
+    HG_ROPE_LINEAR, /* all by `factor` */
+    HG_ROPE_LLAMA3, /* long waves by `factor`, short ones not, those between smoothly */
+    HG_ROPE_FACTORS /* each by its own factor, from a GGUF's rope_freqs */
+} hg_rope_kind;
+
+typedef struct hg_rope_scaling {
+    hg_rope_kind kind;
+    float factor, low_freq_factor, high_freq_factor;
+    uint32_t original_n_ctx;
+} hg_rope_scaling;
+
 typedef struct hg_model_config {
-    char arch[32]; /* "llama", "gpt2" */
+    char arch[32]; /* "llama", "mistral", "qwen2", "qwen3", "gpt2" */
     uint32_t n_layers, d_model, n_heads, n_kv_heads, d_head, d_ff, n_vocab, n_ctx;
     float norm_eps, rope_theta;
+    hg_rope_scaling rope_scaling;
+    uint32_t window; /* positions a token attends to; 0: all */
     bool tie_embeddings;
     int32_t bos_id, eos_id, pad_id; /* -1: none */
 } hg_model_config;
@@ -54,7 +70,26 @@ HG_API uint64_t hg_model_bytes(const hg_model *m);            /* of weights in m
  * be NULL. */
 HG_API hg_status hg_model_save(const hg_model *m, const char *dir, hg_weights as, const char *card,
                                hg_err *e);
-/* Folder or GGUF to one GGUF file. */
+/* What a model's files say, without loading it. */
+typedef struct hg_tensor_info {
+    const char *name, *type; /* "f32", "bf16", "q4_0" ... */
+    int n_dims;
+    uint64_t dim[4]; /* the last is contiguous */
+    uint64_t n_bytes;
+} hg_tensor_info;
+typedef struct hg_model_info {
+    hg_model_config config;
+    const char *format;                    /* "safetensors" or "gguf" */
+    const char *tokenizer, *chat_template; /* NULL: none; tokenizer is "byte-level BPE" */
+    uint32_t n_tokens;                     /* of the tokenizer */
+    uint64_t n_params, n_bytes;
+    size_t n_tensors;
+    const hg_tensor_info *tensor; /* [n_tensors] in the order of their names */
+} hg_model_info;
+HG_API hg_status hg_model_inspect(hg_model_info **out, const char *path, hg_err *e);
+HG_API void hg_model_info_free(hg_model_info *info);
+
+/* Folder or GGUF to one GGUF file. Vectors and learned positions are float32 in it. */
 HG_API hg_status hg_model_export_gguf(const char *from, const char *to, hg_weights as,
                                       const hg_watch *w, hg_err *e);
 

@@ -1,0 +1,190 @@
+/* What the files of this folder share: parameters by role, tensors as files store them, the two
+ * file formats. */
+#ifndef HG_MODEL_INNER_H
+#define HG_MODEL_INNER_H
+
+#include "model/model.h"
+#include "base/file.h"
+
+enum {
+    HG_MAX_STORED = 1 << 17,  /* tensors in a model's files */
+    HG_MAX_NAME = 256,        /* bytes of a tensor's name, with the NUL */
+    HG_MAX_PARTS = 4,         /* parameters in one stored tensor */
+    HG_MAX_SHARDS = 1024,     /* files of a sharded model */
+    HG_MAX_CONFIG = 1 << 22,  /* bytes of config.json and its neighbours */
+    HG_MAX_HEADER = 100 << 20 /* bytes of a safetensors header: what its reference allows */
+};
+
+/* ---- parameters (params.c) ---- */
+/* Checks and completes `c`, then makes the model's tensors with their shapes and names and without
+ * data. `row` (copied) is the architecture with config.json's switches. */
+hg_status hg_model_make(hg_model **out, const hg_model_config *c, const hg_arch *row, hg_err *e);
+hg_status hg_config_check(hg_model_config *c, const hg_arch *row, hg_err *e);
+/* The parameter of a role, or NULL when the model has none. layer is 0 outside layers. */
+hg_tensor *hg_model_at(const hg_model *m, hg_role s, size_t layer);
+bool hg_role_is_per_layer(hg_role s);
+/* `pattern` with the layer's number for '#'. */
+void hg_name_at(char out[HG_MAX_NAME], const char *pattern, size_t layer);
+/* Float32 data for every parameter, and gradients. */
+hg_status hg_model_make_trainable(hg_model *m, hg_err *e);
+
+/* ---- rotary frequencies (rope.c) ---- */
+/* Fills m->rope.inv_freq [d_head / 2] from the configuration and m->rope_factors. */
+void hg_rope_fill(hg_model *m);
+/* The frequency of pair i, unscaled and as the configuration scales it. */
+double hg_rope_plain(const hg_model_config *c, size_t i);
+double hg_rope_scaled(const hg_model_config *c, double freq);
+
+/* ---- tensors in files (store.c) ---- */
+typedef struct hg_entry {
+    const char *name; /* NUL-terminated */
+    hg_type type;     /* HG_N_TYPES: one that Higgins does not compute with */
+    const char *type_name;
+    int n_dims;
+    uint64_t dim[HG_MAX_DIMS]; /* the last is contiguous */
+    const unsigned char *p;    /* in the mapping; aligned to nothing */
+    uint64_t n_bytes;
+    uint64_t offset; /* as a GGUF says it */
+    bool is_used;
+} hg_entry;
+
+typedef struct hg_store {
+    hg_entry *entry; /* [n], in the byte order of their names once sorted */
+    size_t n, cap;
+    hg_map *map; /* [n_maps] */
+    size_t n_maps, map_cap;
+    hg_arena mem; /* names */
+} hg_store;
+
+void hg_store_init(hg_store *s);
+void hg_store_free(hg_store *s);
+hg_status hg_store_map(hg_store *s, const char *path, hg_map *out, hg_err *e);
+/* Adds a tensor; the name is copied. */
+hg_status hg_store_add(hg_store *s, const char *name, size_t n_name, const hg_entry *entry,
+                       hg_err *e);
+/* Sorts by name. HG_E_FORMAT when a name comes twice. */
+hg_status hg_store_sort(hg_store *s, const char *path, hg_err *e);
+hg_entry *hg_store_find(const hg_store *s, const char *name); /* NULL when there is none */
+
+/* ---- parameters as a format stores them (stored.c) ---- */
+typedef enum hg_format { HG_FORMAT_SAFETENSORS, HG_FORMAT_GGUF } hg_format;
+
+/* One tensor of a file: one parameter, or several whose rows follow each other. */
+typedef struct hg_stored {
+    char name[HG_MAX_NAME];
+    hg_tensor *part[HG_MAX_PARTS];
+    size_t n_parts;
+    size_t rows, cols; /* [rows][cols] as the model sees it; cols 0: a vector of `rows` */
+    bool is_transposed;
+    size_t n_heads; /* of rows that a GGUF orders for interleaved rotary pairs; 0: as the model */
+    size_t d_head;
+} hg_stored;
+
+/* All of them, in file order; the caller frees with hg_free. */
+hg_status hg_stored_list(const hg_model *m, hg_format f, hg_stored **out, size_t *n, hg_err *e);
+/* The model's row that lies at a row of the file. */
+size_t hg_stored_row(const hg_stored *st, size_t file_row);
+
+/* Where a parameter's values lie in the files. */
+typedef struct hg_source {
+    const hg_entry *entry;
+    size_t row0;        /* of the stored tensor */
+    size_t file_rows;   /* all rows of the stored tensor */
+    size_t rows, cols;  /* of the parameter; a vector is one column of rows */
+    bool is_transposed; /* the file holds [cols][file_rows] */
+    size_t n_heads, d_head;
+} hg_source;
+
+typedef struct hg_files {
+    hg_store store;
+    hg_format format;
+    hg_source *source; /* [n_params] */
+} hg_files;
+
+/* Finds every parameter's place in the files. */
+hg_status hg_files_bind(hg_model *m, hg_files *f, hg_err *e);
+
+/* Values [begin, end), counted as the model orders them, in the file's type, into out. */
+void hg_source_copy(const hg_source *s, size_t begin, size_t end, void *out);
+/* The source's values where they lie, when they lie as the model wants them and are aligned; else
+ * NULL. */
+const void *hg_source_direct(const hg_source *s);
+
+/* ---- safetensors (safetensors.c) ---- */
+/* Adds the tensors of a mapped file. `path` is for sentences. */
+hg_status hg_safetensors_parse(hg_store *s, const unsigned char *p, size_t n, const char *path,
+                               hg_err *e);
+/* A file, or the shards that `dir`/model.safetensors.index.json names. */
+hg_status hg_safetensors_open(hg_store *s, const char *dir, hg_err *e);
+hg_status hg_safetensors_write(const char *path, const hg_model *m, hg_weights as, hg_err *e);
+
+/* ---- GGUF (gguf.c) ---- */
+typedef enum hg_gguf_type {
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
+    GGUF_N_TYPES
+} hg_gguf_type;
+
+typedef struct hg_gguf_kv {
+    hg_bytes key;
+    hg_gguf_type type, item; /* item: of an array */
+    uint64_t n;              /* items; 1 when it is no array */
+    const unsigned char *p;  /* the value, or the array's first item */
+    size_t n_bytes;          /* from p to the end of the value */
+} hg_gguf_kv;
+
+typedef struct hg_gguf {
+    const char *path; /* for sentences */
+    hg_gguf_kv *kv;
+    size_t n_kv;
+} hg_gguf;
+
+/* Reads the header: metadata into g (kv in `mem`), tensors into s. */
+hg_status hg_gguf_parse(hg_gguf *g, hg_store *s, hg_arena *mem, const unsigned char *p, size_t n,
+                        const char *path, hg_err *e);
+const hg_gguf_kv *hg_gguf_find(const hg_gguf *g, const char *key);
+/* These leave *out alone when the key is missing and fail when its value has another type. */
+hg_status hg_gguf_uint(const hg_gguf *g, const char *key, uint64_t max, uint64_t *out, hg_err *e);
+hg_status hg_gguf_float(const hg_gguf *g, const char *key, double *out, hg_err *e);
+hg_status hg_gguf_bool(const hg_gguf *g, const char *key, bool *out, hg_err *e);
+hg_status hg_gguf_text(const hg_gguf *g, const char *key, hg_bytes *out, hg_err *e);
+/* The strings of an array, into mem. *out is NULL when the key is missing. */
+hg_status hg_gguf_strings(const hg_gguf *g, const char *key, size_t max, hg_arena *mem,
+                          hg_bytes **out, size_t *n, hg_err *e);
+hg_status hg_gguf_config(const hg_gguf *g, const hg_store *s, hg_model_config *c, hg_arch *row,
+                         hg_err *e);
+/* *out is NULL when the file carries none. */
+hg_status hg_gguf_tokenizer(const hg_gguf *g, hg_tokenizer **out, hg_err *e);
+/* The metadata of a model and its tokenizer, for the writer: bytes and number of pairs. */
+hg_status hg_gguf_put_metadata(hg_buf *b, uint64_t *n_kv, const hg_model *m, hg_weights as,
+                               hg_err *e);
+
+/* ---- config.json (hf_config.c) ---- */
+hg_status hg_config_parse(hg_model_config *c, hg_arch *row, hg_bytes json, hg_err *e);
+hg_status hg_config_write(hg_buf *out, const hg_model *m, hg_weights as, hg_err *e);
+
+/* ---- values (load.c) ---- */
+/* The type that a parameter of the model is stored in. */
+hg_type hg_param_type(const hg_model *m, const hg_tensor *t);
+/* The type that `as` makes of it. */
+hg_type hg_type_as(hg_type stored, hg_weights as);
+void hg_to_f32(const hg_kernels *k, float *to, const void *from, hg_type type, size_t n);
+void hg_from_f32(const hg_kernels *k, void *to, hg_type type, const float *from, size_t n);
+
+/* ---- writing (save.c) ---- */
+/* A stored tensor's values in `type`, row after row as the format has them. */
+hg_status hg_stored_write(hg_writer *w, const hg_model *m, const hg_stored *st, hg_type type,
+                          hg_err *e);
+
+#endif

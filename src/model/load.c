@@ -1,0 +1,374 @@
+/* Opening a model: a Hugging Face folder or a GGUF, for one of three uses.
+ *
+ * For inference each matrix is packed once into the kernels' own layout and then read nowhere else;
+ * vectors become float32; the embedding stays as stored, for its rows are looked up one by one. For
+ * training everything becomes float32 with a gradient. For export nothing is taken from the mapped
+ * files until it is written. */
+#include "model/inner.h"
+#include "tensor/matmul.h"
+#include "text/json.h"
+#include "token/token.h"
+#include <string.h>
+
+enum { MAX_TEMPLATE = 1 << 20 };
+
+typedef enum use { FOR_INFERENCE, FOR_TRAINING, FOR_EXPORT } use;
+
+/* ---- values ---- */
+
+hg_type hg_param_type(const hg_model *m, const hg_tensor *t)
+{
+    return m->files != NULL ? m->files->source[t - m->tensors].entry->type : t->type;
+}
+
+hg_type hg_type_as(hg_type stored, hg_weights as)
+{
+    switch (as) {
+    case HG_WEIGHTS_F32:
+        return HG_F32;
+    case HG_WEIGHTS_F16:
+        return HG_F16;
+    case HG_WEIGHTS_BF16:
+        return HG_BF16;
+    default:
+        return stored;
+    }
+}
+
+void hg_to_f32(const hg_kernels *k, float *to, const void *from, hg_type type, size_t n)
+{
+    if (type == HG_F16)
+        k->f16_to_f32(to, from, n);
+    else if (type == HG_BF16)
+        k->bf16_to_f32(to, from, n);
+    else
+        memcpy(to, from, n * sizeof *to);
+}
+
+void hg_from_f32(const hg_kernels *k, void *to, hg_type type, const float *from, size_t n)
+{
+    if (type == HG_F16)
+        k->f32_to_f16(to, from, n);
+    else if (type == HG_BF16)
+        k->f32_to_bf16(to, from, n);
+    else
+        memcpy(to, from, n * sizeof *from);
+}
+
+/* Values [begin, end) of a parameter, in its order, as float32. */
+static void source_f32(const hg_source *s, const hg_kernels *k, size_t begin, size_t end,
+                       float *out)
+{
+    uint16_t raw[1024];
+    if (s->entry->type == HG_F32) {
+        hg_source_copy(s, begin, end, out);
+        return;
+    }
+    while (begin < end) {
+        size_t n = end - begin < 1024 ? end - begin : 1024;
+        hg_source_copy(s, begin, begin + n, raw);
+        hg_to_f32(k, out, raw, s->entry->type, n);
+        begin += n;
+        out += n;
+    }
+}
+
+void hg_model_row(const hg_model *m, const hg_tensor *t, size_t r, float *out)
+{
+    size_t n = hg_tensor_cols(t);
+    if (m->files != NULL)
+        source_f32(&m->files->source[t - m->tensors], &m->k, r * n, r * n + n, out);
+    else
+        memcpy(out, (const float *)t->data + r * n, n * sizeof *out);
+}
+
+/* The parameter's values in the type wanted, written whole. */
+static void fill(const hg_model *m, const hg_tensor *t, hg_type want, void *out)
+{
+    const hg_source *s = &m->files->source[t - m->tensors];
+    float part[1024];
+    if (want == s->entry->type) {
+        hg_source_copy(s, 0, hg_tensor_count(t), out);
+        return;
+    }
+    for (size_t at = 0, all = hg_tensor_count(t); at < all; at += 1024) {
+        size_t n = all - at < 1024 ? all - at : 1024;
+        source_f32(s, &m->k, at, at + n, part);
+        hg_from_f32(&m->k, (unsigned char *)out + at * hg_type_size(want), want, part, n);
+    }
+}
+
+/* ---- for inference ---- */
+
+/* A mapped table is only read; tensors have no const values. */
+static void *unconst(const void *p)
+{
+    return (void *)(uintptr_t)p;
+}
+
+static hg_status hold_rows(hg_model *m, hg_tensor *t, hg_type want, hg_err *e)
+{
+    const hg_source *s = &m->files->source[t - m->tensors];
+    const void *direct = want == s->entry->type ? hg_source_direct(s) : NULL;
+    t->type = want;
+    if (direct != NULL) {
+        t->data = unconst(direct);
+        m->n_bytes += s->entry->n_bytes;
+        return HG_OK;
+    }
+    t->data = hg_arena_raw(&m->mem, hg_tensor_count(t), hg_type_size(want));
+    if (t->data == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", t->name);
+    fill(m, t, want, t->data);
+    m->n_bytes += hg_tensor_count(t) * hg_type_size(want);
+    return HG_OK;
+}
+
+/* Where the packer finds the values of a matrix: in the file when they lie there in the type
+ * wanted, else in *copy, which the caller frees. */
+static hg_status find_matrix(const hg_model *m, const hg_tensor *t, hg_type want, hg_matrix *out,
+                             void **copy, hg_err *e)
+{
+    const hg_source *s = &m->files->source[t - m->tensors];
+    const void *direct = want == s->entry->type ? hg_source_direct(s) : NULL;
+    *copy = NULL;
+    *out = (hg_matrix){direct, want, t->dim[1], 1};
+    if (direct != NULL) return HG_OK;
+    *copy = hg_alloc(hg_tensor_count(t), hg_type_size(want));
+    if (*copy == NULL) return hg_fail(e, HG_E_NOMEM, "no room to unpack %s", t->name);
+    fill(m, t, want, *copy);
+    out->base = *copy;
+    return HG_OK;
+}
+
+static hg_status pack(hg_model *m, hg_tensor *t, hg_type want, hg_runtime *rt, hg_err *e)
+{
+    hg_matrix w;
+    void *copy = NULL;
+    HG_TRY(find_matrix(m, t, want, &w, &copy, e));
+    size_t size = hg_packed_size(rt, m->compute, t->dim[0], t->dim[1]);
+    t->type = want;
+    t->packed = hg_arena_raw(&m->mem, size, 1);
+    if (t->packed != NULL) hg_pack_weight(rt, m->compute, t->packed, &w, t->dim[0], t->dim[1]);
+    hg_free(copy);
+    m->n_bytes += size;
+    if (t->packed == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no room for %s: %zu bytes", t->name, size);
+    return HG_OK;
+}
+
+static bool is_table(const hg_model *m, const hg_tensor *t)
+{
+    return t == m->embed || t == m->pos_embed;
+}
+static bool is_matrix(const hg_model *m, const hg_tensor *t)
+{
+    return t->n_dims == 2 && (t == m->head || !is_table(m, t));
+}
+
+/* bfloat16 weights are multiplied as such on every machine; one of another type among them makes
+ * the products float32. */
+static hg_compute family(const hg_model *m, hg_weights as)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (is_matrix(m, m->param[i]) && hg_type_as(hg_param_type(m, m->param[i]), as) != HG_BF16)
+            return HG_COMPUTE_F32;
+    return HG_COMPUTE_BF16;
+}
+
+static hg_status load_for_inference(hg_model *m, hg_weights as, hg_runtime *rt, hg_err *e)
+{
+    m->compute = family(m, as);
+    for (size_t i = 0; i < m->n_params; i++) {
+        hg_tensor *t = m->param[i];
+        hg_type want = hg_type_as(hg_param_type(m, t), as);
+        if (t->n_dims == 1) HG_TRY(hold_rows(m, t, HG_F32, e));
+        if (is_table(m, t)) HG_TRY(hold_rows(m, t, want, e));
+        if (is_matrix(m, t)) HG_TRY(pack(m, t, want, rt, e));
+    }
+    return HG_OK;
+}
+
+/* ---- for training ---- */
+
+static hg_status load_for_training(hg_model *m, hg_err *e)
+{
+    HG_TRY(hg_model_make_trainable(m, e));
+    for (size_t i = 0; i < m->n_params; i++) fill(m, m->param[i], HG_F32, m->param[i]->data);
+    hg_store_free(&m->files->store);
+    hg_free(m->files);
+    m->files = NULL; /* from now on the values in memory are the model */
+    return HG_OK;
+}
+
+/* ---- files ---- */
+
+/* Makes the model of a configuration and binds it to the files, which it takes over if all goes
+ * well. */
+static hg_status bind_model(hg_model **out, const hg_model_config *c, const hg_arch *row,
+                            hg_files *f, const char *path, hg_err *e)
+{
+    hg_err why = {0};
+    hg_model *m = NULL;
+    hg_status s = hg_model_make(&m, c, row, &why);
+    if (s == HG_OK) s = hg_files_bind(m, f, &why);
+    if (s != HG_OK) {
+        hg_model_free(m);
+        return hg_fail(e, s, "%s: %s", path, why.msg);
+    }
+    m->files = f;
+    *out = m;
+    return HG_OK;
+}
+
+static hg_status read_config(const char *dir, hg_model_config *c, hg_arch *row, hg_err *e)
+{
+    hg_buf text = {0};
+    hg_err why = {0};
+    char *path = hg_path_join(dir, "config.json");
+    if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    hg_status s = hg_file_read(&text, path, HG_MAX_CONFIG, e);
+    if (s == HG_OK) {
+        s = hg_config_parse(c, row, (hg_bytes){text.p, text.n}, &why);
+        if (s != HG_OK) (void)hg_fail(e, s, "%s: %s", path, why.msg);
+    }
+    hg_buf_free(&text);
+    hg_free(path);
+    return s;
+}
+
+/* chat_template of tokenizer_config.json: a text, or a list of named ones. */
+static const char *find_template(const json_t *config)
+{
+    const json_t *v = json_object_get(config, "chat_template");
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        const json_t *item = json_array_get(v, i);
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (name != NULL && strcmp(name, "default") == 0)
+            return json_string_value(json_object_get(item, "template"));
+    }
+    return json_string_value(v);
+}
+
+static hg_status read_template(hg_model *m, const char *dir, hg_err *e)
+{
+    char *own = hg_path_join(dir, "chat_template.jinja");
+    char *config = hg_path_join(dir, "tokenizer_config.json");
+    hg_buf text = {0};
+    json_t *json = NULL;
+    hg_status s = HG_OK;
+    if (own == NULL || config == NULL) {
+        s = hg_fail(e, HG_E_NOMEM, "no room for a path");
+    } else if (hg_path_exists(own)) {
+        s = hg_file_read(&text, own, MAX_TEMPLATE, e);
+        if (s == HG_OK) s = hg_model_set_chat_template(m, text.p, e);
+    } else if (hg_path_exists(config)) {
+        s = hg_json_read(&json, config, HG_MAX_CONFIG, e);
+        if (s == HG_OK) s = hg_model_set_chat_template(m, find_template(json), e);
+    }
+    json_decref(json);
+    hg_buf_free(&text);
+    hg_free(own);
+    hg_free(config);
+    return s;
+}
+
+static hg_status read_tokenizer(hg_model *m, const char *dir, hg_err *e)
+{
+    char *path = hg_path_join(dir, "tokenizer.json");
+    if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    hg_status s = HG_OK;
+    if (hg_path_exists(path)) s = hg_tokenizer_open(&m->tokenizer, path, e);
+    hg_free(path);
+    return s == HG_OK ? read_template(m, dir, e) : s;
+}
+
+static hg_status open_folder(hg_model **out, const char *path, hg_files *f, hg_err *e)
+{
+    hg_model_config c;
+    hg_arch row;
+    f->format = HG_FORMAT_SAFETENSORS;
+    HG_TRY(read_config(path, &c, &row, e));
+    HG_TRY(hg_safetensors_open(&f->store, path, e));
+    HG_TRY(bind_model(out, &c, &row, f, path, e));
+    return read_tokenizer(*out, path, e);
+}
+
+/* What of a GGUF must outlive its header. */
+static hg_status keep_of_gguf(hg_model *m, const hg_gguf *g, hg_err *e)
+{
+    const hg_entry *factors = hg_store_find(&m->files->store, "rope_freqs.weight");
+    if (factors != NULL) {
+        m->rope_factors = HG_NEW(&m->mem, float, m->c.d_head / 2);
+        if (m->rope_factors == NULL) return hg_fail(e, HG_E_NOMEM, "no room for rotary factors");
+        memcpy(m->rope_factors, factors->p, m->c.d_head / 2 * sizeof(float));
+        hg_rope_fill(m);
+    }
+    hg_bytes text = {NULL, 0};
+    HG_TRY(hg_gguf_text(g, "tokenizer.chat_template", &text, e));
+    if (text.p != NULL) {
+        m->chat_template = hg_strndup(text.p, text.n);
+        if (m->chat_template == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a template");
+    }
+    return hg_gguf_tokenizer(g, &m->tokenizer, e);
+}
+
+static hg_status open_gguf(hg_model **out, const char *path, hg_files *f, hg_err *e)
+{
+    hg_model_config c;
+    hg_arch row;
+    hg_map map;
+    hg_gguf g;
+    hg_arena mem;
+    f->format = HG_FORMAT_GGUF;
+    HG_TRY(hg_store_map(&f->store, path, &map, e));
+    hg_arena_init(&mem, (size_t)1 << 16);
+    hg_status s = hg_gguf_parse(&g, &f->store, &mem, map.p, map.n, path, e);
+    if (s == HG_OK) s = hg_gguf_config(&g, &f->store, &c, &row, e);
+    if (s == HG_OK) s = bind_model(out, &c, &row, f, path, e);
+    if (s == HG_OK) s = keep_of_gguf(*out, &g, e);
+    hg_arena_free(&mem);
+    return s;
+}
+
+static hg_status open_for(hg_model **out, const char *path, use u, hg_weights as, hg_runtime *rt,
+                          hg_err *e)
+{
+    *out = NULL;
+    hg_model *m = NULL;
+    if (!hg_path_exists(path))
+        return hg_fail(e, HG_E_MISSING,
+                       "%s: no such folder or file; a folder with config.json or "
+                       "a .gguf file is a model",
+                       path);
+    hg_files *f = hg_alloc(1, sizeof *f);
+    if (f == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a model");
+    hg_store_init(&f->store);
+    hg_status s = hg_path_is_dir(path) ? open_folder(&m, path, f, e) : open_gguf(&m, path, f, e);
+    if (s == HG_OK && u == FOR_INFERENCE) s = load_for_inference(m, as, rt, e);
+    if (s == HG_OK && u == FOR_TRAINING) s = load_for_training(m, e);
+    if (s == HG_OK) {
+        *out = m;
+        return HG_OK;
+    }
+    if (m == NULL) { /* else the model owns the files, or has closed them */
+        hg_store_free(&f->store);
+        hg_free(f);
+    }
+    hg_model_free(m);
+    return s;
+}
+
+hg_status hg_model_open(hg_model **out, const char *path, hg_weights as, hg_runtime *rt, hg_err *e)
+{
+    return open_for(out, path, FOR_INFERENCE, as, rt, e);
+}
+
+hg_status hg_model_open_trainable(hg_model **out, const char *path, hg_err *e)
+{
+    return open_for(out, path, FOR_TRAINING, HG_WEIGHTS_F32, NULL, e);
+}
+
+hg_status hg_model_open_stored(hg_model **out, const char *path, hg_err *e)
+{
+    return open_for(out, path, FOR_EXPORT, HG_WEIGHTS_AS_STORED, NULL, e);
+}
