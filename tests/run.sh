@@ -3,10 +3,10 @@
 #   tests/run.sh              all
 #   tests/run.sh unit golden  only these suites
 # Suites: house (the tree's own rules), c (every C test under AddressSanitizer and UndefinedBehaviorSanitizer), isa (kernels and gradients again
-# as released), threads (ThreadSanitizer), fuzz (corpora replayed), fault, golden, parity, node.
+# as released), threads (ThreadSanitizer), fuzz (corpora replayed), golden, parity, node.
 set -u
 cd "$(dirname "$0")/.."
-ALL="house c isa threads fuzz fault golden parity node"
+ALL="house c isa threads fuzz golden parity node"
 SUITES=${*:-$ALL}
 export HG_TEST_DATA=${HG_TEST_DATA:-$PWD/../shared/data}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
@@ -65,7 +65,6 @@ if wanted c || wanted fuzz; then
     build asan && {
         if wanted c; then
             for t in build/asan/tests/test_*; do
-                case $t in */test_fault) continue ;; esac
                 [ -x "$t" ] && [ -f "$t" ] && run "asan $(basename "$t")" "$t"
             done
         fi
@@ -83,7 +82,6 @@ fi
 if wanted threads; then
     build tsan && for t in $(cat tests/threaded.txt); do run "tsan $t" build/tsan/tests/$t; done
 fi
-if wanted fault && [ -x build/release/tests/test_fault ]; then run "fault" build/release/tests/test_fault; fi
 if wanted golden; then
     for t in tests/golden/*.sh; do run "golden $(basename "$t" .sh)" bash "$t"; done
 fi
