@@ -40,6 +40,26 @@ HG_API bool hg_tokenizer_is_special(const hg_tokenizer *t, int32_t id);
 HG_API int32_t hg_tokenizer_bos(const hg_tokenizer *t);
 HG_API int32_t hg_tokenizer_eos(const hg_tokenizer *t);
 
+/* How a text becomes ids, step by step, for people who want to see it. Words and added tokens come
+ * in the order of the text; the merges of a word come before it, in the order in which they are
+ * applied. What `fn` gets lives until it returns; a failure of fn ends the walk. */
+typedef enum hg_token_step_kind {
+    HG_STEP_MERGE, /* left and right become made; rank is the merge's place in the list */
+    HG_STEP_WORD,  /* text of a word (or a broken byte) and its ids */
+    HG_STEP_ADDED  /* text of an added token, found before anything else, and its id */
+} hg_token_step_kind;
+typedef struct hg_token_step {
+    hg_token_step_kind kind;
+    hg_bytes text;
+    const int32_t *ids;
+    size_t n_ids;
+    int32_t left, right, made;
+    uint32_t rank;
+} hg_token_step;
+typedef hg_status hg_token_step_fn(void *ctx, const hg_token_step *step, hg_err *e);
+HG_API hg_status hg_tokenizer_trace(const hg_tokenizer *t, hg_bytes text, bool special,
+                                    hg_token_step_fn *fn, void *ctx, hg_err *e);
+
 /* ---- training ---- */
 typedef struct hg_tokenizer_options {
     uint32_t n_vocab;           /* with the special tokens; 257 + n_special at the least */

@@ -61,6 +61,10 @@ hg_status cli_runtime(cli *c, hg_runtime **out, hg_err *e);
 /* Ends the progress line, so that what is printed next begins on a line of its own. */
 void cli_progress_end(cli *c);
 bool cli_stdout_is_terminal(void);
+/* Bytes of the whole UTF-8 character at p, 0 when it is broken. */
+size_t cli_utf8_length(const char *p, size_t n);
+/* A JSON string with its quotes on stdout; broken bytes become U+FFFD. */
+void cli_print_json_string(const char *p, size_t n);
 /* "12.3 MB", "1.24 B" (params) ... into buf. */
 const char *cli_bytes(char buf[32], double bytes);
 const char *cli_count(char buf[32], double n);

@@ -1,6 +1,11 @@
 /* The commands, in the order of a model's life. */
 #include "commands.h"
 
+extern const cli_command cli_tokenizer_train, cli_tokenizer_encode, cli_tokenizer_decode;
+
 const cli_command *const cli_commands[] = {
+    &cli_tokenizer_train,
+    &cli_tokenizer_encode,
+    &cli_tokenizer_decode,
     NULL,
 };

@@ -23,6 +23,8 @@ struct hg_stream {
     bool at_eof;   /* of the file */
     bool in_frame; /* a compressed member has begun and not ended */
     uint64_t taken;
+    hg_buf head; /* peeked at and not yet read again from head_at */
+    size_t head_at;
     z_stream z;
     ZSTD_DCtx *zstd;
 };
@@ -95,6 +97,7 @@ void hg_stream_close(hg_stream *s)
     if (s->how == GZIP) (void)inflateEnd(&s->z);
     (void)ZSTD_freeDCtx(s->zstd);
     (void)close(s->fd);
+    hg_buf_free(&s->head);
     hg_free(s->in);
     hg_free(s->path);
     hg_free(s);
@@ -155,10 +158,9 @@ static hg_status read_zstd(hg_stream *s, char *p, size_t n, size_t *got, hg_err 
     return HG_OK;
 }
 
-hg_status hg_stream_read(hg_stream *s, char *p, size_t n, size_t *got, hg_err *e)
+static hg_status unpack(hg_stream *s, char *p, size_t n, size_t *got, hg_err *e)
 {
     *got = 0;
-    if (n == 0) return HG_OK;
     if (s->how == GZIP) return read_gzip(s, p, n, got, e);
     if (s->how == ZSTD) return read_zstd(s, p, n, got, e);
     HG_TRY(fill(s, e));
@@ -166,6 +168,36 @@ hg_status hg_stream_read(hg_stream *s, char *p, size_t n, size_t *got, hg_err *e
     *got = there < n ? there : n;
     memcpy(p, s->in + s->at, *got);
     s->at += *got;
+    return HG_OK;
+}
+
+hg_status hg_stream_read(hg_stream *s, char *p, size_t n, size_t *got, hg_err *e)
+{
+    *got = 0;
+    if (n == 0) return HG_OK;
+    size_t left = s->head.n - s->head_at;
+    if (left == 0) {
+        hg_buf_free(&s->head);
+        s->head_at = 0;
+        return unpack(s, p, n, got, e);
+    }
+    *got = left < n ? left : n;
+    memcpy(p, s->head.p + s->head_at, *got);
+    s->head_at += *got;
+    return HG_OK;
+}
+
+hg_status hg_stream_peek(hg_stream *s, size_t n, hg_bytes *head, hg_err *e)
+{
+    for (size_t got = 1; got > 0 && s->head.n < n; s->head.n += got) {
+        char *room = hg_buf_room(&s->head, n - s->head.n);
+        if (room == NULL) return hg_buf_status(&s->head, e);
+        hg_status st = unpack(s, room, n - s->head.n, &got, e);
+        /* Damage behind what was read is met again by the read that comes to it. */
+        if (st != HG_OK && s->head.n == 0) return st;
+        if (st != HG_OK) break;
+    }
+    *head = (hg_bytes){s->head.n > 0 ? s->head.p : "", s->head.n};
     return HG_OK;
 }
 

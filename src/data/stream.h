@@ -12,6 +12,9 @@ void hg_stream_close(hg_stream *s);
 /* At most n bytes; *got 0 only at the end. HG_E_FORMAT: the compressed data is damaged or cut off;
  * what came before it was given. */
 hg_status hg_stream_read(hg_stream *s, char *p, size_t n, size_t *got, hg_err *e);
+/* Looks at the first bytes (at most n; fewer only when there are no more) without taking them: the
+ * reads that follow give them again. Once, before the first read. Lives until then. */
+hg_status hg_stream_peek(hg_stream *s, size_t n, hg_bytes *head, hg_err *e);
 uint64_t hg_stream_done(const hg_stream *s); /* bytes of the file taken in so far */
 
 /* ---- line by line ---- */

@@ -24,6 +24,8 @@ struct hg_encoder {
     cached *cache; /* [CACHE_SLOTS]; NULL until enough text came by to pay for it */
     size_t n_seen;
     hg_ids *out;
+    hg_token_step_fn *step; /* NULL: nobody watches */
+    void *step_ctx;
 };
 
 hg_status hg_encoder_new(hg_encoder **out, const hg_tokenizer *t, hg_err *e)
@@ -99,9 +101,8 @@ static hg_status merge_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
     return HG_OK;
 }
 
-static hg_status on_word(void *ctx, const char *p, size_t n, hg_err *e)
+static hg_status encode_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
 {
-    hg_encoder *en = ctx;
     const hg_tokenizer *t = en->t;
     en->n_seen += n;
     int32_t id = hg_token_find(t, p, n);
@@ -111,6 +112,68 @@ static hg_status on_word(void *ctx, const char *p, size_t n, hg_err *e)
         if (whole) return hg_ids_push(en->out, id, e);
     }
     return merge_word(en, p, n, e);
+}
+
+/* ---- for those who watch ---- */
+
+/* Tells that the ids from `before` on are what `text` became. */
+static hg_status tell(hg_encoder *en, hg_token_step_kind kind, hg_bytes text, size_t before,
+                      hg_err *e)
+{
+    if (en->step == NULL) return HG_OK;
+    hg_token_step s = {
+        .kind = kind, .text = text, .ids = en->out->id + before, .n_ids = en->out->n - before};
+    return en->step(en->step_ctx, &s, e);
+}
+
+/* The merges of a word, found again one by one; slow and plain. A word that is a token without them
+ * (ignore_merges), or is longer than anybody reads, has no steps to show. */
+static hg_status tell_merges(hg_encoder *en, const char *p, size_t n, size_t before, hg_err *e)
+{
+    enum { READABLE = 256 };
+    int32_t id[READABLE];
+    if (en->step == NULL || n > READABLE ||
+        (en->t->parts.ignore_merges && en->out->n == before + 1))
+        return HG_OK;
+    for (size_t i = 0; i < n; i++) id[i] = en->t->byte_id[(unsigned char)p[i]];
+    while (n > 1) {
+        const merge_slot *best = NULL;
+        size_t at = 0;
+        for (size_t i = 0; i + 1 < n; i++) {
+            const merge_slot *m = hg_token_merge(en->t, id[i], id[i + 1]);
+            if (m == NULL || (best != NULL && best->rank <= m->rank)) continue;
+            best = m;
+            at = i;
+        }
+        if (best == NULL) break;
+        hg_token_step s = {.kind = HG_STEP_MERGE,
+                           .left = id[at],
+                           .right = id[at + 1],
+                           .made = best->id,
+                           .rank = best->rank};
+        HG_TRY(en->step(en->step_ctx, &s, e));
+        id[at] = best->id;
+        n--;
+        for (size_t i = at + 1; i < n; i++) id[i] = id[i + 1];
+    }
+    return HG_OK;
+}
+
+static hg_status on_word(void *ctx, const char *p, size_t n, hg_err *e)
+{
+    hg_encoder *en = ctx;
+    size_t before = en->out->n;
+    HG_TRY(encode_word(en, p, n, e));
+    HG_TRY(tell_merges(en, p, n, before, e));
+    return tell(en, HG_STEP_WORD, (hg_bytes){p, n}, before, e);
+}
+
+/* An added token at text[m->begin, m->end). */
+static hg_status push_added(hg_encoder *en, hg_bytes text, const added_match *m, hg_err *e)
+{
+    hg_bytes found = {text.p + m->begin, m->end - m->begin};
+    HG_TRY(hg_ids_push(en->out, m->id, e));
+    return tell(en, HG_STEP_ADDED, found, en->out->n - 1, e);
 }
 
 /* ---- pieces between added tokens ---- */
@@ -176,16 +239,21 @@ static hg_status encode_run(hg_encoder *en, hg_bytes s, bool special, hg_err *e)
     added_match m;
     while (hg_added_next(t, &t->added[1][special], s, at, &m)) {
         HG_TRY(cut_words(en, s.p + at, m.begin - at, e));
-        HG_TRY(hg_ids_push(en->out, m.id, e));
+        HG_TRY(push_added(en, s, &m, e));
         at = m.end;
     }
     return cut_words(en, s.p + at, s.n - at, e);
 }
 
-static hg_status push_byte(hg_encoder *en, unsigned char b, hg_err *e)
+static hg_status push_byte(hg_encoder *en, const char *p, hg_err *e)
 {
-    if (en->t->byte_id[b] >= 0) return hg_ids_push(en->out, en->t->byte_id[b], e);
-    return hg_bpe_word(en->t, &en->bpe, "\xEF\xBF\xBD", 3, en->out, e);
+    int32_t id = en->t->byte_id[(unsigned char)*p];
+    size_t before = en->out->n;
+    if (id >= 0)
+        HG_TRY(hg_ids_push(en->out, id, e));
+    else
+        HG_TRY(hg_bpe_word(en->t, &en->bpe, "\xEF\xBF\xBD", 3, en->out, e));
+    return tell(en, HG_STEP_WORD, (hg_bytes){p, 1}, before, e);
 }
 
 /* The bytes from `at` on that are whole UTF-8 characters. */
@@ -207,7 +275,7 @@ static hg_status encode_piece(hg_encoder *en, hg_bytes s, bool special, hg_err *
         size_t n = valid_run(s, at);
         if (n > 0) HG_TRY(encode_run(en, (hg_bytes){s.p + at, n}, special, e));
         at += n;
-        if (at < s.n) HG_TRY(push_byte(en, (unsigned char)s.p[at++], e));
+        if (at < s.n) HG_TRY(push_byte(en, s.p + at++, e));
     }
     return HG_OK;
 }
@@ -223,7 +291,7 @@ hg_status hg_encoder_run(hg_encoder *en, hg_bytes text, bool special, hg_ids *id
     added_match m;
     while (hg_added_next(t, &t->added[0][special], text, at, &m)) {
         HG_TRY(encode_piece(en, (hg_bytes){text.p + at, m.begin - at}, special, e));
-        HG_TRY(hg_ids_push(ids, m.id, e));
+        HG_TRY(push_added(en, text, &m, e));
         at = m.end;
     }
     return encode_piece(en, (hg_bytes){text.p + at, text.n - at}, special, e);
@@ -238,6 +306,20 @@ hg_status hg_tokenizer_encode(const hg_tokenizer *t, hg_bytes text, bool special
     hg_status status = hg_encoder_run(en, text, special, ids, e);
     hg_encoder_free(en);
     if (status != HG_OK) ids->n = before;
+    return status;
+}
+
+hg_status hg_tokenizer_trace(const hg_tokenizer *t, hg_bytes text, bool special,
+                             hg_token_step_fn *fn, void *ctx, hg_err *e)
+{
+    hg_encoder *en = NULL;
+    hg_ids ids = {0};
+    HG_TRY(hg_encoder_new(&en, t, e));
+    en->step = fn;
+    en->step_ctx = ctx;
+    hg_status status = hg_encoder_run(en, text, special, &ids, e);
+    hg_encoder_free(en);
+    hg_ids_free(&ids);
     return status;
 }
 

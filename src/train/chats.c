@@ -1,0 +1,200 @@
+/* Conversation files: the three forms that people have (messages, ShareGPT, Alpaca), as JSON lines
+ * or as one array. A mistake in a training file must be found by its author, so a malformed line
+ * ends the reading with its number; what is well formed but teaches nothing is packed.c's to
+ * report. */
+#include "train/chats.h"
+#include "base/file.h"
+#include "text/json.h"
+#include <string.h>
+
+enum { LINE_LIMIT = 16 << 20 };
+#define FILE_LIMIT ((size_t)4 << 30)
+
+/* What is being read, for errors. */
+typedef struct reader {
+    hg_chats *c;
+    const char *name;
+    size_t line;
+    bool in_array;
+} reader;
+
+static hg_status fail_at(const reader *r, const char *what, hg_err *e)
+{
+    return hg_fail(e, HG_E_FORMAT, "%s, %s %zu: %s", r->name, r->in_array ? "element" : "line",
+                   r->line, what);
+}
+
+static hg_status copy_text(const reader *r, hg_bytes text, hg_bytes *out, hg_err *e)
+{
+    char *p = hg_arena_strndup(&r->c->mem, text.p, text.n);
+    if (p == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", r->name);
+    *out = (hg_bytes){p, text.n};
+    return HG_OK;
+}
+
+/* The three roles under the names that data sets give them; NULL for any other. */
+static const char *role_of(hg_bytes name)
+{
+    static const char *const names[][2] = {{"system", "system"},       {"user", "user"},
+                                           {"assistant", "assistant"}, {"human", "user"},
+                                           {"gpt", "assistant"},       {"bot", "assistant"},
+                                           {"model", "assistant"},     {"chatgpt", "assistant"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i][0]) == name.n && memcmp(names[i][0], name.p, name.n) == 0)
+            return names[i][1];
+    return NULL;
+}
+
+static hg_status add_message(const reader *r, hg_chat *chat, const char *role, hg_bytes text,
+                             hg_err *e)
+{
+    chat->message[chat->n].role = role;
+    return copy_text(r, text, &chat->message[chat->n++].content, e);
+}
+
+static hg_status read_turn(const reader *r, hg_chat *chat, const json_t *turn, const char *role_key,
+                           const char *text_key, hg_err *e)
+{
+    char what[160];
+    hg_bytes name = {0}, text = {0};
+    hg_err inner = {0};
+    if (hg_json_get_text(turn, role_key, &name, &inner) != HG_OK ||
+        hg_json_get_text(turn, text_key, &text, &inner) != HG_OK) {
+        (void)snprintf(what, sizeof what, "turn %zu needs \"%s\" and \"%s\", both text",
+                       chat->n + 1, role_key, text_key);
+        return fail_at(r, what, e);
+    }
+    const char *role = role_of(name);
+    if (role == NULL) {
+        (void)snprintf(what, sizeof what,
+                       "turn %zu has the role \"%.*s\"; system, user or assistant is meant",
+                       chat->n + 1, (int)(name.n < 40 ? name.n : 40), name.p);
+        return fail_at(r, what, e);
+    }
+    return add_message(r, chat, role, text, e);
+}
+
+static hg_status read_turns(const reader *r, hg_chat *chat, const json_t *turns,
+                            const char *role_key, const char *text_key, hg_err *e)
+{
+    size_t n = json_array_size(turns);
+    if (!json_is_array(turns) || n == 0)
+        return fail_at(r, "the conversation is not a list of turns", e);
+    if (n > HG_MAX_TURNS) return fail_at(r, "a conversation of more than 4096 turns", e);
+    chat->message = HG_NEW(&r->c->mem, hg_message, n);
+    if (chat->message == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", r->name);
+    for (size_t i = 0; i < n; i++)
+        HG_TRY(read_turn(r, chat, json_array_get(turns, i), role_key, text_key, e));
+    return HG_OK;
+}
+
+/* Alpaca: the input, where there is one, stands below the instruction. */
+static hg_status read_alpaca(const reader *r, hg_chat *chat, const json_t *obj, hg_err *e)
+{
+    hg_bytes system = {0}, instruction = {0}, input = {0}, output = {0};
+    hg_err inner = {0};
+    if (hg_json_get_text(obj, "instruction", &instruction, &inner) != HG_OK ||
+        hg_json_get_text(obj, "output", &output, &inner) != HG_OK ||
+        hg_json_opt_text(obj, "input", &input, &inner) != HG_OK ||
+        hg_json_opt_text(obj, "system", &system, &inner) != HG_OK)
+        return fail_at(r,
+                       "\"instruction\" and \"output\" must be text (\"input\" and \"system\" too, "
+                       "where given)",
+                       e);
+    chat->message = HG_NEW(&r->c->mem, hg_message, 3);
+    char *user =
+        chat->message == NULL
+            ? NULL
+            : hg_arena_printf(&r->c->mem, "%.*s%s%.*s", (int)instruction.n, instruction.p,
+                              input.n > 0 ? "\n\n" : "", (int)input.n, input.n > 0 ? input.p : "");
+    if (user == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", r->name);
+    if (system.n > 0) HG_TRY(add_message(r, chat, "system", system, e));
+    chat->message[chat->n++] = (hg_message){"user", {user, strlen(user)}};
+    return add_message(r, chat, "assistant", output, e);
+}
+
+static hg_status read_object(const reader *r, const json_t *obj, hg_err *e)
+{
+    hg_chat *chat = NULL;
+    const json_t *turns = NULL;
+    HG_TRY(hg_grow(&r->c->chat, &r->c->cap, r->c->n, sizeof *r->c->chat, e));
+    chat = &r->c->chat[r->c->n];
+    *chat = (hg_chat){.line = r->line, .file = r->name};
+    if (!json_is_object(obj)) return fail_at(r, "not a JSON object", e);
+    if ((turns = json_object_get(obj, "messages")) != NULL)
+        HG_TRY(read_turns(r, chat, turns, "role", "content", e));
+    else if ((turns = json_object_get(obj, "conversations")) != NULL)
+        HG_TRY(read_turns(r, chat, turns, "from", "value", e));
+    else if (json_object_get(obj, "instruction") != NULL)
+        HG_TRY(read_alpaca(r, chat, obj, e));
+    else
+        return fail_at(r,
+                       "none of \"messages\", \"conversations\" (ShareGPT) and \"instruction\" "
+                       "(Alpaca) is there",
+                       e);
+    r->c->n++;
+    return HG_OK;
+}
+
+static hg_status read_lines(reader *r, hg_bytes text, hg_err *e)
+{
+    const char *p = text.p, *end = text.p + text.n;
+    while (p < end) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p));
+        hg_bytes line = {p, (size_t)((eol != NULL ? eol : end) - p)};
+        json_t *obj = NULL;
+        hg_err inner = {0};
+        p += line.n + 1;
+        r->line++;
+        if (line.n == 0 || strspn(line.p, " \t\r") >= line.n) continue;
+        hg_status s = hg_json_parse(&obj, line, LINE_LIMIT, &inner);
+        if (s != HG_OK) return fail_at(r, inner.msg, e);
+        s = read_object(r, obj, e);
+        json_decref(obj);
+        HG_TRY(s);
+    }
+    return HG_OK;
+}
+
+static hg_status read_array(reader *r, hg_bytes text, hg_err *e)
+{
+    json_t *all = NULL;
+    hg_err inner = {0};
+    hg_status s = hg_json_parse(&all, text, FILE_LIMIT, &inner);
+    if (s != HG_OK) return hg_fail(e, s, "%s: %s", r->name, inner.msg);
+    r->in_array = true;
+    for (size_t i = 0; s == HG_OK && i < json_array_size(all); i++) {
+        r->line = i + 1;
+        s = read_object(r, json_array_get(all, i), e);
+    }
+    json_decref(all);
+    return s;
+}
+
+hg_status hg_chats_parse(hg_chats *c, hg_bytes text, const char *name, hg_err *e)
+{
+    size_t at = 0;
+    if (c->mem.block_size == 0) hg_arena_init(&c->mem, 0);
+    reader r = {.c = c, .name = hg_arena_strndup(&c->mem, name, strlen(name))};
+    if (r.name == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", name);
+    if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0) text.p += 3, text.n -= 3;
+    while (at < text.n && strchr(" \t\r\n", text.p[at]) != NULL && text.p[at] != '\0') at++;
+    if (at < text.n && text.p[at] == '[') return read_array(&r, text, e);
+    return read_lines(&r, text, e);
+}
+
+hg_status hg_chats_load(hg_chats *c, const char *path, hg_err *e)
+{
+    hg_map map = {0};
+    HG_TRY(hg_map_open(&map, path, e));
+    hg_status s = hg_chats_parse(c, (hg_bytes){(const char *)map.p, map.n}, path, e);
+    hg_map_close(&map);
+    return s;
+}
+
+void hg_chats_free(hg_chats *c)
+{
+    hg_arena_free(&c->mem);
+    hg_free(c->chat);
+    memset(c, 0, sizeof *c);
+}

@@ -1,0 +1,42 @@
+/* Checkpoints: everything a run needs to go on as if it had never stopped. */
+#ifndef HG_TRAIN_CHECKPOINT_H
+#define HG_TRAIN_CHECKPOINT_H
+
+#include "base/file.h"
+#include "train/optim.h"
+
+/* Where the run is. All of it goes into the file as it is. */
+typedef struct hg_run_state {
+    uint64_t step, total_steps, position; /* position: rows seen */
+    uint64_t updates, skipped, skipped_in_a_row, tokens;
+    uint64_t data_hash, vocab_hash, base_hash;
+    double seconds, joules; /* of all parts of the run */
+    double smooth_loss, smooth_weight, val_loss;
+} hg_run_state;
+
+/* A checkpoint's parts, as read. Texts and arrays lie in the mapped file. */
+typedef struct hg_checkpoint {
+    hg_run_state state;
+    hg_bytes recipe; /* the keys that must not change, as hg_recipe_text gives them */
+    uint64_t n_moments;
+    const unsigned char *weights, *m,
+        *v; /* float32 [n_moments] each, 64-byte aligned in the file */
+    hg_map map;
+} hg_checkpoint;
+
+enum { HG_CHECKPOINT_VERSION = 1, HG_CHECKPOINT_HEADER = 256, HG_CHECKPOINT_MAX_RECIPE = 1 << 20 };
+
+/* Writes `folder`/step-<step>.hgc whole or not at all, then removes all but the newest `keep`.
+ * Takes no memory that grows with the model. */
+hg_status hg_checkpoint_write(const char *folder, const hg_run_state *state, hg_bytes recipe,
+                              const hg_optim *o, size_t keep, hg_err *e);
+/* The newest step in `folder`, or false when there is none. */
+bool hg_checkpoint_newest(const char *folder, char path[1100]);
+hg_status hg_checkpoint_open(hg_checkpoint *out, const char *path, hg_err *e);
+hg_status hg_checkpoint_parse(hg_checkpoint *out, const unsigned char *p, size_t n,
+                              const char *name, hg_err *e);
+/* Puts weights and moments in place. HG_E_FORMAT when the model has another size. */
+hg_status hg_checkpoint_restore(const hg_checkpoint *c, hg_optim *o, const char *name, hg_err *e);
+void hg_checkpoint_close(hg_checkpoint *c);
+
+#endif

@@ -1,0 +1,152 @@
+/* One step of training. A step is `accumulation` micro-batches: each runs forward with a tape and
+ * backward, and adds its gradients weighted by its share of the step's counted tokens, so that the
+ * result is the mean over all of them whatever way they are cut. The activations live in an arena
+ * that is reset for each micro-batch: after the first, a step takes no memory. */
+#include "train/learner.h"
+#include "base/clock.h"
+#include "tensor/matmul.h"
+#include <math.h>
+#include <string.h>
+
+hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt)
+{
+    if (precision == HG_PRECISION_F32) return HG_COMPUTE_F32;
+    if (precision == HG_PRECISION_BF16) return HG_COMPUTE_BF16;
+    return hg_runtime_isa(rt) == HG_ISA_AVX512 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
+}
+
+hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_compute compute,
+                          const hg_source *source, const hg_recipe *r, size_t step_bytes,
+                          hg_arena *mem, hg_err *e)
+{
+    memset(s, 0, sizeof *s);
+    s->rt = rt;
+    s->model = model;
+    s->compute = compute;
+    s->source = source;
+    s->seed = (uint64_t)r->seed;
+    s->batch_size = (size_t)r->batch_size;
+    s->accumulation = (size_t)r->accumulation;
+    hg_arena_init(&s->step, step_bytes);
+    HG_TRY(hg_rows_init(&s->rows, s->batch_size, source->seq_len, mem, e));
+    return hg_optim_init(&s->optim, rt, model->param, model->n_params, r, mem, e);
+}
+
+void hg_learner_free(hg_learner *s)
+{
+    hg_arena_free(&s->step);
+}
+
+/* The loss of s->rows, mean over its targets; a scalar of the graph. */
+static hg_tensor *forward(hg_learner *s, hg_graph *g)
+{
+    const hg_rows *r = &s->rows;
+    hg_batch b = {.n = r->n_rows * r->seq_len,
+                  .ids = r->ids,
+                  .pos = r->pos,
+                  .spans = r->spans,
+                  .n_spans = r->n_spans};
+    hg_tensor *x = hg_model_forward(g, s->model, &b);
+    return hg_op_linear_cross_entropy(g, x, s->model->head, r->targets, NULL, 0, NULL, NULL);
+}
+
+/* Runs s->rows; with `weight` above 0 the gradient of weight times the loss is added. */
+static hg_status run_rows(hg_learner *s, double weight, double *loss, hg_err *e)
+{
+    hg_graph g;
+    hg_arena_reset(&s->step);
+    hg_graph_init(&g, s->rt, &s->step, s->compute, weight > 0);
+    hg_tensor *l = forward(s, &g);
+    HG_TRY(hg_graph_status(&g, e));
+    *loss = (double)*(const float *)l->data;
+    return weight > 0 ? hg_graph_backward(&g, l, (float)weight, e) : HG_OK;
+}
+
+/* Targets of the whole step, counted ahead: rows are cheap to fill, and the weights need the total.
+ */
+static uint64_t count_targets(hg_learner *s, uint64_t position)
+{
+    uint64_t n = 0;
+    for (size_t a = 0; a < s->accumulation; a++) {
+        hg_rows_fill(&s->rows, s->source, false, s->seed, position + a * s->batch_size,
+                     s->batch_size);
+        n += s->rows.n_targets;
+    }
+    return n;
+}
+
+hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result *out, hg_err *e)
+{
+    *out = (hg_step_result){.n_targets = count_targets(s, position)};
+    out->n_tokens = (uint64_t)s->accumulation * s->batch_size * s->source->seq_len;
+    for (size_t a = 0; a < s->accumulation; a++) {
+        double loss = 0;
+        if (s->accumulation > 1)
+            hg_rows_fill(&s->rows, s->source, false, s->seed, position + a * s->batch_size,
+                         s->batch_size);
+        if (s->rows.n_targets == 0) continue;
+        double weight = (double)s->rows.n_targets / (double)out->n_targets;
+        HG_TRY(run_rows(s, weight, &loss, e));
+        out->loss += weight * loss;
+    }
+    return HG_OK;
+}
+
+hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_result *out,
+                          hg_err *e)
+{
+    HG_TRY(hg_learner_gradients(s, position, out, e));
+    out->lr = lr;
+    out->grad_norm = hg_optim_grad_norm(&s->optim);
+    out->is_skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
+    if (out->is_skipped)
+        hg_optim_zero_grad(&s->optim);
+    else
+        hg_optim_step(&s->optim, lr, out->grad_norm);
+    return HG_OK;
+}
+
+hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, double *loss, hg_err *e)
+{
+    double sum = 0, n_targets = 0;
+    if (n_rows > s->source->n_val_rows) n_rows = s->source->n_val_rows;
+    for (uint64_t at = 0; at < n_rows; at += s->batch_size) {
+        double l = 0;
+        size_t n = n_rows - at < s->batch_size ? (size_t)(n_rows - at) : s->batch_size;
+        hg_rows_fill(&s->rows, s->source, true, s->seed, at, n);
+        if (s->rows.n_targets == 0) continue;
+        HG_TRY(run_rows(s, 0, &l, e));
+        sum += l * (double)s->rows.n_targets;
+        n_targets += (double)s->rows.n_targets;
+    }
+    *loss = n_targets > 0 ? sum / n_targets : (double)NAN;
+    return HG_OK;
+}
+
+double hg_flops_a_token(const hg_model *m, size_t seq_len)
+{
+    double n = 0;
+    for (size_t p = 0; p < m->n_params; p++) n += (double)hg_tensor_count(m->param[p]);
+    if (m->head != m->embed) n -= (double)hg_tensor_count(m->embed);
+    if (m->pos_embed != NULL) n -= (double)hg_tensor_count(m->pos_embed);
+    return 6 * n + 12.0 * m->c.n_layers * m->c.n_heads * m->c.d_head * (double)seq_len;
+}
+
+double hg_product_rate(hg_runtime *rt, hg_compute compute, hg_arena *mem)
+{
+    enum { N = 512 };
+    hg_arena_mark here = hg_arena_here(mem);
+    float *x = HG_NEW(mem, float, (size_t)3 * N * N);
+    double best = 0, start = hg_seconds();
+    if (x == NULL) return 0;
+    hg_matrix a = {x, HG_F32, N, 1}, b = {x + (size_t)N * N, HG_F32, N, 1};
+    while (hg_seconds() - start < 0.2) {
+        double t = hg_seconds();
+        if (hg_matmul(rt, compute, x + (size_t)2 * N * N, N, &a, &b, N, N, N, false, NULL) != HG_OK)
+            break;
+        double rate = 2.0 * N * N * N / (hg_seconds() - t);
+        if (rate > best) best = rate;
+    }
+    hg_arena_rewind(mem, here);
+    return best;
+}

@@ -1,0 +1,53 @@
+/* The arithmetic of one step: loss and gradients of a batch, the update, the loss of held-out rows.
+ */
+#ifndef HG_TRAIN_LEARNER_H
+#define HG_TRAIN_LEARNER_H
+
+#include "model/model.h"
+#include "train/optim.h"
+#include "train/source.h"
+
+typedef struct hg_learner {
+    hg_runtime *rt;
+    hg_model *model;
+    hg_compute compute;
+    const hg_source *source;
+    uint64_t seed;
+    size_t batch_size, accumulation; /* rows a micro-batch, micro-batches a step */
+    hg_rows rows;
+    hg_optim optim;
+    hg_arena step; /* activations of one micro-batch; reset for each */
+} hg_learner;
+
+typedef struct hg_step_result {
+    double loss; /* nats, mean over the counted tokens of the whole step */
+    double grad_norm, lr;
+    uint64_t n_targets, n_tokens;
+    bool is_skipped; /* loss or norm was not finite: no update */
+} hg_step_result;
+
+/* `step_bytes`: what hg_memory_plan says the activations take; the arena's one block. Everything
+ * that a step touches is made here, in `mem`. */
+hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_compute compute,
+                          const hg_source *source, const hg_recipe *r, size_t step_bytes,
+                          hg_arena *mem, hg_err *e);
+void hg_learner_free(hg_learner *s);
+/* Adds the gradients of the rows at `position` of the run's order. The loss is in *out. */
+hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result *out, hg_err *e);
+/* A whole step. Gradients are zero before and after. */
+hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_result *out,
+                          hg_err *e);
+/* Mean loss over the first `n_rows` held-out rows; NaN when there is nothing to count. */
+hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, double *loss, hg_err *e);
+
+/* auto is bf16 where the processor has BF16 products. HG_E_UNSUPPORTED is never given: every table
+ * has both. */
+hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt);
+/* FLOP of a trained token: 6 N + 12 L C T, with N all parameters but tables that are only looked
+ * up, L layers, C the width of all query heads, T the row's length. */
+double hg_flops_a_token(const hg_model *m, size_t seq_len);
+/* This machine's rate of the same family of products, in FLOP/s: the best of some large ones in
+ * about 0.2 s. */
+double hg_product_rate(hg_runtime *rt, hg_compute compute, hg_arena *mem);
+
+#endif

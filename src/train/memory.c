@@ -1,0 +1,124 @@
+/* What a run will take. Weights, gradients and moments are counted; activations are measured: two
+ * small models of the run's own widths (2 and 3 layers) are run forward and back over a few rows,
+ * and what their arenas held gives the bytes a layer and a token. So the figure stays right
+ * whatever the ops save. */
+#include "train/memory.h"
+#include "tensor/matmul.h"
+#include "train/shape.h"
+#include <string.h>
+
+/* Bytes held by a step over `n` tokens of a model like `c` with `n_layers` layers. */
+typedef struct probe {
+    hg_model_config c;
+    hg_runtime *rt;
+    hg_compute compute;
+    size_t seq_len;
+} probe;
+
+static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena *mem,
+                           hg_arena *step, hg_err *e)
+{
+    hg_rows r;
+    hg_graph g;
+    size_t n = n_rows * p->seq_len;
+    HG_TRY(hg_rows_init(&r, n_rows, p->seq_len, mem, e));
+    r.spans[0].n = 0;
+    for (size_t i = 0; i < n_rows; i++)
+        r.spans[i] = (hg_span){.row = i * p->seq_len, .n = p->seq_len};
+    for (size_t i = 0; i < n; i++) r.pos[i] = (int32_t)(i % p->seq_len);
+    hg_batch b = {.n = n, .ids = r.ids, .pos = r.pos, .spans = r.spans, .n_spans = n_rows};
+    hg_graph_init(&g, p->rt, step, p->compute, true);
+    hg_tensor *x = hg_model_forward(&g, m, &b);
+    hg_tensor *loss = hg_op_linear_cross_entropy(&g, x, m->head, r.targets, NULL, 0, NULL, NULL);
+    HG_TRY(hg_graph_status(&g, e));
+    return hg_graph_backward(&g, loss, 1.0f, e);
+}
+
+static hg_status measure(const probe *p, uint32_t n_layers, size_t n_rows, double *bytes, hg_err *e)
+{
+    hg_model *m = NULL;
+    hg_arena mem, step;
+    hg_model_config c = p->c;
+    c.n_layers = n_layers;
+    hg_arena_init(&mem, 0);
+    hg_arena_init(&step, 0);
+    hg_status s = hg_model_new(&m, &c, 0, e);
+    if (s == HG_OK) s = run_model(p, m, n_rows, &mem, &step, e);
+    *bytes = (double)step.peak;
+    hg_model_free(m);
+    hg_arena_free(&step);
+    hg_arena_free(&mem);
+    return s;
+}
+
+/* bytes = a + b layers + rows (c + d layers), through four points. */
+static hg_status activations(const probe *p, size_t n_rows, uint64_t *out, hg_err *e)
+{
+    double two1, two2, three1, three2;
+    HG_TRY(measure(p, 2, 1, &two1, e));
+    HG_TRY(measure(p, 3, 1, &three1, e));
+    HG_TRY(measure(p, 2, 2, &two2, e));
+    HG_TRY(measure(p, 3, 2, &three2, e));
+    double layers = (double)p->c.n_layers, rows = (double)n_rows;
+    double d = three2 - two2 - (three1 - two1), c = two2 - two1 - 2 * d;
+    double b = three1 - two1 - d, a = two1 - 2 * b - c - 2 * d;
+    double bytes = a + b * layers + rows * (c + d * layers);
+    *out = bytes > 0 ? (uint64_t)bytes : 0;
+    return HG_OK;
+}
+
+/* Of matrix products: the largest matrix that is packed whole (the head's weight, or a batch's
+ * widest activations for the gradient of a weight), and what each thread holds already after the
+ * probes. */
+static uint64_t scratch(const hg_runtime *rt, hg_compute compute, const hg_model_config *c,
+                        size_t tokens)
+{
+    size_t wide = c->d_ff > c->d_model ? c->d_ff : c->d_model;
+    uint64_t head = hg_packed_size(rt, compute, c->n_vocab, c->d_model);
+    uint64_t rows = hg_packed_size(rt, compute, wide, tokens), n = head > rows ? head : rows;
+    for (int t = 0; t < rt->n_threads; t++) n += rt->scratch[t].size;
+    return n;
+}
+
+hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const hg_source *source,
+                              const hg_recipe *r, hg_runtime *rt, hg_compute compute, hg_err *e)
+{
+    const hg_arch *a = hg_arch_find(c->arch);
+    memset(p, 0, sizeof *p);
+    if (a == NULL) return hg_fail(e, HG_E_ARG, "there is no architecture \"%s\"", c->arch);
+    const probe pr = {.c = *c, .rt = rt, .compute = compute, .seq_len = source->seq_len};
+    uint64_t tokens = (uint64_t)r->batch_size * source->seq_len;
+    p->n_params = hg_config_count(c, a);
+    p->weights = p->gradients = 4 * p->n_params;
+    p->moments = 8 * p->n_params;
+    p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;
+    p->total = p->weights + p->gradients + p->moments + p->data;
+    HG_TRY(hg_memory_plan_check(p, e));
+    HG_TRY(activations(&pr, (size_t)r->batch_size, &p->activations, e));
+    p->scratch = scratch(rt, compute, c, (size_t)tokens);
+    p->total += p->activations + p->scratch;
+    return HG_OK;
+}
+
+void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w)
+{
+    hg_watch_log(w, HG_INFO,
+                 "memory: %.0f MB in all: weights %.0f, gradients %.0f, optimiser %.0f, "
+                 "activations %.0f, scratch %.0f, "
+                 "data %.0f",
+                 (double)p->total / 1e6, (double)p->weights / 1e6, (double)p->gradients / 1e6,
+                 (double)p->moments / 1e6, (double)p->activations / 1e6, (double)p->scratch / 1e6,
+                 (double)p->data / 1e6);
+}
+
+hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e)
+{
+    hg_machine_info info;
+    hg_machine_describe(&info);
+    if (info.memory_free == 0 || p->total <= info.memory_free) return HG_OK;
+    return hg_fail(e, HG_E_LIMIT,
+                   "the run needs %.1f GB of memory and %.1f GB are free; a smaller batch_size "
+                   "(with more accumulation), "
+                   "seq_len or depth needs less",
+                   (double)p->total / 1e9, (double)info.memory_free / 1e9);
+}

@@ -1,0 +1,194 @@
+/* The data of tuning: conversations rendered as the model will meet them, with a mask of what the
+ * assistant says, and packed into rows of the training length. Rows are filled first-fit from a
+ * shuffled list, each conversation whole, in a span of its own: it never sees its neighbours and
+ * its positions start at 0, so packed and lone give the same loss. What cannot teach anything is
+ * said aloud with its line, for a loss mask that silently drops data is a known trap. */
+#include "train/packed.h"
+#include "base/hash.h"
+#include "base/rng.h"
+#include <string.h>
+
+/* Rows that are still open to later conversations while packing. */
+enum { OPEN_ROWS = 64 };
+
+static void say(const hg_watch *w, const hg_chat *c, const char *what)
+{
+    hg_watch_log(w, HG_WARN, "%s, line %zu: %s", c->file, c->line, what);
+}
+
+static bool has_target(const hg_packed *p, const hg_packed_chat *c)
+{
+    /* The first token is predicted from nothing: it does not count. */
+    for (size_t i = 1; i < c->n; i++)
+        if (p->mask.on[c->at + i]) return true;
+    return false;
+}
+
+static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_tokenizer *t,
+                          const char *tmpl, const hg_watch *w, hg_err *e)
+{
+    size_t len = p->source.seq_len;
+    hg_packed_chat c = {.at = p->ids.n};
+    HG_TRY(hg_grow(&p->chat, &p->cap, p->n_chats, sizeof *p->chat, e));
+    HG_TRY(hg_chat_render(t, tmpl, chat->message, chat->n, false, &p->ids, &p->mask, e));
+    c.n = p->ids.n - c.at;
+    bool taught = has_target(p, &c), cut = c.n > len;
+    if (cut) c.n = len;
+    c.hash = hg_hash64(p->ids.id + c.at, c.n * sizeof *p->ids.id, 0);
+    p->ids.n = p->mask.n = c.at + c.n;
+    if (!has_target(p, &c)) {
+        say(w, chat,
+            taught ? "too long: no answer is left before the cut; left out (a larger seq_len would "
+                     "keep it)"
+                   : "the assistant says nothing, so there is nothing to learn; left out");
+        p->ids.n = p->mask.n = c.at;
+        p->n_dropped++;
+        return HG_OK;
+    }
+    if (cut) {
+        say(w, chat, "longer than seq_len; its end is cut off");
+        p->n_truncated++;
+    }
+    p->chat[p->n_chats++] = c;
+    return HG_OK;
+}
+
+/* ---- packing ---- */
+
+typedef struct open_row {
+    size_t row, left;
+} open_row;
+
+/* The first open row with room, or a new one in place of the fullest. */
+static size_t choose_row(open_row *open, size_t *n_open, size_t *n_rows, size_t len, size_t need)
+{
+    size_t fullest = 0;
+    for (size_t i = 0; i < *n_open; i++) {
+        if (open[i].left >= need) {
+            open[i].left -= need;
+            return open[i].row;
+        }
+        if (open[i].left < open[fullest].left) fullest = i;
+    }
+    size_t at = *n_open < OPEN_ROWS ? (*n_open)++ : fullest;
+    open[at] = (open_row){(*n_rows)++, len - need};
+    return open[at].row;
+}
+
+/* Sorts the side's conversations by row: counts, then places. `row_of` [side->n_chats] goes with
+ * side->chat. */
+static hg_status group_rows(hg_packed_side *side, const size_t *row_of, hg_arena *mem, hg_err *e)
+{
+    size_t *sorted = HG_NEW(mem, size_t, side->n_chats + 1);
+    side->first = HG_NEW(mem, size_t, side->n_rows + 2);
+    if (sorted == NULL || side->first == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no room for %zu rows", side->n_rows);
+    for (size_t i = 0; i < side->n_chats; i++) side->first[row_of[i] + 2]++;
+    for (size_t r = 2; r < side->n_rows + 2; r++) side->first[r] += side->first[r - 1];
+    for (size_t i = 0; i < side->n_chats; i++) sorted[side->first[row_of[i] + 1]++] = side->chat[i];
+    side->chat = sorted;
+    return HG_OK;
+}
+
+static hg_status pack_side(hg_packed *p, hg_packed_side *side, uint64_t seed, hg_arena *mem,
+                           hg_err *e)
+{
+    open_row open[OPEN_ROWS];
+    size_t n_open = 0;
+    size_t *shuffled = HG_NEW(mem, size_t, side->n_chats + 1),
+           *row_of = HG_NEW(mem, size_t, side->n_chats + 1);
+    if (shuffled == NULL || row_of == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no room for %zu conversations", side->n_chats);
+    for (size_t i = 0; i < side->n_chats; i++) {
+        shuffled[i] = side->chat[hg_permute(i, side->n_chats, seed)];
+        row_of[i] =
+            choose_row(open, &n_open, &side->n_rows, p->source.seq_len, p->chat[shuffled[i]].n);
+    }
+    side->chat = shuffled;
+    return group_rows(side, row_of, mem, e);
+}
+
+/* By hash, as with documents; one at the least where there are two, and never all. */
+static hg_status split(hg_packed *p, double share, hg_arena *mem, hg_err *e)
+{
+    uint64_t threshold = (uint64_t)(share * 0x1p63) * 2;
+    size_t lowest = 0, n_out = 0;
+    for (int i = 0; i < 2; i++) {
+        p->side[i].chat = HG_NEW(mem, size_t, p->n_chats + 1);
+        if (p->side[i].chat == NULL)
+            return hg_fail(e, HG_E_NOMEM, "no room for %zu conversations", p->n_chats);
+    }
+    for (size_t i = 0; i < p->n_chats; i++) {
+        if (p->chat[i].hash < p->chat[lowest].hash) lowest = i;
+        n_out += p->chat[i].hash < threshold;
+    }
+    bool by_hash = n_out > 0 && n_out < p->n_chats;
+    for (size_t i = 0; i < p->n_chats; i++) {
+        bool out =
+            by_hash ? p->chat[i].hash < threshold : share > 0 && p->n_chats > 1 && i == lowest;
+        hg_packed_side *side = &p->side[out];
+        side->chat[side->n_chats++] = i;
+    }
+    return HG_OK;
+}
+
+/* ---- rows ---- */
+
+static void packed_row(const hg_source *source, bool held_out, uint64_t row, int32_t *ids,
+                       int32_t *targets, uint8_t *begins)
+{
+    const hg_packed *p = (const hg_packed *)(const void *)source;
+    const hg_packed_side *side = &p->side[held_out];
+    size_t done = 0;
+    memset(begins, 0, source->seq_len);
+    for (size_t i = side->first[row]; i < side->first[row + 1]; i++) {
+        const hg_packed_chat *c = &p->chat[side->chat[i]];
+        const int32_t *id = p->ids.id + c->at;
+        const uint8_t *on = p->mask.on + c->at;
+        begins[done] = 1;
+        for (size_t t = 0; t < c->n; t++) {
+            ids[done + t] = id[t];
+            targets[done + t] = t + 1 < c->n && on[t + 1] ? id[t + 1] : -1;
+        }
+        done += c->n;
+    }
+    for (size_t t = done; t < source->seq_len; t++) {
+        ids[t] = 0;
+        targets[t] = -1;
+        begins[t] = t == done;
+    }
+}
+
+static uint64_t hash_of(const hg_packed *p)
+{
+    uint64_t h = hg_hash64(p->ids.id, p->ids.n * sizeof *p->ids.id, 1);
+    return hg_hash64(p->mask.on, p->mask.n, h);
+}
+
+hg_status hg_packed_init(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
+                         const char *chat_template, size_t seq_len, double val_share, uint64_t seed,
+                         hg_arena *mem, const hg_watch *w, hg_err *e)
+{
+    memset(p, 0, sizeof *p);
+    p->source.seq_len = seq_len;
+    for (size_t i = 0; i < c->n; i++) HG_TRY(add_chat(p, &c->chat[i], t, chat_template, w, e));
+    if (p->n_chats == 0)
+        return hg_fail(e, HG_E_ARG, "%zu conversations, and none has an answer to learn from",
+                       c->n);
+    HG_TRY(split(p, val_share, mem, e));
+    for (int i = 0; i < 2; i++) HG_TRY(pack_side(p, &p->side[i], seed, mem, e));
+    for (size_t i = 0; i < p->mask.n; i++) p->n_targets += p->mask.on[i];
+    p->source.row = packed_row;
+    p->source.n_rows = p->side[0].n_rows;
+    p->source.n_val_rows = p->side[1].n_rows;
+    p->source.hash = hash_of(p);
+    return HG_OK;
+}
+
+void hg_packed_free(hg_packed *p)
+{
+    hg_ids_free(&p->ids);
+    hg_mask_free(&p->mask);
+    hg_free(p->chat);
+    memset(p, 0, sizeof *p);
+}

@@ -1,0 +1,38 @@
+/* Conversations packed into rows: the data of tuning. */
+#ifndef HG_TRAIN_PACKED_H
+#define HG_TRAIN_PACKED_H
+
+#include "train/chats.h"
+
+typedef struct hg_packed_chat {
+    size_t at, n; /* in ids and mask */
+    uint64_t hash;
+} hg_packed_chat;
+
+typedef struct hg_packed_side {
+    size_t *chat;  /* [n_chats] indices, row by row */
+    size_t *first; /* [n_rows + 1] into chat */
+    size_t n_rows, n_chats;
+} hg_packed_side;
+
+typedef struct hg_packed {
+    hg_source source; /* first: a hg_source * is one of these */
+    hg_ids ids;
+    hg_mask mask; /* 1: learnt from */
+    hg_packed_chat *chat;
+    size_t n_chats, cap;
+    hg_packed_side side[2]; /* learnt from, held out */
+    size_t n_truncated, n_dropped;
+    uint64_t n_targets;
+} hg_packed;
+
+/* Renders and packs. A conversation longer than a row is cut at the row's end; one with nothing to
+ * learn from (no answer, or none before the cut) is left out: each of both is told to the watch
+ * with its line. Every conversation is whole in one row and sees itself only. HG_E_ARG when nothing
+ * is left. */
+hg_status hg_packed_init(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
+                         const char *chat_template, size_t seq_len, double val_share, uint64_t seed,
+                         hg_arena *mem, const hg_watch *w, hg_err *e);
+void hg_packed_free(hg_packed *p);
+
+#endif

@@ -1,0 +1,62 @@
+/* The recipe of a run: every option of training and tuning, from YAML and `--set key=value`. One
+ * table of keys makes the parser, the defaults, the documentation (`--keys`) and the text by which
+ * a resumed run is compared with its checkpoint. */
+#ifndef HG_TRAIN_RECIPE_H
+#define HG_TRAIN_RECIPE_H
+
+#include <higgins/train.h>
+#include "base/mem.h"
+
+typedef struct hg_text_list {
+    const char **item;
+    size_t n;
+} hg_text_list;
+
+typedef enum hg_precision { HG_PRECISION_AUTO, HG_PRECISION_BF16, HG_PRECISION_F32 } hg_precision;
+typedef enum hg_decay {
+    HG_DECAY_COSINE,
+    HG_DECAY_WSD,
+    HG_DECAY_LINEAR,
+    HG_DECAY_CONSTANT
+} hg_decay;
+typedef enum hg_save { HG_SAVE_BF16, HG_SAVE_F16, HG_SAVE_F32 } hg_save;
+
+typedef struct hg_recipe {
+    hg_stage stage;
+    hg_text_list corpus, data, sample_prompts;
+    const char *tokenizer, *tokens, *base, *out, *arch;
+    int64_t depth, params, d_model, n_heads, n_kv_heads, d_ff, seq_len;
+    bool tie_embeddings;
+    double rope_theta, norm_eps;
+    int64_t batch_size, accumulation, steps, seed;
+    double epochs, max_minutes;
+    int64_t schedule, precision, save_type; /* hg_decay, hg_precision, hg_save */
+    double lr, warmup, min_lr, decay, beta1, beta2, eps, weight_decay, clip;
+    double val_share, sample_temperature, checkpoint_minutes;
+    int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep;
+    uint64_t given; /* bit i: key i of the table was set by the user */
+    hg_arena mem;
+} hg_recipe;
+
+/* The defaults of the stage. */
+hg_status hg_recipe_init(hg_recipe *r, hg_stage stage, hg_err *e);
+void hg_recipe_free(hg_recipe *r);
+/* Reads YAML; `name` is what errors call it. HG_E_FORMAT, HG_E_ARG with "name:line: ...". */
+hg_status hg_recipe_parse(hg_recipe *r, hg_bytes yaml, const char *name, hg_err *e);
+hg_status hg_recipe_load(hg_recipe *r, const char *path, hg_err *e);
+/* "key=value"; a list is given as comma-separated items. */
+hg_status hg_recipe_set(hg_recipe *r, const char *assignment, hg_err *e);
+bool hg_recipe_given(const hg_recipe *r, const char *key);
+/* All of the above, from the options of a run. Free r in any case. */
+hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o, hg_err *e);
+/* What keys require of each other and which have no default. */
+hg_status hg_recipe_check(const hg_recipe *r, bool needs_out, hg_err *e);
+
+/* "key: value" a line, in the table's order. `fixed_only`: those that a resumed run must not
+ * change. */
+hg_status hg_recipe_text(const hg_recipe *r, bool fixed_only, hg_buf *out, hg_err *e);
+/* HG_OK when both texts of fixed keys are the same, or HG_E_STATE and a sentence that names the
+ * first that differs. */
+hg_status hg_recipe_compare(const char *checkpoint, const char *now, hg_err *e);
+
+#endif

@@ -1,0 +1,347 @@
+/* The loop. A run is steps from `state.step` to `state.total_steps`; everything that decides what a
+ * step does is in the state, the recipe and the data, and the state is in every checkpoint, so a
+ * run may end and go on anywhere. */
+#include "train/trainer.h"
+#include <math.h>
+#include <string.h>
+
+enum { MAX_SKIPPED_IN_A_ROW = 10, VALS_A_RUN = 20, SAMPLES_A_RUN = 5 };
+
+double hg_trainer_seconds(const hg_trainer *t)
+{
+    return t->part_seconds + (hg_seconds() - t->part_started);
+}
+
+double hg_trainer_joules(hg_trainer *t)
+{
+    return t->part_joules + hg_joules_read(&t->joules);
+}
+
+/* ---- beginning, or going on ---- */
+
+static hg_status refuse_other_data(const hg_run_state *c, const hg_run_state *now, const char *path,
+                                   hg_err *e)
+{
+    const char *what = NULL;
+    if (c->data_hash != now->data_hash)
+        what = "other data (the corpus or the conversations have changed)";
+    if (c->vocab_hash != now->vocab_hash) what = "another tokenizer";
+    if (c->base_hash != now->base_hash) what = "another base model";
+    if (what == NULL) return HG_OK;
+    return hg_fail(e, HG_E_STATE,
+                   "%s was made with %s; put it back, or begin a new run with another out", path,
+                   what);
+}
+
+static hg_status restore(hg_trainer *t, const char *path, hg_err *e)
+{
+    hg_checkpoint c;
+    HG_TRY(hg_checkpoint_open(&c, path, e));
+    char *recipe = hg_arena_strndup(&t->mem, c.recipe.p, c.recipe.n);
+    hg_status s = recipe == NULL ? hg_fail(e, HG_E_NOMEM, "no room for %s", path)
+                                 : hg_recipe_compare(recipe, t->fixed.p, e);
+    if (s == HG_OK) s = refuse_other_data(&c.state, &t->state, path, e);
+    if (s == HG_OK) s = hg_checkpoint_restore(&c, &t->learner.optim, path, e);
+    if (s == HG_OK) t->state = c.state;
+    hg_checkpoint_close(&c);
+    return s;
+}
+
+static hg_status begin_or_resume(hg_trainer *t, hg_err *e)
+{
+    char path[1100];
+    const hg_run_job *j = t->job;
+    bool found = hg_checkpoint_newest(t->folder, path);
+    if (found && !j->resume)
+        return hg_fail(
+            e, HG_E_STATE,
+            "%s already holds a run (%s); go on with it by --resume, or choose another out",
+            j->recipe->out, hg_path_base(path));
+    t->state = (hg_run_state){.data_hash = j->source->hash,
+                              .vocab_hash = j->vocab_hash,
+                              .base_hash = j->base_hash,
+                              .val_loss = (double)NAN};
+    if (found) HG_TRY(restore(t, path, e));
+    t->part_seconds = t->state.seconds;
+    t->part_joules = t->state.joules;
+    t->last_checkpoint_step = found ? t->state.step : UINT64_MAX;
+    if (found)
+        hg_watch_log(j->watch, HG_INFO, "going on from step %llu of %llu",
+                     (unsigned long long)t->state.step, (unsigned long long)t->state.total_steps);
+    (void)snprintf(path, sizeof path, "%s/log.jsonl", j->recipe->out);
+    return hg_runlog_open(&t->log, path, t->state.step, found, e);
+}
+
+static hg_status trainer_init(hg_trainer *t, const hg_run_job *job, hg_err *e)
+{
+    memset(t, 0, sizeof *t);
+    t->job = job;
+    t->part_started = t->last_checkpoint = job->started;
+    hg_arena_init(&t->mem, 0);
+    hg_joules_start(&t->joules);
+    if (strlen(job->recipe->out) > 1000)
+        return hg_fail(e, HG_E_ARG, "out: a path of more than 1000 bytes");
+    (void)snprintf(t->folder, sizeof t->folder, "%s/checkpoints", job->recipe->out);
+    HG_TRY(hg_mkdirs(t->folder, e));
+    HG_TRY(hg_recipe_text(job->recipe, true, &t->fixed, e));
+    HG_TRY(hg_learner_init(&t->learner, job->model, job->rt, job->compute, job->source, job->recipe,
+                           (size_t)job->plan->activations, &t->mem, e));
+    HG_TRY(begin_or_resume(t, e));
+    t->flops_a_token = hg_flops_a_token(job->model, job->source->seq_len);
+    t->rate = hg_product_rate(job->rt, job->compute, &t->learner.step);
+    if (t->state.total_steps == 0) HG_TRY(hg_trainer_plan_steps(t, e));
+    hg_schedule_init(&t->schedule, job->recipe, t->state.total_steps);
+    return HG_OK;
+}
+
+static void trainer_free(hg_trainer *t)
+{
+    hg_runlog_close(&t->log);
+    hg_learner_free(&t->learner);
+    hg_buf_free(&t->fixed);
+    hg_arena_free(&t->mem);
+}
+
+/* ---- what happens between steps ---- */
+
+static hg_status checkpoint(hg_trainer *t, hg_err *e)
+{
+    t->state.updates = t->learner.optim.updates;
+    t->state.seconds = hg_trainer_seconds(t);
+    t->state.joules = hg_trainer_joules(t);
+    HG_TRY(hg_checkpoint_write(t->folder, &t->state, (hg_bytes){t->fixed.p, t->fixed.n},
+                               &t->learner.optim, (size_t)t->job->recipe->keep, e));
+    t->last_checkpoint = hg_seconds();
+    t->last_checkpoint_step = t->state.step;
+    return HG_OK;
+}
+
+static bool checkpoint_is_due(const hg_trainer *t)
+{
+    const hg_recipe *r = t->job->recipe;
+    if (r->checkpoint_every > 0 && t->state.step % (uint64_t)r->checkpoint_every == 0) return true;
+    return r->checkpoint_minutes > 0 &&
+           hg_seconds() - t->last_checkpoint > r->checkpoint_minutes * 60;
+}
+
+static hg_status validate(hg_trainer *t, hg_err *e)
+{
+    if (t->job->source->n_val_rows == 0) return HG_OK;
+    HG_TRY(hg_learner_validate(&t->learner, (uint64_t)t->job->recipe->val_rows, &t->state.val_loss,
+                               e));
+    hg_runlog_begin(&t->log, t->state.step);
+    hg_json_number(&t->log.out, "val_loss", t->state.val_loss);
+    hg_json_number(&t->log.out, "time", hg_trainer_seconds(t));
+    hg_watch_log(t->job->watch, HG_INFO, "step %llu: held-out loss %.4f",
+                 (unsigned long long)t->state.step, t->state.val_loss);
+    return hg_runlog_end(&t->log, e);
+}
+
+/* Is something due after this step that happens every `every` steps, or `times` in a run? The last
+ * step is the finish's business. */
+static bool is_due(const hg_trainer *t, int64_t every, uint64_t times)
+{
+    uint64_t n = every > 0 ? (uint64_t)every : t->state.total_steps / times;
+    if (n == 0) n = 1;
+    return t->state.step % n == 0 && t->state.step < t->state.total_steps;
+}
+
+static hg_status between_steps(hg_trainer *t, hg_err *e)
+{
+    const hg_recipe *r = t->job->recipe;
+    if (is_due(t, r->val_every, VALS_A_RUN)) HG_TRY(validate(t, e));
+    if (is_due(t, r->sample_every, SAMPLES_A_RUN)) HG_TRY(hg_trainer_sample(t, e));
+    HG_TRY(hg_trainer_refit(t, e));
+    if (checkpoint_is_due(t)) HG_TRY(checkpoint(t, e));
+    return HG_OK;
+}
+
+/* ---- a step ---- */
+
+static hg_status log_step(hg_trainer *t, const hg_step_result *r, double seconds, hg_err *e)
+{
+    hg_json_out *o = &t->log.out;
+    hg_runlog_begin(&t->log, t->state.step);
+    hg_json_number(o, "loss", r->loss);
+    hg_json_number(o, "lr", r->lr);
+    hg_json_number(o, "grad_norm", r->grad_norm);
+    hg_json_int(o, "tokens", (int64_t)t->state.tokens);
+    hg_json_number(o, "tokens_per_s", (double)r->n_tokens / seconds);
+    hg_json_number(o, "joules", hg_trainer_joules(t));
+    hg_json_number(o, "time", hg_trainer_seconds(t));
+    if (r->is_skipped) hg_json_bool(o, "skipped", true);
+    return hg_runlog_end(&t->log, e);
+}
+
+static double smooth_loss(const hg_run_state *s)
+{
+    return s->smooth_weight > 0 ? s->smooth_loss / s->smooth_weight : (double)NAN;
+}
+
+static void show_progress(hg_trainer *t, const hg_step_result *r)
+{
+    char note[160];
+    double tokens_per_s = (double)r->n_tokens / t->step_seconds;
+    (void)snprintf(
+        note, sizeof note, "loss %.3f (%.3f), lr %.1e, %.0f tokens/s, %.0f%% of peak, %.0f J",
+        r->loss, smooth_loss(&t->state), r->lr, tokens_per_s,
+        t->rate > 0 ? 100 * tokens_per_s * t->flops_a_token / t->rate : 0, hg_trainer_joules(t));
+    const hg_progress p = {.stage = "training",
+                           .unit = "steps",
+                           .note = note,
+                           .done = (double)t->state.step,
+                           .total = (double)t->state.total_steps};
+    hg_watch_progress(t->job->watch, &p);
+}
+
+/* A step whose loss or gradient is not finite changes nothing; a run that gives nothing else is
+ * ended. */
+static hg_status note_skipped(hg_trainer *t, const hg_step_result *r, hg_err *e)
+{
+    t->state.skipped++;
+    t->state.skipped_in_a_row++;
+    hg_watch_log(t->job->watch, HG_WARN,
+                 "step %llu: loss %g, gradient norm %g; the step is skipped",
+                 (unsigned long long)t->state.step, r->loss, r->grad_norm);
+    if (t->state.skipped_in_a_row < MAX_SKIPPED_IN_A_ROW) return HG_OK;
+    return hg_fail(e, HG_E_STATE,
+                   "%d steps in a row gave no finite loss or gradient (last: step %llu); begin "
+                   "anew from an older "
+                   "checkpoint with a lower lr",
+                   MAX_SKIPPED_IN_A_ROW, (unsigned long long)t->state.step);
+}
+
+static hg_status one_step(hg_trainer *t, hg_err *e)
+{
+    hg_run_state *s = &t->state;
+    hg_step_result r;
+    double start = hg_seconds();
+    HG_TRY(hg_learner_step(&t->learner, s->position, hg_schedule_at(&t->schedule, s->step), &r, e));
+    double seconds = hg_seconds() - start;
+    t->step_seconds = seconds > 1e-9 ? seconds : 1e-9;
+    s->step++;
+    s->position += (uint64_t)t->learner.accumulation * t->learner.batch_size;
+    s->tokens += r.n_tokens;
+    if (r.is_skipped) {
+        HG_TRY(note_skipped(t, &r, e));
+    } else {
+        s->skipped_in_a_row = 0;
+        s->smooth_loss = 0.95 * s->smooth_loss + 0.05 * r.loss;
+        s->smooth_weight = 0.95 * s->smooth_weight + 0.05;
+    }
+    HG_TRY(log_step(t, &r, t->step_seconds, e));
+    show_progress(t, &r);
+    return HG_OK;
+}
+
+/* ---- the end ---- */
+
+static void fill_result(hg_trainer *t, hg_train_result *r)
+{
+    const hg_run_state *s = &t->state;
+    const double ln2 = 0.69314718055994531;
+    double bytes = t->job->source->val_bytes_a_token, seconds = hg_trainer_seconds(t);
+    r->steps = s->step;
+    r->total_steps = s->total_steps;
+    r->tokens = s->tokens;
+    r->skipped_steps = s->skipped;
+    r->loss = smooth_loss(s);
+    r->val_loss = s->val_loss;
+    r->val_bits_per_byte = bytes > 0 ? s->val_loss / ln2 / bytes : (double)NAN;
+    r->seconds = seconds;
+    r->joules = hg_trainer_joules(t);
+    r->tokens_per_s = seconds > 0 ? (double)s->tokens / seconds : 0;
+    r->flops_share = t->rate > 0 ? r->tokens_per_s * t->flops_a_token / t->rate : 0;
+    uint64_t peak = hg_peak_rss();
+    r->peak_bytes = peak > t->job->rss_at_start ? peak - t->job->rss_at_start : 0;
+    (void)snprintf(r->joules_source, sizeof r->joules_source, "%s", hg_joules_source(&t->joules));
+}
+
+static hg_weights save_type(const hg_recipe *r)
+{
+    if (r->save_type == HG_SAVE_F32) return HG_WEIGHTS_F32;
+    return r->save_type == HG_SAVE_F16 ? HG_WEIGHTS_F16 : HG_WEIGHTS_BF16;
+}
+
+static hg_status save_model(hg_trainer *t, hg_train_result *r, hg_err *e)
+{
+    char card[512];
+    (void)snprintf(
+        card, sizeof card,
+        "# %s\n\n%s with Higgins %s: %llu steps, %llu tokens, held-out loss %.4f nats a token.\n",
+        hg_path_base(t->job->recipe->out),
+        t->job->recipe->stage == HG_STAGE_TUNE ? "Fine-tuned" : "Pre-trained", HG_VERSION,
+        (unsigned long long)t->state.step, (unsigned long long)t->state.tokens, t->state.val_loss);
+    (void)snprintf(r->model, sizeof r->model, "%.1000s/model", t->job->recipe->out);
+    return hg_model_save(t->job->model, r->model, save_type(t->job->recipe), card, e);
+}
+
+static hg_status finish(hg_trainer *t, hg_train_result *r, hg_err *e)
+{
+    HG_TRY(validate(t, e));
+    HG_TRY(hg_trainer_sample(t, e));
+    if (t->last_checkpoint_step != t->state.step) HG_TRY(checkpoint(t, e));
+    HG_TRY(save_model(t, r, e));
+    r->is_finished = true;
+    fill_result(t, r);
+    return hg_trainer_report(t, r, e);
+}
+
+static hg_status stop_early(hg_trainer *t, hg_train_result *r, hg_err *e)
+{
+    HG_TRY(checkpoint(t, e));
+    fill_result(t, r);
+    HG_TRY(hg_trainer_report(t, r, e));
+    return hg_fail(e, HG_E_CANCELED,
+                   "stopped after step %llu of %llu, with a checkpoint; go on with --resume",
+                   (unsigned long long)t->state.step, (unsigned long long)t->state.total_steps);
+}
+
+/* A finished run that is run again with --resume: nothing to do. */
+static bool is_done(const hg_trainer *t, hg_train_result *r)
+{
+    (void)snprintf(r->model, sizeof r->model, "%.1000s/model", t->job->recipe->out);
+    if (t->state.step == t->state.total_steps && hg_path_is_dir(r->model)) return true;
+    r->model[0] = '\0';
+    return false;
+}
+
+static hg_status loop(hg_trainer *t, hg_train_result *r, hg_err *e)
+{
+    if (is_done(t, r)) {
+        hg_watch_log(t->job->watch, HG_INFO, "%s is already finished; nothing to do",
+                     t->job->recipe->out);
+        r->is_finished = true;
+        t->part_started = hg_seconds();
+        fill_result(t, r);
+        return HG_OK;
+    }
+    while (t->state.step < t->state.total_steps) {
+        HG_TRY(one_step(t, e));
+        if (hg_watch_stopped(t->job->watch)) return stop_early(t, r, e);
+        HG_TRY(between_steps(t, e));
+    }
+    return finish(t, r, e);
+}
+
+void hg_result_plan(hg_train_result *result, const hg_recipe *r, const hg_memory_plan *p,
+                    const hg_source *s)
+{
+    *result = (hg_train_result){.params = p->n_params,
+                                .need_bytes = p->total,
+                                .train_rows = s->n_rows,
+                                .val_rows = s->n_val_rows,
+                                .loss = (double)NAN,
+                                .val_loss = (double)NAN,
+                                .val_bits_per_byte = (double)NAN};
+    (void)snprintf(result->out, sizeof result->out, "%s", r->out);
+}
+
+hg_status hg_trainer_run(const hg_run_job *job, hg_train_result *result, hg_err *e)
+{
+    hg_trainer t;
+    hg_status s = trainer_init(&t, job, e);
+    if (s == HG_OK) s = loop(&t, result, e);
+    trainer_free(&t);
+    return s;
+}

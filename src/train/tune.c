@@ -1,0 +1,177 @@
+/* `higgins tune`: from a model and conversations to a model that answers. Reads and packs the
+ * conversations, opens the base with weights that can be trained, and hands both to the trainer,
+ * which knows nothing of conversations. */
+#include "base/hash.h"
+#include "data/tokens.h"
+#include "train/packed.h"
+#include "train/trainer.h"
+#include <string.h>
+
+enum { DEFAULT_SEQ_LEN = 1024 };
+
+typedef struct run {
+    hg_recipe recipe;
+    hg_model *model;
+    hg_chats chats;
+    hg_packed packed;
+    hg_arena mem;
+    hg_memory_plan plan;
+} run;
+
+static void free_run(run *n)
+{
+    hg_packed_free(&n->packed);
+    hg_chats_free(&n->chats);
+    hg_model_free(n->model);
+    hg_arena_free(&n->mem);
+    hg_recipe_free(&n->recipe);
+}
+
+/* A template is only as good as its marks: without them as single tokens, nothing tells where an
+ * answer ends. */
+static hg_status check_chat_tokens(const hg_tokenizer *t, const char *base, hg_err *e)
+{
+    static const char *const marks[] = {"<|im_start|>", "<|im_end|>"};
+    if (t == NULL) return hg_fail(e, HG_E_MISSING, "%s has no tokenizer.json", base);
+    for (size_t i = 0; i < 2; i++)
+        if (hg_tokenizer_special(t, marks[i]) < 0)
+            return hg_fail(e, HG_E_ARG,
+                           "the tokenizer of %s has no special token %s; conversations need it "
+                           "(tokenizers that "
+                           "`higgins tokenizer train` makes have it)",
+                           base, marks[i]);
+    return HG_OK;
+}
+
+static hg_status load_chats(run *n, hg_err *e)
+{
+    for (size_t i = 0; i < n->recipe.data.n; i++)
+        HG_TRY(hg_chats_load(&n->chats, n->recipe.data.item[i], e));
+    if (n->chats.n > 0) return HG_OK;
+    return hg_fail(e, HG_E_ARG, "%s: no conversations in it", n->recipe.data.item[0]);
+}
+
+static hg_status choose_seq_len(hg_recipe *r, const hg_model_config *c, hg_err *e)
+{
+    if (r->seq_len == 0) r->seq_len = c->n_ctx < DEFAULT_SEQ_LEN ? c->n_ctx : DEFAULT_SEQ_LEN;
+    if (r->seq_len <= (int64_t)c->n_ctx && r->seq_len >= 2) return HG_OK;
+    return hg_fail(e, HG_E_ARG, "seq_len: %lld tokens, the model's context is %u",
+                   (long long)r->seq_len, c->n_ctx);
+}
+
+static hg_status pack(run *n, const hg_watch *w, hg_err *e)
+{
+    const hg_recipe *r = &n->recipe;
+    HG_TRY(hg_packed_init(&n->packed, &n->chats, n->model->tokenizer, n->model->chat_template,
+                          (size_t)r->seq_len, r->val_share, (uint64_t)r->seed, &n->mem, w, e));
+    hg_watch_log(w, HG_INFO,
+                 "%zu conversations: %zu learnt from or held out, %zu of them cut, %zu left out; "
+                 "%llu tokens of answers "
+                 "in %llu rows, %llu rows held out",
+                 n->chats.n, n->packed.n_chats, n->packed.n_truncated, n->packed.n_dropped,
+                 (unsigned long long)n->packed.n_targets,
+                 (unsigned long long)n->packed.source.n_rows,
+                 (unsigned long long)n->packed.source.n_val_rows);
+    hg_chats_free(&n->chats);
+    return HG_OK;
+}
+
+static uint64_t hash_weights(const hg_model *m)
+{
+    uint64_t h = 0;
+    for (size_t p = 0; p < m->n_params; p++)
+        h = hg_hash64(m->param[p]->data, hg_tensor_count(m->param[p]) * sizeof(float), h);
+    return h;
+}
+
+static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
+                          hg_train_result *result, hg_err *e)
+{
+    hg_recipe *r = &n->recipe;
+    hg_compute compute = hg_precision_compute(r->precision, rt);
+    hg_run_job job = {.recipe = r,
+                      .source = &n->packed.source,
+                      .rt = rt,
+                      .watch = w,
+                      .plan = &n->plan,
+                      .compute = compute,
+                      .resume = o->resume,
+                      .started = hg_seconds(),
+                      .rss_at_start = hg_peak_rss()};
+    HG_TRY(load_chats(n, e));
+    HG_TRY(hg_model_open_trainable(&n->model, r->base, e));
+    HG_TRY(check_chat_tokens(n->model->tokenizer, r->base, e));
+    HG_TRY(choose_seq_len(r, &n->model->c, e));
+    HG_TRY(pack(n, w, e));
+    HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, &n->packed.source, r, rt, compute, e));
+    hg_memory_plan_say(&n->plan, w);
+    HG_TRY(hg_memory_plan_check(&n->plan, e));
+    hg_result_plan(result, r, &n->plan, &n->packed.source);
+    if (o->plan_only) return HG_OK;
+    if (n->model->chat_template == NULL)
+        n->model->chat_template = hg_arena_strndup(&n->model->mem, hg_chat_template_default(),
+                                                   strlen(hg_chat_template_default()));
+    job.model = n->model;
+    job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
+    job.base_hash = hash_weights(n->model);
+    return hg_trainer_run(&job, result, e);
+}
+
+hg_status hg_tune_run(const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
+                      hg_train_result *result, hg_err *e)
+{
+    run n = {.model = NULL};
+    memset(result, 0, sizeof *result);
+    hg_arena_init(&n.mem, 0);
+    hg_status s = hg_recipe_make(&n.recipe, HG_STAGE_TUNE, o, e);
+    if (s == HG_OK) s = hg_recipe_check(&n.recipe, true, e);
+    if (s == HG_OK) s = run_tune(&n, o, rt, w, result, e);
+    free_run(&n);
+    return s;
+}
+
+/* ---- --show-mask ---- */
+
+/* Ids in runs of one kind each. */
+static void show_ids(const hg_tokenizer *t, const hg_ids *ids, const hg_mask *mask, size_t line,
+                     hg_tune_show_fn *fn, void *ctx)
+{
+    for (size_t i = 0; i < ids->n; i++) {
+        hg_bytes piece = hg_tokenizer_piece(t, ids->id[i], true);
+        if (piece.n > 0) fn(ctx, piece, mask->on[i] != 0, line);
+    }
+    fn(ctx, (hg_bytes){"", 0}, false, line);
+}
+
+static hg_status show_chats(run *n, const hg_tokenizer *t, const char *tmpl, size_t limit,
+                            hg_tune_show_fn *fn, void *ctx, hg_err *e)
+{
+    hg_ids ids = {0};
+    hg_mask mask = {0};
+    hg_status s = HG_OK;
+    for (size_t i = 0; s == HG_OK && i < n->chats.n && i < limit; i++) {
+        ids.n = mask.n = 0;
+        s = hg_chat_render(t, tmpl, n->chats.chat[i].message, n->chats.chat[i].n, false, &ids,
+                           &mask, e);
+        if (s == HG_OK) show_ids(t, &ids, &mask, n->chats.chat[i].line, fn, ctx);
+    }
+    hg_ids_free(&ids);
+    hg_mask_free(&mask);
+    return s;
+}
+
+hg_status hg_tune_show(const hg_train_options *o, size_t limit, hg_tune_show_fn *fn, void *ctx,
+                       hg_err *e)
+{
+    run n = {.model = NULL};
+    hg_arena_init(&n.mem, 0);
+    hg_status s = hg_recipe_make(&n.recipe, HG_STAGE_TUNE, o, e);
+    if (s == HG_OK) s = hg_recipe_check(&n.recipe, false, e);
+    if (s == HG_OK) s = load_chats(&n, e);
+    if (s == HG_OK) s = hg_model_open_trainable(&n.model, n.recipe.base, e);
+    if (s == HG_OK) s = check_chat_tokens(n.model->tokenizer, n.recipe.base, e);
+    if (s == HG_OK)
+        s = show_chats(&n, n.model->tokenizer, n.model->chat_template, limit, fn, ctx, e);
+    free_run(&n);
+    return s;
+}
