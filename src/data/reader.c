@@ -366,6 +366,7 @@ static hg_status prepare(hg_reader *r, hg_err *e)
     HG_TRY(hg_stream_open(&r->stream, r->path, e));
     HG_TRY(hg_stream_peek(r->stream, PEEK, &head, e));
     r->kind = r->o.is_shard ? HG_KIND_JSONL : hg_kind_guess(r->path, head);
+    if (r->o.kind != NULL) *r->o.kind = r->kind;
     if (stat(r->path, &st) == 0) hg_iso_time((int64_t)st.st_mtime, r->mtime);
     switch (r->kind) {
     case HG_KIND_TEXT:

@@ -13,6 +13,7 @@ enum {
 typedef struct hg_reader hg_reader;
 typedef struct hg_reader_options {
     const char *text_field; /* of JSON lines; NULL: text, content or body, the first there is */
+    hg_kind *kind;          /* gets what the file is, also when it is not read; may be NULL */
     bool is_shard;          /* of a corpus: JSON lines whatever the name, documents not cut again */
 } hg_reader_options;
 
