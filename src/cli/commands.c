@@ -1,13 +1,19 @@
 /* The commands, in the order of a model's life. */
 #include "commands.h"
 
-extern const cli_command cli_tokenizer_train, cli_tokenizer_encode, cli_tokenizer_decode;
 extern const cli_command cli_collect;
+extern const cli_command cli_tokenizer_train;
+extern const cli_command cli_tokenizer_encode;
+extern const cli_command cli_tokenizer_decode;
+extern const cli_command cli_tokenizer_chat;
 
+/* clang-format off */
 const cli_command *const cli_commands[] = {
     &cli_collect,
     &cli_tokenizer_train,
     &cli_tokenizer_encode,
     &cli_tokenizer_decode,
+    &cli_tokenizer_chat,
     NULL,
 };
+/* clang-format on */
