@@ -1,5 +1,5 @@
 /* Gradients of attention against finite differences. */
-#include "grad/graph.h"
+#include "harness/lab.h"
 #include "harness/test.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* Gradients of the fused head and cross-entropy, alone and at the end of a small block. */
-#include "grad/graph.h"
+#include "harness/lab.h"
 #include "harness/test.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* Gradients of the element-wise and row-wise ops against finite differences. */
-#include "grad/graph.h"
+#include "harness/lab.h"
 #include "harness/test.h"
 
 #include <math.h>

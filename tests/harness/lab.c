@@ -1,4 +1,4 @@
-#include "grad/graph.h"
+#include "harness/lab.h"
 #include "base/rng.h"
 #include "harness/test.h"
 

@@ -1,7 +1,7 @@
 /* What the tests of ops share: a runtime and arenas, tensors of random values, a scalar made of any
  * result, and the comparison of a backward pass with finite differences. */
-#ifndef HG_TESTS_GRAPH_H
-#define HG_TESTS_GRAPH_H
+#ifndef HG_TESTS_LAB_H
+#define HG_TESTS_LAB_H
 
 #include "tensor/ops_impl.h"
 
