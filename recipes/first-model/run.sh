@@ -39,3 +39,18 @@ stage "$RUN/corpus/card.json" "1. Collect: free English texts from Debian's pack
     /usr/share/debian-reference /usr/share/developers-reference -o "$RUN/corpus"
 stage "$RUN/tokenizer.json" "2. Tokenizer: a vocabulary of 4096 pieces" \
     "$HIGGINS" tokenizer train "$RUN/corpus" --vocab 4096 -o "$RUN/tokenizer.json"
+# What the model says before and after tuning, to the same questions.
+ask() { # ask before|after MODEL
+    local when=$1 model=$2 n=1 prompt
+    mkdir -p "$RUN/samples"
+    for prompt in "${PROMPTS[@]}"; do
+        [ -e "$RUN/samples/$n-$when.json" ] || {
+            "$HIGGINS" generate "$model" "<|im_start|>user
+$prompt<|im_end|>
+<|im_start|>assistant
+" --special --max-tokens 48 --seed 1 --json >"$RUN/samples/$n-$when.tmp"
+            mv "$RUN/samples/$n-$when.tmp" "$RUN/samples/$n-$when.json"
+        }
+        n=$((n + 1))
+    done
+}

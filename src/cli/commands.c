@@ -7,13 +7,15 @@ extern const cli_command cli_tokenizer_encode;
 extern const cli_command cli_tokenizer_decode;
 extern const cli_command cli_tokenizer_chat;
 
-/* clang-format off */
+/* clang-format off */extern const cli_command cli_report;
+
 const cli_command *const cli_commands[] = {
     &cli_collect,
     &cli_tokenizer_train,
     &cli_tokenizer_encode,
     &cli_tokenizer_decode,
     &cli_tokenizer_chat,
+    &cli_report,
     NULL,
 };
 /* clang-format on */
