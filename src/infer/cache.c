@@ -72,6 +72,12 @@ void hg_cache_free(hg_cache *c)
     *c = (hg_cache){0};
 }
 
+void hg_cache_rewind(hg_cache *c, size_t n)
+{
+    if (n < c->n) c->n = n;
+    if (n < c->n_wide) c->n_wide = n;
+}
+
 size_t hg_cache_shared(const hg_cache *c, const int32_t *ids, size_t n)
 {
     size_t i = 0;
@@ -87,4 +93,5 @@ void hg_cache_copy(hg_cache *dst, const hg_cache *src, size_t n)
     }
     memcpy(dst->ids, src->ids, n * sizeof *dst->ids);
     dst->n = n;
+    dst->n_wide = n < src->n_wide ? n : src->n_wide;
 }

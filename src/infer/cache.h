@@ -11,6 +11,7 @@ typedef struct hg_cache {
     hg_kv_layer *layer; /* [n_layers], each k and v [n_ctx][n_kv_heads][d_head] */
     int32_t *ids;       /* [n_ctx] tokens held */
     size_t n;           /* positions held */
+    size_t n_wide;      /* of them, from the first on, were run in wide spans (see step.h) */
     hg_arena mem;
 } hg_cache;
 
@@ -25,6 +26,8 @@ uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, hg_type type);
 hg_status hg_cache_new(hg_cache *c, const hg_model *m, size_t n_ctx, hg_type type, hg_err *e);
 void hg_cache_free(hg_cache *c);
 
+/* Forgets all behind the first n positions. */
+void hg_cache_rewind(hg_cache *c, size_t n);
 /* How many of ids[0..n) the timeline begins with. */
 size_t hg_cache_shared(const hg_cache *c, const int32_t *ids, size_t n);
 /* Makes dst's timeline the first n positions of src's; both are of one model and type. */

@@ -160,7 +160,7 @@ static size_t plan(hg_engine *en)
         hg_lane *lane = &en->lanes[n_lanes];
         s->logits = NULL;
         if (!hg_slot_lane(s, budget, lane)) continue;
-        if (s->n_fed < s->work->r.n_prompt) budget -= lane->n;
+        if (s->n_fed < s->work->r.n_prompt) budget -= lane->n < budget ? lane->n : budget;
         en->active[n_lanes++] = s;
     }
     return n_lanes;
@@ -350,7 +350,7 @@ static hg_status engine_rooms(hg_engine *en, hg_err *e)
     if (en->slots == NULL || en->running == NULL || en->lanes == NULL || en->active == NULL ||
         en->drawing == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for an engine of %zu sessions", n);
-    return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk, n, e);
+    return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk + HG_STEP_BLOCK, n, e);
 }
 
 static hg_status check_options(const hg_model *m, const hg_engine_options *o, hg_err *e)
@@ -550,11 +550,11 @@ hg_status hg_engine_run(hg_engine *en, const hg_request *r, const atomic_bool *s
     if (usage != NULL) *usage = (hg_usage){0};
     waiter_init(&waiter);
     hg_status s = submit(en, r, &waiter, &job, e);
-    while (s == HG_OK && !wait_a_moment(&waiter)) {
-        if (asked || stop == NULL || !atomic_load(stop)) continue;
-        hg_engine_cancel(en, job);
-        asked = true;
-    }
+    for (bool done = s != HG_OK; !done; done = wait_a_moment(&waiter))
+        if (!asked && stop != NULL && atomic_load(stop)) {
+            hg_engine_cancel(en, job);
+            asked = true;
+        }
     if (s == HG_OK) {
         if (finish != NULL) *finish = waiter.finish;
         if (usage != NULL) *usage = waiter.usage;

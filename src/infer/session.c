@@ -71,15 +71,15 @@ size_t hg_session_length(const hg_session *s)
 void hg_session_rewind(hg_session *s, size_t length)
 {
     if (length >= s->cache.n) return;
-    s->cache.n = length;
+    hg_cache_rewind(&s->cache, length);
     s->logits = NULL;
 }
 
 /* One chunk. The logits of the last row stay with the session when any are wanted. */
-static hg_status run(hg_session *s, const int32_t *ids, size_t n, hg_want want, float **all,
-                     hg_err *e)
+static hg_status run(hg_session *s, const int32_t *ids, size_t n, size_t n_wide, hg_want want,
+                     float **all, hg_err *e)
 {
-    hg_lane lane = {.cache = &s->cache, .ids = ids, .n = n, .want = want};
+    hg_lane lane = {.cache = &s->cache, .ids = ids, .n = n, .n_wide = n_wide, .want = want};
     s->logits = NULL; /* the step's arena begins anew */
     HG_TRY(hg_stepper_run(&s->step, &lane, 1, e));
     if (all != NULL) *all = lane.logits;
@@ -92,8 +92,9 @@ static hg_status run(hg_session *s, const int32_t *ids, size_t n, hg_want want, 
 static hg_status need_logits(hg_session *s, hg_err *e)
 {
     if (s->logits != NULL || s->cache.n == 0) return HG_OK;
-    const int32_t last = s->cache.ids[--s->cache.n];
-    const hg_status status = run(s, &last, 1, HG_WANT_LAST, NULL, e);
+    const int32_t last = s->cache.ids[s->cache.n - 1];
+    hg_cache_rewind(&s->cache, s->cache.n - 1);
+    const hg_status status = run(s, &last, 1, 0, HG_WANT_LAST, NULL, e);
     if (status != HG_OK) s->cache.n++; /* its keys and values still stand */
     return status;
 }
@@ -111,15 +112,18 @@ static hg_status check_room(const hg_session *s, const int32_t *ids, size_t n, h
 hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const float **logits,
                           hg_err *e)
 {
-    const size_t before = s->cache.n;
+    const size_t before = s->cache.n, wide_end = hg_wide_rows(before + n);
     if (logits != NULL) *logits = NULL;
     HG_TRY(check_room(s, ids, n, e));
     for (size_t i = 0, rows; i < n; i += rows) {
+        size_t wide = wide_end > before + i ? wide_end - before - i : 0;
         rows = n - i < s->chunk ? n - i : s->chunk;
+        if (wide > rows) wide = rows;
         const bool last = i + rows == n && logits != NULL;
-        const hg_status status = run(s, ids + i, rows, last ? HG_WANT_LAST : HG_WANT_NONE, NULL, e);
+        const hg_status status =
+            run(s, ids + i, rows, wide, last ? HG_WANT_LAST : HG_WANT_NONE, NULL, e);
         if (status != HG_OK) {
-            s->cache.n = before;
+            hg_cache_rewind(&s->cache, before);
             return status;
         }
     }
@@ -162,7 +166,7 @@ static hg_status score_chunk(hg_session *s, const int32_t *ids, size_t n, double
     logprob[0] = 0.0;
     t.logits = s->logits;
     if (t.logits != NULL) score_rows(&t, 0, 1, 0);
-    HG_TRY(run(s, ids, n, HG_WANT_ALL, &all, e));
+    HG_TRY(run(s, ids, n, n, HG_WANT_ALL, &all, e));
     t = (score_task){t.k, all, ids + 1, logprob + 1, t.n_vocab};
     hg_pool_run(s->step.rt->pool, n - 1, 1, score_rows, &t);
     return HG_OK;
@@ -176,7 +180,7 @@ hg_status hg_session_score(hg_session *s, const int32_t *ids, size_t n, double *
         rows = n - i < s->score_chunk ? n - i : s->score_chunk;
         const hg_status status = score_chunk(s, ids + i, rows, logprob + i, e);
         if (status == HG_OK) continue;
-        s->cache.n = before;
+        hg_cache_rewind(&s->cache, before);
         s->logits = NULL;
         return status;
     }

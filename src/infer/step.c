@@ -1,8 +1,16 @@
 /* A step: rows of several timelines through the one transformer. A session's step is one lane; the
  * engine's is one lane for each running request, so that weights are read once for all of them.
  * Rows never mix: attention works span by span and a matrix product's row does not depend on how
- * many there are, so a timeline gets the same bits alone and in company. */
+ * many there are, so a timeline gets the same bits alone and in company as long as its own spans
+ * are cut alike (see hg_wide_rows). */
 #include "infer/step.h"
+#include "tensor/attention.h"
+
+enum {
+    NARROW = HG_ATT_FEW, /* rows of a narrow span */
+    LANE_SPANS = 1 + (HG_STEP_BLOCK + NARROW - 1) / NARROW
+};
+_Static_assert((int)HG_STEP_BLOCK > (int)HG_ATT_FEW, "a block must be wide enough for a wide span");
 
 static const double STEP_BYTES = 48e6; /* of a prompt chunk's activations, roughly */
 
@@ -16,12 +24,12 @@ static double row_bytes(const hg_model *m)
 size_t hg_stepper_rows(const hg_model *m)
 {
     const double rows = STEP_BYTES / row_bytes(m);
-    return rows < 16.0 ? 16 : rows > 512.0 ? 512 : (size_t)rows;
+    return rows < 16.0 ? 16 : rows > 512.0 ? 512 : (size_t)rows / HG_STEP_BLOCK * HG_STEP_BLOCK;
 }
 
 uint64_t hg_stepper_bytes(const hg_model *m, size_t max_rows, size_t max_lanes)
 {
-    const double lanes = (double)max_lanes * m->c.n_layers * sizeof(hg_kv_layer);
+    const double lanes = (double)(max_lanes * LANE_SPANS) * m->c.n_layers * sizeof(hg_kv_layer);
     const double logits = 4.0 * (double)max_lanes * m->c.n_vocab;
     return (uint64_t)((double)max_rows * (12.0 + row_bytes(m)) + lanes + logits);
 }
@@ -30,16 +38,18 @@ hg_status hg_stepper_init(hg_stepper *s, const hg_model *m, hg_runtime *rt, size
                           size_t max_lanes, hg_err *e)
 {
     size_t n_kv = 0;
-    *s = (hg_stepper){.m = m, .rt = rt, .max_rows = max_rows, .max_lanes = max_lanes};
-    s->compute = m->head->type == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
+    *s = (hg_stepper){.m = m, .rt = rt, .max_rows = max_rows, .max_spans = max_lanes * LANE_SPANS};
+    s->compute = m->compute;
     hg_arena_init(&s->own, 64 * 1024);
     hg_arena_init(&s->step, 0);
     s->ids = HG_NEW(&s->own, int32_t, max_rows);
     s->pos = HG_NEW(&s->own, int32_t, max_rows);
     s->out = HG_NEW(&s->own, int32_t, max_rows);
-    s->spans = HG_NEW(&s->own, hg_span, max_lanes);
-    if (hg_mul(max_lanes, m->c.n_layers, &n_kv)) s->kv = HG_NEW(&s->own, hg_kv_layer, n_kv);
-    if (s->ids != NULL && s->pos != NULL && s->out != NULL && s->spans != NULL && s->kv != NULL)
+    s->spans = HG_NEW(&s->own, hg_span, s->max_spans);
+    s->cache_of = HG_NEW(&s->own, const hg_cache *, s->max_spans);
+    if (hg_mul(s->max_spans, m->c.n_layers, &n_kv)) s->kv = HG_NEW(&s->own, hg_kv_layer, n_kv);
+    if (s->ids != NULL && s->pos != NULL && s->out != NULL && s->spans != NULL &&
+        s->cache_of != NULL && s->kv != NULL)
         return HG_OK;
     hg_stepper_free(s);
     return hg_fail(e, HG_E_NOMEM, "no room for a step of %zu tokens", max_rows);
@@ -61,22 +71,46 @@ hg_status hg_check_ids(const hg_model *m, const int32_t *ids, size_t n, hg_err *
     return HG_OK;
 }
 
-/* Lays one lane's rows behind those already in the batch. */
-static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane, size_t i, size_t n_lanes)
+static void lay_span(hg_stepper *s, hg_batch *b, const hg_cache *cache, size_t row, size_t n,
+                     size_t pos0)
 {
-    const size_t past = lane->cache->n;
-    for (size_t r = 0; r < lane->n; r++) {
-        s->ids[b->n + r] = lane->ids[r];
-        s->pos[b->n + r] = (int32_t)(past + r);
-    }
-    s->spans[i] = (hg_span){.row = b->n, .n = lane->n, .pos0 = past};
-    for (size_t l = 0; l < lane->cache->n_layers; l++)
-        s->kv[l * n_lanes + i] = lane->cache->layer[l];
+    s->spans[b->n_spans] = (hg_span){.row = row, .n = n, .pos0 = pos0};
+    s->cache_of[b->n_spans++] = cache;
+}
 
-    if (lane->want == HG_WANT_LAST) s->out[b->n_out++] = (int32_t)(b->n + lane->n - 1);
+/* Lays one lane's rows behind those already in the batch. Spans of one timeline may follow each
+ * other in a step: attention stores all rows' keys and values before it reads any. */
+static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane)
+{
+    const size_t past = lane->cache->n, first = b->n;
+    for (size_t r = 0; r < lane->n; r++) {
+        s->ids[first + r] = lane->ids[r];
+        s->pos[first + r] = (int32_t)(past + r);
+    }
+    if (lane->n_wide > 0) lay_span(s, b, lane->cache, first, lane->n_wide, past);
+    for (size_t r = lane->n_wide, n; r < lane->n; r += n) {
+        n = lane->n - r < NARROW ? lane->n - r : NARROW;
+        lay_span(s, b, lane->cache, first + r, n, past + r);
+    }
+    if (lane->want == HG_WANT_LAST) s->out[b->n_out++] = (int32_t)(first + lane->n - 1);
     for (size_t r = 0; lane->want == HG_WANT_ALL && r < lane->n; r++)
-        s->out[b->n_out++] = (int32_t)(b->n + r);
+        s->out[b->n_out++] = (int32_t)(first + r);
     b->n += lane->n;
+}
+
+static void lay_caches(hg_stepper *s, const hg_batch *b)
+{
+    for (size_t l = 0; l < s->m->c.n_layers; l++)
+        for (size_t i = 0; i < b->n_spans; i++)
+            s->kv[l * b->n_spans + i] = s->cache_of[i]->layer[l];
+}
+
+/* The lane's rows now belong to its timeline. */
+static void append(const hg_lane *lane)
+{
+    hg_cache *c = lane->cache;
+    if (c->n_wide == c->n && lane->n_wide > NARROW) c->n_wide += lane->n_wide;
+    for (size_t r = 0; r < lane->n; r++) c->ids[c->n++] = lane->ids[r];
 }
 
 /* The model's pass over the laid rows; *logits stays NULL when no lane wants any. */
@@ -96,22 +130,17 @@ static hg_status forward(hg_stepper *s, hg_batch *b, float **logits, hg_err *e)
 
 hg_status hg_stepper_run(hg_stepper *s, hg_lane *lanes, size_t n_lanes, hg_err *e)
 {
-    hg_batch b = {.ids = s->ids,
-                  .pos = s->pos,
-                  .spans = s->spans,
-                  .n_spans = n_lanes,
-                  .kv = s->kv,
-                  .out_rows = s->out};
+    hg_batch b = {.ids = s->ids, .pos = s->pos, .spans = s->spans, .kv = s->kv, .out_rows = s->out};
     float *logits = NULL;
     for (size_t i = 0; i < n_lanes; i++) {
         lanes[i].logits = NULL;
-        lay_lane(s, &b, &lanes[i], i, n_lanes);
+        lay_lane(s, &b, &lanes[i]);
     }
+    lay_caches(s, &b);
     HG_TRY(forward(s, &b, &logits, e));
 
     for (size_t i = 0; i < n_lanes; i++) {
-        hg_cache *c = lanes[i].cache;
-        for (size_t r = 0; r < lanes[i].n; r++) c->ids[c->n++] = lanes[i].ids[r];
+        append(&lanes[i]);
         if (lanes[i].want == HG_WANT_NONE) continue;
         lanes[i].logits = logits;
         logits += (lanes[i].want == HG_WANT_ALL ? lanes[i].n : 1) * s->m->c.n_vocab;
