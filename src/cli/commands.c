@@ -6,15 +6,19 @@ extern const cli_command cli_tokenizer_train;
 extern const cli_command cli_tokenizer_encode;
 extern const cli_command cli_tokenizer_decode;
 extern const cli_command cli_tokenizer_chat;
+extern const cli_command cli_chat;
+extern const cli_command cli_generate;
+extern const cli_command cli_report;
 
-/* clang-format off */extern const cli_command cli_report;
-
+/* clang-format off */
 const cli_command *const cli_commands[] = {
     &cli_collect,
     &cli_tokenizer_train,
     &cli_tokenizer_encode,
     &cli_tokenizer_decode,
     &cli_tokenizer_chat,
+    &cli_chat,
+    &cli_generate,
     &cli_report,
     NULL,
 };

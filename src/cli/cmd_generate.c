@@ -1,0 +1,184 @@
+/* higgins generate: a model goes on with a text. */
+#include "talk.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct generate_values {
+    cli_sampling sampling;
+} generate_values;
+
+static void init(void *values)
+{
+    generate_values *v = values;
+    cli_sampling_init(&v->sampling);
+}
+
+/* What on_text writes to; it runs on the engine's thread while the main thread waits. */
+typedef struct listener {
+    FILE *out;
+    bool is_terminal;
+    atomic_bool broken; /* nobody reads any more: `higgins generate ... | head -1` */
+} listener;
+
+static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *usage,
+                    const char *error)
+{
+    listener *l = ctx;
+    (void)finish;
+    (void)usage;
+    (void)error;
+    cli_talk_write(l->out, text, l->is_terminal);
+    if (fflush(l->out) != 0) atomic_store(&l->broken, true);
+}
+
+/* The prompt's text: the argument, or what stdin holds for "-". The caller frees it. */
+static hg_status read_prompt(const char *arg, char **text, size_t *n, hg_err *e)
+{
+    char part[65536];
+    size_t got;
+    *text = NULL;
+    *n = 0;
+    FILE *f = open_memstream(text, n);
+    if (f == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the prompt");
+    if (strcmp(arg, "-") != 0)
+        (void)fwrite(arg, 1, strlen(arg), f);
+    else
+        while ((got = fread(part, 1, sizeof part, stdin)) > 0) (void)fwrite(part, 1, got, f);
+    if (fclose(f) != 0) return hg_fail(e, HG_E_NOMEM, "no room for the prompt");
+    return HG_OK;
+}
+
+/* With the token that the tokenizer puts before every text, if it does; an empty prompt begins with
+ * whatever the model knows as a beginning or, as documents follow each other in training, an end.
+ */
+static hg_status encode_prompt(const hg_model *m, hg_bytes text, hg_ids *ids, hg_err *e)
+{
+    const hg_tokenizer *t = hg_model_tokenizer(m);
+    const hg_model_config *c = hg_model_get_config(m);
+    int32_t first = hg_tokenizer_bos(t);
+    if (text.n == 0 && first < 0) first = c->bos_id >= 0 ? c->bos_id : c->eos_id;
+    if (first >= 0) HG_TRY(hg_ids_push(ids, first, e));
+    HG_TRY(hg_tokenizer_encode(t, text, true, ids, e));
+    if (ids->n > 1 && ids->id[0] == first && ids->id[1] == first) {
+        memmove(ids->id, ids->id + 1, --ids->n * sizeof *ids->id); /* the prompt had it already */
+    }
+    return HG_OK;
+}
+
+static void print_json(const char *model, const char *text, size_t n, hg_finish finish,
+                       const hg_usage *u)
+{
+    json_t *doc =
+        json_pack("{s:s, s:s%, s:s, s:{s:i, s:i, s:i}, s:f, s:f, s:f}", "model", model, "text",
+                  text, n, "finish", cli_finish_name(finish), "usage", "prompt_tokens",
+                  (int)u->prompt_tokens, "completion_tokens", (int)u->completion_tokens,
+                  "cached_tokens", (int)u->cached_tokens, "tokens_per_second", cli_answer_rate(u),
+                  "prefill_seconds", u->prefill_s, "decode_seconds", u->decode_s);
+    if (doc != NULL) (void)json_dumpf(doc, stdout, JSON_INDENT(2));
+    (void)fputc('\n', stdout);
+    json_decref(doc);
+}
+
+static void report(const cli *c, const hg_usage *u)
+{
+    if (!c->verbose) return;
+    fprintf(stderr, "%u tokens read in %.2f s, %u written in %.2f s (%.1f tokens/s)\n",
+            u->prompt_tokens, u->prefill_s, u->completion_tokens, u->decode_s, cli_answer_rate(u));
+}
+
+/* Runs the request with its text on stdout, or gathered for --json. */
+static int generate(cli *c, cli_talk *t, const char *path, hg_request *r)
+{
+    hg_err e = {0};
+    hg_usage usage;
+    hg_finish finish;
+    char *text = NULL;
+    size_t n = 0;
+    listener l = {.out = stdout, .is_terminal = !c->json && cli_stdout_is_terminal()};
+    int code = 0;
+
+    if (c->json) l.out = open_memstream(&text, &n);
+    if (l.out == NULL) {
+        (void)hg_fail(&e, HG_E_NOMEM, "no room for the answer");
+        return cli_fail(c, &e);
+    }
+    r->on_text = on_text;
+    r->ctx = &l;
+    r->cancel = &l.broken;
+    const hg_status s = hg_engine_run(t->engine, r, c->watch.stop, &finish, &usage, &e);
+    if (c->json)
+        (void)fclose(l.out);
+    else if (!atomic_load(&l.broken))
+        (void)fputc('\n', stdout);
+    if (s != HG_OK)
+        code = cli_fail(c, &e);
+    else if (c->json)
+        print_json(path, text, n, finish, &usage);
+    if (s == HG_OK) report(c, &usage);
+    free(text);
+    return code != 0 || finish == HG_FINISH_CANCELED ? 1 : 0;
+}
+
+static int run(cli *c, void *values, int n_args, char **args)
+{
+    generate_values *v = values;
+    cli_talk t = {0};
+    hg_err e = {0};
+    hg_ids ids = {0};
+    char *text = NULL;
+    size_t n = 0;
+    int code;
+    (void)n_args;
+
+    if (!cli_sampling_check(&v->sampling))
+        return cli_misuse(c, "--dtype: \"%s\" is no type; stored, f32, f16 or bf16 allowed",
+                          v->sampling.dtype);
+    hg_request r = cli_sampling_request(&v->sampling);
+    hg_status s = read_prompt(args[1], &text, &n, &e);
+    if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, &e);
+    if (s == HG_OK) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
+    if (s == HG_OK) {
+        r.prompt = ids.id;
+        r.n_prompt = ids.n;
+        code = generate(c, &t, args[0], &r);
+    } else {
+        code = cli_fail(c, &e);
+    }
+    hg_ids_free(&ids);
+    cli_talk_close(&t);
+    free(text);
+    return code;
+}
+
+static const char *const examples[] = {
+    "higgins generate my-model \"Once upon a time\"",
+    "goes on with the story on stdout as it comes",
+    "higgins generate model.gguf - --temperature 0 --max-tokens 64 <prompt.txt",
+    "reads the prompt from a file and always takes the likeliest token",
+    "higgins generate my-model \"Q: Why? A:\" --stop \"Q:\" --json",
+    "prints the text, why it ended, token counts and speed for a program",
+    NULL,
+};
+
+static const cli_option options[] = {
+    CLI_SAMPLING_OPTIONS(generate_values, sampling),
+    {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
+};
+
+const cli_command cli_generate = {
+    .name = "generate",
+    .args = "MODEL PROMPT",
+    .summary = "Let a model go on with a text",
+    .text = "MODEL is a model's folder or a .gguf file. PROMPT is the text to go on with, or - to "
+            "read it from stdin.\nSpecial tokens in it count as such. The answer goes to stdout as "
+            "it comes; Ctrl-C ends it (exit code 1).\nWith --verbose the speed is told on stderr.",
+    .examples = examples,
+    .options = options,
+    .values_size = sizeof(generate_values),
+    .init = init,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,69 @@
+/* Opening a model to talk with, and showing what it says. */
+#include "talk.h"
+
+hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o, hg_err *e)
+{
+    hg_engine_options eo;
+    *t = (cli_talk){0};
+    HG_TRY(cli_runtime(c, &t->rt, e));
+    HG_TRY(hg_model_open(&t->model, path, cli_sampling_weights(o), t->rt, e));
+    hg_engine_options_init(&eo);
+    eo.max_sessions = 1;
+    eo.n_ctx = (uint32_t)o->context;
+    eo.cache_f32 = cli_sampling_weights(o) == HG_WEIGHTS_F32;
+    t->n_ctx = o->context > 0 ? (uint32_t)o->context : hg_model_get_config(t->model)->n_ctx;
+    return hg_engine_new(&t->engine, t->model, t->rt, &eo, e);
+}
+
+void cli_talk_close(cli_talk *t)
+{
+    hg_engine_free(t->engine);
+    hg_model_free(t->model);
+    *t = (cli_talk){0};
+}
+
+/* Bytes of the control character at p, or 0: C0 but tab and newline, DEL, and C1 as UTF-8. */
+static size_t control_at(const char *p, size_t n)
+{
+    const unsigned char a = (unsigned char)p[0], b = n > 1 ? (unsigned char)p[1] : 0;
+    if ((a < 0x20 && a != '\n' && a != '\t') || a == 0x7f) return 1;
+    return a == 0xc2 && b >= 0x80 && b < 0xa0 ? 2 : 0;
+}
+
+void cli_talk_write(FILE *f, hg_bytes text, bool is_terminal)
+{
+    size_t begin = 0;
+    for (size_t i = 0; is_terminal && i < text.n;) {
+        const size_t skip = control_at(text.p + i, text.n - i);
+        if (skip > 0) {
+            (void)fwrite(text.p + begin, 1, i - begin, f);
+            begin = i + skip;
+        }
+        i += skip > 0 ? skip : 1;
+    }
+    (void)fwrite(text.p + begin, 1, text.n - begin, f);
+}
+
+const char *cli_finish_name(hg_finish f)
+{
+    switch (f) {
+    case HG_FINISH_STOP:
+        return "stop";
+    case HG_FINISH_LENGTH:
+        return "length";
+    case HG_FINISH_CANCELED:
+        return "canceled";
+    case HG_FINISH_ERROR:
+        return "error";
+    case HG_FINISH_NONE:
+        break;
+    }
+    return "none";
+}
+
+double cli_answer_rate(const hg_usage *u)
+{
+    /* The first token comes with the prompt's last step. */
+    return u->completion_tokens > 1 && u->decode_s > 0 ? (u->completion_tokens - 1) / u->decode_s
+                                                       : 0;
+}

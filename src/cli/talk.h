@@ -1,0 +1,30 @@
+/* What generate and chat share: the model, its engine, and text on its way to the terminal. */
+#ifndef CLI_TALK_H
+#define CLI_TALK_H
+
+#include <higgins/infer.h>
+#include "sampling_options.h"
+
+#include <stdio.h>
+
+typedef struct cli_talk {
+    hg_runtime *rt;
+    hg_model *model;
+    hg_engine *engine;
+    uint32_t n_ctx;
+} cli_talk;
+
+/* Opens the model and an engine for one conversation. */
+hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o, hg_err *e);
+void cli_talk_close(cli_talk *t);
+
+/* Writes the model's text. To a terminal without control characters: what a model says must not
+ * move the cursor or rename the window. */
+void cli_talk_write(FILE *f, hg_bytes text, bool is_terminal);
+
+/* "stop", "length", "canceled", "error" */
+const char *cli_finish_name(hg_finish f);
+/* Tokens a second of the answer, or 0 when it is too short to tell. */
+double cli_answer_rate(const hg_usage *u);
+
+#endif
