@@ -10,7 +10,7 @@ enum { WIDTH = 16 };
 
 INLINE __mmask16 first_lanes(size_t n)
 {
-    return n >= WIDTH ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+    return (__mmask16)(n >= WIDTH ? 0xffffu : (1u << n) - 1u);
 }
 
 INLINE vec v_set(float x)

@@ -11,7 +11,7 @@
 
 static inline __mmask16 lanes_mask(size_t n)
 {
-    return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
 
 /* Up to sixteen neighbours as floats; those that the mask leaves out are zero and are not read. */
