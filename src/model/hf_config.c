@@ -211,15 +211,17 @@ static void put_id(hg_json_out *o, const char *key, int32_t id)
         hg_json_int(o, key, id);
 }
 
-/* A float as a person would have written it: 1e-05 and not 9.99999974737875e-06. */
+/* A float as a person would have written it: 1e-05 and not 9.99999974737875e-06, 10000.0 and not
+ * 1e+04. */
 static void put_float(hg_json_out *o, const char *key, float v)
 {
     char text[32];
-    (void)snprintf(text, sizeof text, "%.7g", (double)v);
+    bool is_whole = v >= 1.0f && v < 1e9f && (float)(int64_t)v == v;
     for (int digits = 1; digits <= 9; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, (double)v);
         if (strtof(text, NULL) == v) break;
     }
+    if (is_whole) (void)snprintf(text, sizeof text, "%lld.0", (long long)v);
     hg_json_raw(o, key, (hg_bytes){text, strlen(text)});
 }
 

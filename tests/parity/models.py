@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+"""Whole models against torch: logits of every architecture, loss and all gradients, real weights."""
+import base64, json, os, struct, sys, tempfile
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch"))
+sys.dont_write_bytecode = True
+from reference import *
+
+TMP = tempfile.TemporaryDirectory(prefix="higgins-parity-")
+IDS = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26, 43, 38, 32, 79, 50, 28, 84]
+MODELS = {
+    "llama": "arch=llama width=48 heads=6 kv=2 head=10 ff=71 layers=3 scale=6",
+    "llama tied": "arch=llama width=40 heads=5 kv=5 ff=33 layers=2 scale=6 tie=1",
+    "llama 3 scaling": "arch=llama width=64 heads=2 kv=1 head=32 layers=2 scale=6 theta=500000 llama3=8",
+    "mistral": "arch=mistral width=48 heads=4 kv=2 ff=71 scale=6 window=5",
+    "qwen2": "arch=qwen2 width=48 heads=4 kv=2 ff=71 scale=6 tie=1",
+    "qwen3": "arch=qwen3 width=48 heads=4 kv=2 head=20 ff=71 scale=6",
+    "gpt2": "arch=gpt2 width=48 heads=3 ff=192 layers=3 scale=6 tie=1",
+    "gpt2 untied": "arch=gpt2 width=30 heads=2 ff=50 layers=2 scale=6",
+}
+cases = Cases()
+
+
+def at(name):
+    return os.path.join(TMP.name, name.replace(" ", "-"))
+
+
+def commas(ids):
+    return ",".join(map(str, ids))
+
+
+def our_logits(folder, ids):
+    f = at("logits.f32")
+    dump("logits", folder, f, commas(ids))
+    return np.fromfile(f, np.float32).reshape(len(ids), -1)
+
+
+def logits_equal(name, kind, bound):
+    dump("new", at(name + kind), f"type={kind}", *MODELS[name].split())
+    _, _, f = load(at(name + kind))
+    with torch.no_grad():
+        d = far(our_logits(at(name + kind), IDS), f(IDS))
+    assert d < bound, f"logits differ by {d:.2g} of the largest"
+
+
+# bfloat16 products round what goes into each matrix to 8 bits; float16 weights are exact in float32.
+for name in MODELS:
+    cases.run(f"{name}: logits in float32", lambda: logits_equal(name, "f32", 1e-4))
+cases.run("llama: logits with float16 weights", lambda: logits_equal("llama", "f16", 1e-4))
+cases.run("llama: logits with bfloat16 weights", lambda: logits_equal("llama", "bf16", 4e-2))
+cases.run("gpt2: logits with bfloat16 weights", lambda: logits_equal("gpt2", "bf16", 4e-2))
+
+
+def gradients_equal(name):
+    """Two documents in one batch, some targets that do not count."""
+    folder, out = at(name + "f32"), at(name + "-grads")
+    docs, targets = [IDS[:11], IDS[11:]], [IDS[1:11] + [-1], IDS[12:] + [7]]
+    loss = float(dump("grads", folder, out, "/".join(map(commas, docs)), "/".join(map(commas, targets))))
+    _, w, f = load(folder)
+    for t in w.values():
+        t.requires_grad_(True)
+    c, w2, f = load(folder)
+    for t in w2.values():
+        t.requires_grad_(True)
+    logits = torch.cat([f(d) for d in docs])
+    want = F.cross_entropy(logits, torch.tensor(sum(targets, [])), ignore_index=-1)
+    want.backward()
+    assert abs(loss - want.item()) < 1e-4 * want.item(), f"loss {loss}, not {want.item()}"
+    ours = read_safetensors(os.path.join(out, "model.safetensors"))
+    assert set(ours) == set(w2), set(ours) ^ set(w2)
+    for k in w2:
+        d = far(ours[k], w2[k].grad)
+        assert d < 1e-4, f"gradient of {k} differs by {d:.2g} of its largest"
+
+
+for name in MODELS:
+    cases.run(f"{name}: loss and all gradients", lambda: gradients_equal(name))
+
+
+def shared(name):
+    path = os.path.join(DATA, name)
+    if not os.path.exists(path):
+        raise Skip(f"{name} is not there")
+    return path
+
+
+def make_stories(folder):
+    """llama2.c's file as a Hugging Face folder: its rotary pairs are neighbours, ours are halves."""
+    raw = open(shared("weights/stories260K/stories260K.bin"), "rb").read()
+    dim, ff, layers, heads, kv, vocab, ctx = struct.unpack("<7i", raw[:28])
+    tied, vocab = vocab > 0, abs(vocab)
+    v, pos = np.frombuffer(raw, np.float32, offset=28), 0
+
+    def take(*shape):
+        nonlocal pos
+        n = int(np.prod(shape))
+        pos += n
+        return v[pos - n : pos].reshape(shape)
+
+    def halves(w, n):
+        return w.reshape(n, -1, 2, dim).transpose(0, 2, 1, 3).reshape(-1, dim)
+
+    d = dim // heads
+    t = {"model.embed_tokens.weight": take(vocab, dim)}
+    att, q, k = take(layers, dim), take(layers, dim, dim), take(layers, kv * d, dim)
+    vv, o, ffn = take(layers, kv * d, dim), take(layers, dim, dim), take(layers, dim)
+    w1, w2, w3, last = take(layers, ff, dim), take(layers, dim, ff), take(layers, ff, dim), take(dim)
+    for l in range(layers):
+        p = f"model.layers.{l}."
+        t[p + "input_layernorm.weight"], t[p + "post_attention_layernorm.weight"] = att[l], ffn[l]
+        t[p + "self_attn.q_proj.weight"], t[p + "self_attn.k_proj.weight"] = halves(q[l], heads), halves(k[l], kv)
+        t[p + "self_attn.v_proj.weight"], t[p + "self_attn.o_proj.weight"] = vv[l], o[l]
+        t[p + "mlp.gate_proj.weight"], t[p + "mlp.down_proj.weight"], t[p + "mlp.up_proj.weight"] = w1[l], w2[l], w3[l]
+    t["model.norm.weight"] = last
+    assert tied
+    os.makedirs(folder, exist_ok=True)
+    write_safetensors(os.path.join(folder, "model.safetensors"), t)
+    json.dump(
+        dict(model_type="llama", num_hidden_layers=layers, hidden_size=dim, num_attention_heads=heads,
+             num_key_value_heads=kv, head_dim=d, intermediate_size=ff, vocab_size=vocab, rms_norm_eps=1e-5,
+             max_position_embeddings=ctx, rope_theta=10000.0, tie_word_embeddings=True, hidden_act="silu",
+             bos_token_id=1, eos_token_id=2),
+        open(os.path.join(folder, "config.json"), "w"))
+
+
+def stories_logits():
+    make_stories(at("stories"))
+    folder = shared("weights/stories260K")
+    ids = [int(x) for x in open(os.path.join(folder, "ref_tokens_once_upon_a_time.txt")).read().split()]
+    want = np.fromfile(os.path.join(folder, "ref_logits_once_upon_a_time.f32"), np.float32).reshape(-1, 512)
+    ours = our_logits(at("stories"), ids)
+    assert ours.shape == want.shape, (ours.shape, want.shape)
+    d = far(ours, want)
+    assert d < 1e-4, f"logits differ by {d:.2g}"
+
+
+def stories_text():
+    """The page's greedy text, word for word."""
+    make_stories(at("stories"))
+    page = open(shared("weights/stories260K/stories260K.md")).read()
+    text = page[page.index("Once upon a time, there was a little girl") :].split("\n```")[0]
+    tok = open(shared("weights/stories260K/tok512.bin"), "rb").read()
+    pieces, pos = [], 4
+    for _ in range(512):
+        _, n = struct.unpack("<fi", tok[pos : pos + 8])
+        pieces.append(tok[pos + 8 : pos + 8 + n])
+        pos += 8 + n
+    ids = [int(x) for x in dump("greedy", at("stories"), 256, 1).split(",")]
+    if 1 in ids:
+        ids = ids[: ids.index(1)]
+    ours = b"".join(pieces[i] for i in ids).decode().replace("<0x0A>", "\n").strip()
+    assert ours == text.strip(), f"{ours[:400]!r} is not {text[:400]!r}"
+
+
+cases.run("stories260K: logits of the reference", stories_logits)
+cases.run("stories260K: the greedy text of its page", stories_text)
+
+
+def array(t):
+    return np.frombuffer(base64.b64decode(t["data"]), np.float32).reshape(t["shape"])
+
+
+def make_sorter(folder):
+    """A torch state (Linear weights [out][in]) as GPT-2's folder (Conv1D, [in][out])."""
+    raw = json.load(open(shared("weights/gpt-nano-sort/gpt-nano-sort-model.json")))
+    c, t = raw.pop("config"), {}
+    for name, v in raw.items():
+        if name.endswith(".attn.bias"):
+            continue
+        a = array(v)
+        is_conv = any(s in name for s in ("c_attn.weight", "c_proj.weight", "c_fc.weight"))
+        t[name] = a.T if is_conv else a
+    os.makedirs(folder, exist_ok=True)
+    write_safetensors(os.path.join(folder, "model.safetensors"), t)
+    json.dump(
+        dict(model_type="gpt2", n_layer=c["n_layer"], n_head=c["n_head"], n_embd=c["n_embd"], vocab_size=c["vocab_size"],
+             n_positions=c["block_size"], layer_norm_epsilon=1e-5, activation_function="gelu_new", tie_word_embeddings=False),
+        open(os.path.join(folder, "config.json"), "w"))
+
+
+def our_activations(folder, ids):
+    f, out = at("acts"), {}
+    dump("acts", folder, f, ids)
+    with open(f, "rb") as h:
+        while line := h.readline():
+            name, layer, rows, cols = line.decode().split()
+            rows, cols = int(rows), int(cols)
+            out[name, int(layer)] = np.frombuffer(h.read(4 * rows * cols), np.float32).reshape(rows, cols)
+    return out
+
+
+def sorter_activations():
+    make_sorter(at("sorter"))
+    p = json.load(open(shared("weights/gpt-nano-sort/gpt-nano-sort-t0-partials.json")))
+    ref = {k: array(v) for k, v in p.items() if k != "config"}
+    ids = ref["idx"].astype(int)
+    ours = our_activations(at("sorter"), "/".join(commas(r) for r in ids))
+    n = ids.size
+    flat = lambda a: a.reshape(n, -1)
+    heads = lambda a: a.transpose(0, 2, 1, 3).reshape(n, -1)
+    want = {("embed", -1): flat(ref["x"]), ("blk.attn_norm", 0): flat(ref["ln1"]), ("blk.q", 0): heads(ref["q"]),
+            ("blk.k", 0): heads(ref["k"]), ("blk.v", 0): heads(ref["v"]), ("blk.heads", 0): flat(ref["y"]),
+            ("blk.attn_out", 0): flat(ref["yProj"]), ("blk.attn_resid", 0): flat(ref["attnResid"]),
+            ("blk.mlp_norm", 0): flat(ref["ln2"]), ("blk.mlp_up", 0): flat(ref["fc"]),
+            ("blk.mlp_hidden", 0): flat(ref["gelu"]), ("blk.mlp_out", 0): flat(ref["mlp"]),
+            ("blk.out", 0): flat(ref["block0"]), ("blk.out", 1): flat(ref["block1"]), ("blk.out", 2): flat(ref["block2"]),
+            ("final_norm", -1): flat(ref["ln_f"]), ("logits", -1): flat(ref["lm_head"])}
+    for k, v in want.items():
+        d = far(ours[k], v)
+        assert d < 2e-5, f"{k[0]} of layer {k[1]} differs by {d:.2g}"
+
+
+cases.run("gpt-nano-sort: every activation", sorter_activations)
+cases.close()
