@@ -25,18 +25,26 @@ stage() { # stage RESULT TITLE COMMAND...: runs it unless its result is there
 bold "Higgins: the life of a small language model"
 "$HIGGINS" version | head -1
 
-# The King James Bible lies in its package in a form of its own; its reader writes it out, here as plain chapters.
-if [ ! -s "$RUN/texts/king-james-bible.txt" ]; then
-    mkdir -p "$RUN/texts"
-    bible -f 'gen1:1-rev22:21' 2>/dev/null | awk '
-        { ref = $1; $1 = ""; sub(/^ +/, ""); split(ref, part, ":"); if (part[1] != chapter) { if (chapter != "") printf "\n\n"; chapter = part[1] } else printf " "; printf "%s", $0 }
-        END { printf "\n" }' >"$RUN/texts/king-james-bible.tmp"
-    mv "$RUN/texts/king-james-bible.tmp" "$RUN/texts/king-james-bible.txt"
+# The King James Bible lies in its package in a form of its own; its reader writes it out, here a file a book, a paragraph a chapter.
+if [ ! -d "$RUN/texts" ]; then
+    rm -rf "$RUN/texts.tmp"
+    mkdir -p "$RUN/texts.tmp"
+    bible -f 'gen1:1-rev22:21' 2>/dev/null | awk -v dir="$RUN/texts.tmp" '
+        {
+            split($1, ref, ":"); chapter = ref[1]; $1 = ""; sub(/^ +/, "")
+            book = chapter; sub(/[0-9]+$/, "", book)
+            file = dir "/king-james-bible-" book ".txt"
+            if (chapter == last) printf " " > file
+            else if (book == last_book) printf "\n\n" > file
+            printf "%s", $0 > file
+            last = chapter; last_book = book
+        }'
+    mv "$RUN/texts.tmp" "$RUN/texts"
 fi
 
 stage "$RUN/corpus/card.json" "1. Collect: free English texts from Debian's packages" \
-    "$HIGGINS" collect "$RUN/texts" /usr/share/doc/anarchism/html /usr/share/doc/debian-handbook/html/en-US \
-    /usr/share/debian-reference /usr/share/developers-reference -o "$RUN/corpus"
+    "$HIGGINS" collect "$RUN/texts" /usr/share/doc/anarchism/html /usr/share/doc/debian-reference-en/docs \
+    /usr/share/doc/developers-reference/docs --exclude '*.txt.gz' --exclude '*.rst.txt' --exclude '*/developers-reference.html' --licence 'public domain' -o "$RUN/corpus"
 stage "$RUN/tokenizer.json" "2. Tokenizer: a vocabulary of 4096 pieces" \
     "$HIGGINS" tokenizer train "$RUN/corpus" --vocab 4096 -o "$RUN/tokenizer.json"
 # What the model says before and after tuning, to the same questions.
