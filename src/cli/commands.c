@@ -9,6 +9,7 @@ extern const cli_command cli_tokenizer_chat;
 extern const cli_command cli_chat;
 extern const cli_command cli_generate;
 extern const cli_command cli_report;
+extern const cli_command cli_serve;
 
 /* clang-format off */
 const cli_command *const cli_commands[] = {
@@ -20,6 +21,7 @@ const cli_command *const cli_commands[] = {
     &cli_chat,
     &cli_generate,
     &cli_report,
+    &cli_serve,
     NULL,
 };
 /* clang-format on */
