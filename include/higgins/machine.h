@@ -23,6 +23,9 @@ HG_API const char *hg_isa_name(hg_isa isa); /* "c", "avx2", "avx512", "neon" */
 /* False when `name` is none of the above. */
 HG_API bool hg_isa_parse(const char *name, hg_isa *out);
 
+/* Whether this build has kernels of that set, whatever the machine has. */
+HG_API bool hg_isa_is_built(hg_isa isa);
+
 typedef struct hg_runtime hg_runtime;
 
 /* n_threads 0: one for each core this process may use (affinity and cgroup quota). `cap` bounds the
@@ -52,6 +55,22 @@ typedef struct hg_machine_rates {
 /* Measures for about `seconds`; needs 256 MiB. */
 HG_API hg_status hg_machine_measure(hg_runtime *rt, double seconds, hg_machine_rates *out,
                                     hg_err *e);
+
+/* What this build was made with, and the libraries as the running program finds them. */
+typedef struct hg_library {
+    const char *name;
+    char version[24]; /* "" when the library does not tell */
+} hg_library;
+
+typedef struct hg_build_info {
+    const char *compiler;   /* "gcc 12.2.0" */
+    const char *build_type; /* "Release" */
+    const char *sanitizers; /* "address,undefined"; "" where there are none */
+    hg_library libraries[16];
+    size_t n_libraries;
+} hg_build_info;
+
+HG_API void hg_build_describe(hg_build_info *out);
 
 #ifdef __cplusplus
 }

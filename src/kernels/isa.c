@@ -23,6 +23,15 @@ bool hg_isa_parse(const char *name, hg_isa *out)
     return false;
 }
 
+bool hg_isa_is_built(hg_isa isa)
+{
+#if defined(__x86_64__)
+    return isa == HG_ISA_C || isa == HG_ISA_AVX2 || isa == HG_ISA_AVX512;
+#else
+    return isa == HG_ISA_C;
+#endif
+}
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 
