@@ -10,6 +10,8 @@ extern const cli_command cli_chat;
 extern const cli_command cli_generate;
 extern const cli_command cli_report;
 extern const cli_command cli_serve;
+extern const cli_command cli_version;
+extern const cli_command cli_doctor;
 
 /* clang-format off */
 const cli_command *const cli_commands[] = {
@@ -22,6 +24,8 @@ const cli_command *const cli_commands[] = {
     &cli_generate,
     &cli_report,
     &cli_serve,
+    &cli_doctor,
+    &cli_version,
     NULL,
 };
 /* clang-format on */
