@@ -57,18 +57,32 @@ static void put_sources(hg_buf *b, const hg_tally *t)
     hg_page_table_end(b);
 }
 
-static void put_names(hg_buf *b, const char *heading, const char *first, const hg_names *names)
+static void put_name_rows(hg_buf *b, const char *first, const hg_named *item, size_t n)
 {
     const hg_page_column column[] = {{first, false}, {"Documents", true}, {"Characters", true}};
-    hg_page_heading(b, heading);
     hg_page_table_begin(b, NULL, column, 3);
-    for (size_t i = 0; i < names->n; i++) {
+    for (size_t i = 0; i < n; i++) {
         char documents[32], chars[32];
-        const char *cell[] = {names->item[i].name, number(documents, names->item[i].n_documents),
-                              number(chars, names->item[i].n_chars)};
+        const char *cell[] = {item[i].name, number(documents, item[i].n_documents),
+                              number(chars, item[i].n_chars)};
         hg_page_row(b, column, cell, 3);
     }
     hg_page_table_end(b);
+}
+
+/* The largest are shown, the long tail of a large collection can be unfolded. */
+static void put_names(hg_buf *b, const char *heading, const char *first, const hg_names *names)
+{
+    enum { SHOWN = 12 };
+    size_t n = names->n <= SHOWN + 3 ? names->n : SHOWN;
+    hg_page_heading(b, heading);
+    put_name_rows(b, first, names->item, n);
+    if (n == names->n) return;
+    char summary[48];
+    (void)snprintf(summary, sizeof summary, "%zu more", names->n - n);
+    hg_page_fold_begin(b, summary, false);
+    put_name_rows(b, first, names->item + n, names->n - n);
+    hg_page_fold_end(b);
 }
 
 static void put_dropped(hg_buf *b, const hg_tally *t)

@@ -126,10 +126,10 @@ static void add_text(walker *w, const char *s)
 static bool is_named_away(const GumboNode *node)
 {
     static const char *const word[] = {
-        "nav",           "navbar",      "navigation", "navheader",      "navfooter",   "sidebar",
-        "breadcrumb",    "breadcrumbs", "footer",     "site-header",    "site-footer", "menu",
-        "sphinxsidebar", "related",     "headerlink", "mw-editsection", "toc",         "skip-link",
-        "cookie-banner", "noprint"};
+        "nav",       "docnav",        "navbar",      "navigation", "navheader",      "navfooter",
+        "sidebar",   "breadcrumb",    "breadcrumbs", "footer",     "site-header",    "site-footer",
+        "menu",      "sphinxsidebar", "related",     "headerlink", "mw-editsection", "toc",
+        "skip-link", "cookie-banner", "noprint"};
     const char *class = attribute(node, "class"), *id = attribute(node, "id");
     if (class == NULL && id == NULL) return false;
     for (size_t i = 0; i < sizeof word / sizeof *word; i++)
@@ -264,6 +264,10 @@ static void read_stated(walker *w, const GumboNode *node)
 {
     switch (node->v.element.tag) {
     case GUMBO_TAG_HTML:
+    case GUMBO_TAG_BODY:
+    case GUMBO_TAG_DIV:
+        /* Around a part of the text it would say nothing about the whole. */
+        if (w->h->text.n > 0 || w->block.n > 0) break;
         state(&w->h->lang, attribute(node, "lang"));
         state(&w->h->lang, attribute(node, "xml:lang"));
         break;

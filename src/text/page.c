@@ -29,11 +29,11 @@ static const char style[] =
     ".sub,.foot,caption,figcaption,.note2{color:var(--soft)}\n"
     ".sub{margin:0 0 1.2rem}.foot{margin-top:3rem;font-size:.85rem}\n"
     "p{margin:.6rem 0;max-width:46rem}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.75rem;"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.4rem,1fr));gap:.75rem;"
     "margin:1rem 0}\n"
     ".tile,figure,.scroll,details{background:var(--card);border:1px solid var(--line);"
     "border-radius:.6rem}\n"
-    ".tile{padding:.8rem 1rem}.tile b{display:block;font-size:1.5rem;line-height:1.25;"
+    ".tile{padding:.8rem 1rem}.tile b{display:block;font-size:1.4rem;line-height:1.25;"
     "font-variant-numeric:tabular-nums}.tile span{color:var(--soft);font-size:.9rem}"
     ".tile small{display:block;color:var(--soft);font-size:.8rem}\n"
     ".scroll{overflow-x:auto;margin:.8rem 0}\n"
@@ -280,8 +280,10 @@ const char *hg_page_bytes(char buf[32], double bytes)
 const char *hg_page_count(char buf[32], double n)
 {
     static const char *const unit[] = {"", " k", " M", " B", " T"};
-    return fabs(n) < 10000 && n == floor(n) ? ((void)snprintf(buf, 32, "%.0f", n), buf)
-                                            : scaled(buf, n, 1000, unit, 5);
+    bool is_small = fabs(n) < 10000 && n == floor(n);
+    if (!is_small && fabs(n) < 1e16) return scaled(buf, n, 1000, unit, 5);
+    (void)snprintf(buf, 32, is_small ? "%.0f" : "%.3g", n);
+    return buf;
 }
 
 const char *hg_page_duration(char buf[32], double seconds)

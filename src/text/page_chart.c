@@ -78,6 +78,7 @@ static void text_at(hg_buf *b, double x, double y, const char *anchor, const cha
 static void tick(hg_buf *b, const axis *a, bool upright, double v, double step)
 {
     char label[32];
+    if (!usable(v, a->is_log)) return; /* a power of ten that doubles do not reach */
     double at = place(a, v);
     (void)tick_text(label, v, step);
     if (upright) {

@@ -1,0 +1,84 @@
+#include "harness/test.h"
+#include "text/page.h"
+#include <math.h>
+#include <string.h>
+
+TEST(everything_given_is_escaped)
+{
+    hg_buf b = {0};
+    const char *evil = "<script>alert('x')</script>\"&\xff";
+    const hg_page_column column[] = {{evil, false}};
+    hg_page_begin(&b, evil, evil);
+    hg_page_heading(&b, evil);
+    hg_page_text(&b, "%s", evil);
+    hg_page_note(&b, "%s", evil);
+    hg_page_pre(&b, (hg_bytes){evil, strlen(evil)});
+    hg_page_fold_begin(&b, evil, true);
+    hg_page_fold_end(&b);
+    hg_page_tiles(&b, &(hg_page_tile){evil, evil, evil}, 1);
+    hg_page_pairs(&b, &(hg_page_pair){evil, evil}, 1);
+    hg_page_table_begin(&b, evil, column, 1);
+    hg_page_row(&b, column, &evil, 1);
+    hg_page_table_end(&b);
+    hg_page_ranks(&b, evil, &evil, &(double){1}, &evil, 1);
+    hg_page_lines(
+        &b, &(hg_page_chart){.title = evil,
+                             .x_name = evil,
+                             .y_name = evil,
+                             .series = (hg_page_series[]){{evil, NULL, (double[]){1, 2}, 2, false},
+                                                          {evil, NULL, (double[]){2, 1}, 2, false}},
+                             .n_series = 2});
+    hg_page_bars_chart(&b, &(hg_page_bars){evil, evil, evil, &evil, &(double){3}, 1});
+    hg_page_end(&b, evil);
+    CHECK(!b.failed);
+    CHECK(strstr(b.p, "<script") == NULL);
+    CHECK(strstr(b.p, "\xff") == NULL);
+    CHECK_HAS(b.p, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\xef\xbf\xbd");
+    CHECK(strstr(b.p, "http") == NULL); /* no outside requests */
+    hg_buf_free(&b);
+}
+
+TEST(charts_stand_any_values)
+{
+    double y[] = {NAN, 1, INFINITY, -5, 0, 1e-300, 1e300, 2}, same[] = {3, 3, 3}, none[1] = {NAN};
+    hg_page_series s[] = {{"a", NULL, y, 8, false},
+                          {"b", y, y, 8, true},
+                          {"c", NULL, same, 3, false},
+                          {"d", NULL, none, 1, false},
+                          {"e", NULL, NULL, 0, false}};
+    for (int k = 0; k < 4; k++)
+        for (size_t i = 0; i < 5; i++) {
+            hg_buf b = {0};
+            hg_page_lines(&b,
+                          &(hg_page_chart){"t", "x", "y", (k & 1) != 0, (k & 2) != 0, s + i, 1});
+            CHECK(!b.failed);
+            CHECK(strstr(b.p, "nan") == NULL && strstr(b.p, "inf") == NULL);
+            hg_buf_free(&b);
+        }
+}
+
+TEST(long_series_are_thinned_and_keep_their_spikes)
+{
+    static double y[200000];
+    hg_buf b = {0};
+    for (size_t i = 0; i < 200000; i++) y[i] = 1;
+    y[123457] = 9;
+    hg_page_lines(&b, &(hg_page_chart){.series = &(hg_page_series){"loss", NULL, y, 200000, false},
+                                       .n_series = 1});
+    CHECK(b.n < 60000);
+    CHECK_HAS(b.p, ",21.0"); /* the spike's place near the top */
+    hg_buf_free(&b);
+}
+
+TEST(figures_are_written_as_people_read_them)
+{
+    char b[32];
+    CHECK_STR(hg_page_bytes(b, 999), "999 B");
+    CHECK_STR(hg_page_bytes(b, 12345678), "12.3 MB");
+    CHECK_STR(hg_page_count(b, 9999), "9999");
+    CHECK_STR(hg_page_count(b, 1240000), "1.24 M");
+    CHECK_STR(hg_page_count(b, 999999), "1.00 M");
+    CHECK_STR(hg_page_duration(b, 3.14159), "3.14 s");
+    CHECK_STR(hg_page_duration(b, 192), "3 min 12 s");
+    CHECK_STR(hg_page_duration(b, 7265), "2 h 1 min");
+}
