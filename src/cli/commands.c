@@ -8,6 +8,8 @@ extern const cli_command cli_tokenizer_decode;
 extern const cli_command cli_tokenizer_chat;
 extern const cli_command cli_chat;
 extern const cli_command cli_generate;
+extern const cli_command cli_inspect;
+extern const cli_command cli_export;
 extern const cli_command cli_report;
 extern const cli_command cli_serve;
 extern const cli_command cli_version;
@@ -22,6 +24,8 @@ const cli_command *const cli_commands[] = {
     &cli_tokenizer_chat,
     &cli_chat,
     &cli_generate,
+    &cli_inspect,
+    &cli_export,
     &cli_report,
     &cli_serve,
     &cli_doctor,

@@ -172,7 +172,9 @@ static hg_status get_tensor(cursor *c, hg_store *s, hg_err *e)
 static hg_status place_tensors(const cursor *c, const hg_gguf *g, hg_store *s, hg_err *e)
 {
     uint64_t align = 32;
-    HG_TRY(hg_gguf_uint(g, "general.alignment", MAX_ALIGNMENT, &align, e));
+    hg_err why = {0};
+    hg_status st = hg_gguf_uint(g, "general.alignment", MAX_ALIGNMENT, &align, &why);
+    if (st != HG_OK) return hg_fail(e, st, "%s: %s", c->path, why.msg);
     if (align == 0 || (align & (align - 1)) != 0)
         return hg_fail(e, HG_E_FORMAT, "%s: general.alignment of %llu; a power of two is needed",
                        c->path, (unsigned long long)align);
@@ -223,7 +225,6 @@ hg_status hg_gguf_parse(hg_gguf *g, hg_store *s, hg_arena *mem, const unsigned c
     cursor c = {p, p + n, p, path};
     uint64_t n_tensors = 0, n_kv = 0;
     memset(g, 0, sizeof *g);
-    g->path = path;
     HG_TRY(get_head(&c, &n_tensors, &n_kv, e));
     g->kv = HG_NEW(mem, hg_gguf_kv, (size_t)n_kv);
     if (g->kv == NULL) return hg_fail(e, HG_E_NOMEM, "%s: no room for its keys", path);
@@ -246,9 +247,9 @@ const hg_gguf_kv *hg_gguf_find(const hg_gguf *g, const char *key)
     return NULL;
 }
 
-static hg_status wrong_type(const hg_gguf *g, const char *key, const char *want, hg_err *e)
+static hg_status wrong_type(const char *key, const char *want, hg_err *e)
 {
-    return hg_fail(e, HG_E_FORMAT, "%s: %s is no %s", g->path, key, want);
+    return hg_fail(e, HG_E_FORMAT, "%s is no %s", key, want);
 }
 
 hg_status hg_gguf_uint(const hg_gguf *g, const char *key, uint64_t max, uint64_t *out, hg_err *e)
@@ -259,13 +260,13 @@ hg_status hg_gguf_uint(const hg_gguf *g, const char *key, uint64_t max, uint64_t
         kv->type == GGUF_I8 || kv->type == GGUF_I16 || kv->type == GGUF_I32 || kv->type == GGUF_I64;
     bool is_unsigned =
         kv->type == GGUF_U8 || kv->type == GGUF_U16 || kv->type == GGUF_U32 || kv->type == GGUF_U64;
-    if (!is_signed && !is_unsigned) return wrong_type(g, key, "whole number", e);
+    if (!is_signed && !is_unsigned) return wrong_type(key, "whole number", e);
     uint64_t v = peek(kv->p, kv->n_bytes);
     if (is_signed && (v >> (8 * kv->n_bytes - 1) & 1) != 0)
-        return hg_fail(e, HG_E_FORMAT, "%s: %s is below 0", g->path, key);
+        return hg_fail(e, HG_E_FORMAT, "%s is below 0", key);
     if (v > max)
-        return hg_fail(e, HG_E_LIMIT, "%s: %s of %llu; %llu is the most", g->path, key,
-                       (unsigned long long)v, (unsigned long long)max);
+        return hg_fail(e, HG_E_LIMIT, "%s of %llu; %llu is the most", key, (unsigned long long)v,
+                       (unsigned long long)max);
     *out = v;
     return HG_OK;
 }
@@ -281,7 +282,7 @@ hg_status hg_gguf_float(const hg_gguf *g, const char *key, double *out, hg_err *
     } else if (kv->type == GGUF_F64) {
         memcpy(out, kv->p, sizeof *out);
     } else {
-        return wrong_type(g, key, "floating-point number", e);
+        return wrong_type(key, "floating-point number", e);
     }
     return HG_OK;
 }
@@ -290,7 +291,7 @@ hg_status hg_gguf_bool(const hg_gguf *g, const char *key, bool *out, hg_err *e)
 {
     const hg_gguf_kv *kv = hg_gguf_find(g, key);
     if (kv == NULL) return HG_OK;
-    if (kv->type != GGUF_BOOL) return wrong_type(g, key, "boolean", e);
+    if (kv->type != GGUF_BOOL) return wrong_type(key, "boolean", e);
     *out = kv->p[0] != 0;
     return HG_OK;
 }
@@ -299,7 +300,7 @@ hg_status hg_gguf_text(const hg_gguf *g, const char *key, hg_bytes *out, hg_err 
 {
     const hg_gguf_kv *kv = hg_gguf_find(g, key);
     if (kv == NULL) return HG_OK;
-    if (kv->type != GGUF_STRING) return wrong_type(g, key, "string", e);
+    if (kv->type != GGUF_STRING) return wrong_type(key, "string", e);
     *out = (hg_bytes){(const char *)kv->p + 8, kv->n_bytes - 8};
     return HG_OK;
 }
@@ -312,9 +313,9 @@ hg_status hg_gguf_strings(const hg_gguf *g, const char *key, size_t max, hg_aren
     *n = 0;
     if (kv == NULL) return HG_OK;
     if (kv->type != GGUF_ARRAY || kv->item != GGUF_STRING)
-        return wrong_type(g, key, "array of strings", e);
+        return wrong_type(key, "array of strings", e);
     if (kv->n > max)
-        return hg_fail(e, HG_E_LIMIT, "%s: %s has %llu items; %zu are the most", g->path, key,
+        return hg_fail(e, HG_E_LIMIT, "%s has %llu items; %zu are the most", key,
                        (unsigned long long)kv->n, max);
     *out = HG_NEW(mem, hg_bytes, (size_t)kv->n + 1);
     if (*out == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", key);

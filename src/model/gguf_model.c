@@ -24,7 +24,7 @@ static hg_status get_count(keys *k, const char *name, uint32_t fallback, uint32_
 {
     uint64_t v = fallback;
     HG_TRY(hg_gguf_uint(k->g, key_of(k, name), max, &v, e));
-    if (v == 0) return hg_fail(e, HG_E_FORMAT, "%s: %s is missing", k->g->path, k->key);
+    if (v == 0) return hg_fail(e, HG_E_FORMAT, "%s is missing", k->key);
     *out = (uint32_t)v;
     return HG_OK;
 }
@@ -46,8 +46,7 @@ static hg_status get_sizes(keys *k, const hg_store *s, hg_model_config *c, hg_er
     HG_TRY(get_count(k, "feed_forward_length", 0, 8 * HG_MAX_D_MODEL, &c->d_ff, e));
     HG_TRY(get_count(k, "context_length", 0, HG_MAX_CTX, &c->n_ctx, e));
     if (c->d_model < c->n_heads)
-        return hg_fail(e, HG_E_FORMAT, "%s: %u heads of a model of %u values", k->g->path,
-                       c->n_heads, c->d_model);
+        return hg_fail(e, HG_E_FORMAT, "%u heads of a model of %u values", c->n_heads, c->d_model);
     uint32_t d_value = 0, d_rot = 0;
     HG_TRY(get_count(k, "attention.key_length", c->d_model / c->n_heads, HG_MAX_D_MODEL, &c->d_head,
                      e));
@@ -55,11 +54,11 @@ static hg_status get_sizes(keys *k, const hg_store *s, hg_model_config *c, hg_er
     HG_TRY(get_count(k, "rope.dimension_count", c->d_head, HG_MAX_D_MODEL, &d_rot, e));
     if (d_value != c->d_head || d_rot != c->d_head)
         return hg_fail(e, HG_E_UNSUPPORTED,
-                       "%s: heads of %u, values of %u, %u of them turned; Higgins needs all equal",
-                       k->g->path, c->d_head, d_value, d_rot);
+                       "heads of %u, values of %u, %u of them turned; Higgins needs all equal",
+                       c->d_head, d_value, d_rot);
     const hg_entry *embed = hg_store_find(s, "token_embd.weight");
     if (embed == NULL || embed->n_dims != 2 || embed->dim[0] > HG_MAX_VOCAB)
-        return hg_fail(e, HG_E_FORMAT, "%s: no usable tensor token_embd.weight", k->g->path);
+        return hg_fail(e, HG_E_FORMAT, "no usable tensor token_embd.weight");
     c->n_vocab = (uint32_t)embed->dim[0];
     return HG_OK;
 }
@@ -75,21 +74,20 @@ static hg_status get_rope(keys *k, hg_model_config *c, hg_err *e)
     if (kind.n == 4 && memcmp(kind.p, "none", 4) == 0) return HG_OK;
     if (kind.n != 6 || memcmp(kind.p, "linear", 6) != 0 || !(factor >= 1e-6 && factor <= 1e6))
         return hg_fail(e, HG_E_UNSUPPORTED,
-                       "%s: rotary scaling \"%.*s\" by %g is not known; none and linear are",
-                       k->g->path, (int)(kind.n < 32 ? kind.n : 32), kind.p, factor);
+                       "rotary scaling \"%.*s\" by %g is not known; none and linear are",
+                       (int)(kind.n < 32 ? kind.n : 32), kind.p, factor);
     c->rope_scaling = (hg_rope_scaling){.kind = HG_ROPE_LINEAR, .factor = (float)factor};
     return HG_OK;
 }
 
 /* A factor for each frequency is a tensor of its own. */
-static hg_status find_factors(const hg_gguf *g, const hg_store *s, hg_model_config *c, hg_err *e)
+static hg_status find_factors(const hg_store *s, hg_model_config *c, hg_err *e)
 {
     const hg_entry *en = hg_store_find(s, "rope_freqs.weight");
     if (en == NULL) return HG_OK;
     if (en->type != HG_F32 || en->n_dims != 1 || en->dim[0] != c->d_head / 2 ||
         c->rope_scaling.kind != HG_ROPE_PLAIN)
-        return hg_fail(e, HG_E_FORMAT, "%s: rope_freqs.weight is no list of %u float32", g->path,
-                       c->d_head / 2);
+        return hg_fail(e, HG_E_FORMAT, "rope_freqs.weight is no list of %u float32", c->d_head / 2);
     c->rope_scaling.kind = HG_ROPE_FACTORS;
     return HG_OK;
 }
@@ -114,7 +112,7 @@ hg_status hg_gguf_config(const hg_gguf *g, const hg_store *s, hg_model_config *c
                          &eps, e));
     c->norm_eps = (float)eps;
     HG_TRY(get_rope(&k, c, e));
-    HG_TRY(find_factors(g, s, c, e));
+    HG_TRY(find_factors(s, c, e));
     c->tie_embeddings = hg_store_find(s, "output.weight") == NULL;
     if (hg_store_find(s, "blk.0.attn_q.bias") != NULL) row->qkv_bias = true;
     if (hg_store_find(s, "blk.0.attn_output.bias") != NULL) row->out_bias = true;
@@ -132,8 +130,7 @@ static hg_status get_kinds(const hg_gguf *g, size_t n, hg_bytes *token, uint8_t 
     const hg_gguf_kv *kv = hg_gguf_find(g, "tokenizer.ggml.token_type");
     if (kv == NULL) return HG_OK;
     if (kv->type != GGUF_ARRAY || kv->item != GGUF_I32 || kv->n != n)
-        return hg_fail(e, HG_E_FORMAT, "%s: tokenizer.ggml.token_type is no list of %zu int32",
-                       g->path, n);
+        return hg_fail(e, HG_E_FORMAT, "tokenizer.ggml.token_type is no list of %zu int32", n);
     for (size_t i = 0; i < n; i++) {
         int32_t kind;
         memcpy(&kind, kv->p + 4 * i, 4);
@@ -152,18 +149,19 @@ static hg_status build_tokenizer(const hg_gguf *g, hg_arena *mem, hg_tokenizer *
     HG_TRY(hg_gguf_strings(g, "tokenizer.ggml.merges", HG_MAX_MERGES, mem, &merge, &p.n_merges, e));
     HG_TRY(hg_gguf_text(g, "tokenizer.ggml.pre", &pre, e));
     if (token == NULL || merge == NULL)
-        return hg_fail(e, HG_E_FORMAT, "%s: its tokenizer has no tokens or no merges", g->path);
+        return hg_fail(e, HG_E_FORMAT, "its tokenizer has no tokens or no merges");
     uint8_t *flags = HG_NEW(mem, uint8_t, p.n);
     char *name = hg_arena_strndup(mem, pre.p, pre.n);
     if (flags == NULL || name == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a tokenizer");
     HG_TRY(get_kinds(g, p.n, token, flags, e));
+    while (p.n > 0 && token[p.n - 1].n == 0)
+        p.n--; /* rows of the embedding beyond the vocabulary */
     p.token = token;
     p.flags = flags;
     p.merge = merge;
     p.split = hg_splits_find(name, &p.n_splits, &p.ignore_merges);
     if (p.split == NULL)
-        return hg_fail(e, HG_E_UNSUPPORTED, "%s: pre-tokenisation \"%.64s\" is not known", g->path,
-                       name);
+        return hg_fail(e, HG_E_UNSUPPORTED, "pre-tokenisation \"%.64s\" is not known", name);
     bool add_bos = false, add_eos = false;
     int32_t bos = -1, eos = -1;
     HG_TRY(hg_gguf_bool(g, "tokenizer.ggml.add_bos_token", &add_bos, e));
@@ -185,9 +183,8 @@ hg_status hg_gguf_tokenizer(const hg_gguf *g, hg_tokenizer **out, hg_err *e)
     if (kind.p == NULL || (kind.n == 4 && memcmp(kind.p, "none", 4) == 0)) return HG_OK;
     if (kind.n != 4 || memcmp(kind.p, "gpt2", 4) != 0)
         return hg_fail(e, HG_E_UNSUPPORTED,
-                       "%s: its tokenizer is of kind \"%.*s\"; Higgins reads \"gpt2\" "
-                       "(byte-level BPE)",
-                       g->path, (int)(kind.n < 32 ? kind.n : 32), kind.p);
+                       "its tokenizer is of kind \"%.*s\"; Higgins reads \"gpt2\" (byte-level BPE)",
+                       (int)(kind.n < 32 ? kind.n : 32), kind.p);
     hg_arena_init(&mem, 0);
     hg_status s = build_tokenizer(g, &mem, out, e);
     hg_arena_free(&mem);

@@ -205,15 +205,14 @@ static hg_status load_for_training(hg_model *m, hg_err *e)
 /* Makes the model of a configuration and binds it to the files, which it takes over if all goes
  * well. */
 static hg_status bind_model(hg_model **out, const hg_model_config *c, const hg_arch *row,
-                            hg_files *f, const char *path, hg_err *e)
+                            hg_files *f, hg_err *e)
 {
-    hg_err why = {0};
     hg_model *m = NULL;
-    hg_status s = hg_model_make(&m, c, row, &why);
-    if (s == HG_OK) s = hg_files_bind(m, f, &why);
+    HG_TRY(hg_model_make(&m, c, row, e));
+    hg_status s = hg_files_bind(m, f, e);
     if (s != HG_OK) {
         hg_model_free(m);
-        return hg_fail(e, s, "%s: %s", path, why.msg);
+        return s;
     }
     m->files = f;
     *out = m;
@@ -289,8 +288,9 @@ static hg_status open_folder(hg_model **out, const char *path, hg_files *f, hg_e
     f->format = HG_FORMAT_SAFETENSORS;
     HG_TRY(read_config(path, &c, &row, e));
     HG_TRY(hg_safetensors_open(&f->store, path, e));
-    HG_TRY(bind_model(out, &c, &row, f, path, e));
-    return read_tokenizer(*out, path, e);
+    hg_err why = {0};
+    hg_status s = bind_model(out, &c, &row, f, &why);
+    return s == HG_OK ? read_tokenizer(*out, path, e) : hg_fail(e, s, "%s: %s", path, why.msg);
 }
 
 /* What of a GGUF must outlive its header. */
@@ -312,20 +312,29 @@ static hg_status keep_of_gguf(hg_model *m, const hg_gguf *g, hg_err *e)
     return hg_gguf_tokenizer(g, &m->tokenizer, e);
 }
 
-static hg_status open_gguf(hg_model **out, const char *path, hg_files *f, hg_err *e)
+static hg_status build_of_gguf(hg_model **out, const hg_gguf *g, hg_files *f, hg_err *e)
 {
     hg_model_config c;
     hg_arch row;
+    HG_TRY(hg_gguf_config(g, &f->store, &c, &row, e));
+    HG_TRY(bind_model(out, &c, &row, f, e));
+    return keep_of_gguf(*out, g, e);
+}
+
+static hg_status open_gguf(hg_model **out, const char *path, hg_files *f, hg_err *e)
+{
     hg_map map;
     hg_gguf g;
     hg_arena mem;
+    hg_err why = {0};
     f->format = HG_FORMAT_GGUF;
     HG_TRY(hg_store_map(&f->store, path, &map, e));
     hg_arena_init(&mem, (size_t)1 << 16);
     hg_status s = hg_gguf_parse(&g, &f->store, &mem, map.p, map.n, path, e);
-    if (s == HG_OK) s = hg_gguf_config(&g, &f->store, &c, &row, e);
-    if (s == HG_OK) s = bind_model(out, &c, &row, f, path, e);
-    if (s == HG_OK) s = keep_of_gguf(*out, &g, e);
+    if (s == HG_OK) {
+        s = build_of_gguf(out, &g, f, &why);
+        if (s != HG_OK) (void)hg_fail(e, s, "%s: %s", path, why.msg);
+    }
     hg_arena_free(&mem);
     return s;
 }

@@ -144,7 +144,7 @@ def load(folder):
 
 def far(ours, theirs):
     """How far apart two arrays are, against the size of the second."""
-    a, b = torch.as_tensor(ours, dtype=torch.float64), torch.as_tensor(theirs, dtype=torch.float64)
+    a, b = (torch.as_tensor(np.array(x), dtype=torch.float64) if isinstance(x, np.ndarray) else x.detach().double() for x in (ours, theirs))
     return float((a - b).abs().max() / (b.abs().max() + 1e-30))
 
 
