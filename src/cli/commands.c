@@ -6,6 +6,8 @@ extern const cli_command cli_tokenizer_train;
 extern const cli_command cli_tokenizer_encode;
 extern const cli_command cli_tokenizer_decode;
 extern const cli_command cli_tokenizer_chat;
+extern const cli_command cli_train;
+extern const cli_command cli_tune;
 extern const cli_command cli_chat;
 extern const cli_command cli_generate;
 extern const cli_command cli_inspect;
@@ -22,6 +24,8 @@ const cli_command *const cli_commands[] = {
     &cli_tokenizer_encode,
     &cli_tokenizer_decode,
     &cli_tokenizer_chat,
+    &cli_train,
+    &cli_tune,
     &cli_chat,
     &cli_generate,
     &cli_inspect,

@@ -56,6 +56,7 @@ static hg_status run_rows(hg_learner *s, double weight, double *loss, hg_err *e)
     hg_graph g;
     hg_arena_reset(&s->step);
     hg_graph_init(&g, s->rt, &s->step, s->compute, weight > 0);
+    g.loss_scale = (float)weight;
     hg_tensor *l = forward(s, &g);
     HG_TRY(hg_graph_status(&g, e));
     *loss = (double)*(const float *)l->data;

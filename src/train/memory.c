@@ -1,13 +1,14 @@
-/* What a run will take. Weights, gradients and moments are counted; activations are measured: two
- * small models of the run's own widths (2 and 3 layers) are run forward and back over a few rows,
- * and what their arenas held gives the bytes a layer and a token. So the figure stays right
- * whatever the ops save. */
+/* What a run will take. Weights, gradients and moments are counted; activations are measured: small
+ * models of the run's own widths (2 and 3 layers, a vocabulary of 32) go forward and back over one
+ * row and over two, and what their arenas held gives the bytes a layer and a row; the loss over the
+ * real vocabulary is measured for itself. So the figure stays right whatever the ops save. */
 #include "train/memory.h"
 #include "tensor/matmul.h"
 #include "train/shape.h"
 #include <string.h>
 
-/* Bytes held by a step over `n` tokens of a model like `c` with `n_layers` layers. */
+enum { PROBE_VOCAB = 32, PROBE_WIDTH = 16, LOSS_ROWS = 1024 };
+
 typedef struct probe {
     hg_model_config c;
     hg_runtime *rt;
@@ -15,55 +16,98 @@ typedef struct probe {
     size_t seq_len;
 } probe;
 
+/* What a step's arena holds: behind the forward pass, and at the most in the backward pass. */
+typedef struct held {
+    double forward, backward;
+} held;
+
 static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena *mem,
-                           hg_arena *step, hg_err *e)
+                           hg_arena *step, held *out, hg_err *e)
 {
     hg_rows r;
     hg_graph g;
     size_t n = n_rows * p->seq_len;
     HG_TRY(hg_rows_init(&r, n_rows, p->seq_len, mem, e));
-    r.spans[0].n = 0;
     for (size_t i = 0; i < n_rows; i++)
         r.spans[i] = (hg_span){.row = i * p->seq_len, .n = p->seq_len};
     for (size_t i = 0; i < n; i++) r.pos[i] = (int32_t)(i % p->seq_len);
     hg_batch b = {.n = n, .ids = r.ids, .pos = r.pos, .spans = r.spans, .n_spans = n_rows};
     hg_graph_init(&g, p->rt, step, p->compute, true);
+    g.loss_scale = 1.0f;
     hg_tensor *x = hg_model_forward(&g, m, &b);
     hg_tensor *loss = hg_op_linear_cross_entropy(&g, x, m->head, r.targets, NULL, 0, NULL, NULL);
     HG_TRY(hg_graph_status(&g, e));
-    return hg_graph_backward(&g, loss, 1.0f, e);
+    out->forward = (double)step->used;
+    HG_TRY(hg_graph_backward(&g, loss, 1.0f, e));
+    out->backward = (double)step->peak;
+    return HG_OK;
 }
 
-static hg_status measure(const probe *p, uint32_t n_layers, size_t n_rows, double *bytes, hg_err *e)
+static hg_status measure(const probe *p, uint32_t n_layers, size_t n_rows, held *out, hg_err *e)
 {
     hg_model *m = NULL;
     hg_arena mem, step;
     hg_model_config c = p->c;
     c.n_layers = n_layers;
+    c.n_vocab = PROBE_VOCAB;
     hg_arena_init(&mem, 0);
     hg_arena_init(&step, 0);
     hg_status s = hg_model_new(&m, &c, 0, e);
-    if (s == HG_OK) s = run_model(p, m, n_rows, &mem, &step, e);
-    *bytes = (double)step.peak;
+    if (s == HG_OK) s = run_model(p, m, n_rows, &mem, &step, out, e);
     hg_model_free(m);
     hg_arena_free(&step);
     hg_arena_free(&mem);
     return s;
 }
 
-/* bytes = a + b layers + rows (c + d layers), through four points. */
+/* What the loss holds beside the activations while it works: chunks of logits. */
+static hg_status measure_loss(const probe *p, double *bytes, hg_err *e)
+{
+    hg_arena mem;
+    hg_graph g;
+    hg_arena_init(&mem, 0);
+    hg_graph_init(&g, p->rt, &mem, p->compute, false);
+    float *w = HG_NEW(&mem, float, (size_t)p->c.n_vocab *PROBE_WIDTH);
+    float *x = HG_NEW(&mem, float, (size_t)LOSS_ROWS *PROBE_WIDTH);
+    int32_t *targets = HG_NEW(&mem, int32_t, LOSS_ROWS);
+    hg_tensor head = {.type = HG_F32, .n_dims = 2, .dim = {p->c.n_vocab, PROBE_WIDTH}, .data = w};
+    hg_tensor rows = {.type = HG_F32, .n_dims = 2, .dim = {LOSS_ROWS, PROBE_WIDTH}, .data = x};
+    if (w == NULL || x == NULL || targets == NULL) {
+        hg_arena_free(&mem);
+        return hg_fail(e, HG_E_NOMEM, "no room to measure the loss");
+    }
+    size_t before = mem.used;
+    (void)hg_op_linear_cross_entropy(&g, &rows, &head, targets, NULL, 0, NULL, NULL);
+    *bytes = (double)(mem.peak - before) + 2.0 * LOSS_ROWS * p->c.d_model * sizeof(float);
+    hg_arena_free(&mem);
+    return hg_graph_status(&g, e);
+}
+
+/* a + b layers + rows (c + d layers), through four points. */
+static double extrapolate(double two1, double three1, double two2, double three2, double layers,
+                          double rows)
+{
+    double d = three2 - two2 - (three1 - two1), c = two2 - two1 - 2 * d;
+    double b = three1 - two1 - d, a = two1 - 2 * b - c - 2 * d;
+    return a + b * layers + rows * (c + d * layers);
+}
+
 static hg_status activations(const probe *p, size_t n_rows, uint64_t *out, hg_err *e)
 {
-    double two1, two2, three1, three2;
+    held two1, two2, three1, three2;
+    double loss = 0, layers = (double)p->c.n_layers, rows = (double)n_rows;
     HG_TRY(measure(p, 2, 1, &two1, e));
     HG_TRY(measure(p, 3, 1, &three1, e));
     HG_TRY(measure(p, 2, 2, &two2, e));
     HG_TRY(measure(p, 3, 2, &three2, e));
-    double layers = (double)p->c.n_layers, rows = (double)n_rows;
-    double d = three2 - two2 - (three1 - two1), c = two2 - two1 - 2 * d;
-    double b = three1 - two1 - d, a = two1 - 2 * b - c - 2 * d;
-    double bytes = a + b * layers + rows * (c + d * layers);
-    *out = bytes > 0 ? (uint64_t)bytes : 0;
+    HG_TRY(measure_loss(p, &loss, e));
+    double forward =
+        extrapolate(two1.forward, three1.forward, two2.forward, three2.forward, layers, rows) +
+        loss;
+    double backward =
+        extrapolate(two1.backward, three1.backward, two2.backward, three2.backward, layers, rows);
+    double most = forward > backward ? forward : backward;
+    *out = most > 0 ? (uint64_t)most : 0;
     return HG_OK;
 }
 

@@ -108,11 +108,7 @@ static hg_status new_model(run *n, const hg_model_config *c, hg_err *e)
     hg_model_set_tokenizer(n->model, n->tokenizer);
     n->tokenizer = NULL;
     if (hg_tokenizer_special(n->model->tokenizer, "<|im_start|>") < 0) return HG_OK;
-    n->model->chat_template = hg_arena_strndup(&n->model->mem, hg_chat_template_default(),
-                                               strlen(hg_chat_template_default()));
-    return n->model->chat_template != NULL
-               ? HG_OK
-               : hg_fail(e, HG_E_NOMEM, "no room for the chat template");
+    return hg_model_set_chat_template(n->model, hg_chat_template_default(), e);
 }
 
 static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute compute,

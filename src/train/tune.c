@@ -109,8 +109,7 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     hg_result_plan(result, r, &n->plan, &n->packed.source);
     if (o->plan_only) return HG_OK;
     if (n->model->chat_template == NULL)
-        n->model->chat_template = hg_arena_strndup(&n->model->mem, hg_chat_template_default(),
-                                                   strlen(hg_chat_template_default()));
+        HG_TRY(hg_model_set_chat_template(n->model, hg_chat_template_default(), e));
     job.model = n->model;
     job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
     job.base_hash = hash_weights(n->model);

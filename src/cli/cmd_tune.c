@@ -1,0 +1,160 @@
+/* higgins tune: fine-tuning on conversations. */
+#include "cmd_train.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct values {
+    cli_list data, set;
+    const char *out, *recipe;
+    double epochs, lr;
+    int64_t batch, seq_len, show_mask;
+    bool resume, plan, keys;
+} values;
+
+#define AT(member) offsetof(values, member)
+static const cli_option options[] = {
+    {"data", 'd', CLI_LIST, "FILE", "conversations: JSON lines or a JSON array; may be repeated",
+     AT(data), 0, 0},
+    {"out", 'o', CLI_TEXT, "DIR", "the run folder", AT(out), 0, 0},
+    {"recipe", 0, CLI_TEXT, "FILE", "a recipe in YAML; options override it", AT(recipe), 0, 0},
+    {"epochs", 0, CLI_FLOAT, "N", "passes over the data; 0: as the recipe says (3)", AT(epochs), 0,
+     1e6},
+    {"lr", 0, CLI_FLOAT, "RATE", "highest learning rate; 0: as the recipe says (2e-4)", AT(lr), 0,
+     10},
+    {"batch", 0, CLI_INT, "ROWS", "rows a batch; 0: as the recipe says (8)", AT(batch), 0, 65536},
+    {"seq-len", 0, CLI_INT, "TOKENS", "tokens of a row; 0: the model's context, at most 1024",
+     AT(seq_len), 0, 1 << 20},
+    {"set", 's', CLI_LIST, "KEY=VALUE", "sets a key of the recipe; may be repeated", AT(set), 0, 0},
+    {"resume", 'r', CLI_FLAG, NULL, "go on from the newest checkpoint", AT(resume), 0, 0},
+    {"show-mask", 0, CLI_INT, "N", "print N conversations, what is learnt from in green, and stop",
+     AT(show_mask), 0, 1e9},
+    {"plan", 0, CLI_FLAG, NULL, "say what the run would need and stop", AT(plan), 0, 0},
+    {"keys", 0, CLI_FLAG, NULL, "list the keys of recipes for tuning", AT(keys), 0, 0},
+    {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0}};
+
+static const char *const examples[] = {
+    "higgins tune runs/base/model --data chat.jsonl -o runs/chat",
+    "teaches the model to answer",
+    "higgins tune runs/base/model --data chat.jsonl --show-mask 3",
+    "what exactly is learnt from",
+    "higgins tune runs/base/model --data chat.jsonl -o runs/chat --resume",
+    "goes on with a run that was stopped",
+    NULL};
+
+/* ---- --show-mask ---- */
+
+/* What is learnt from is green on a terminal, and in [[double brackets]] elsewhere. */
+typedef struct shower {
+    bool colour, is_on, has_text;
+} shower;
+
+static void turn(shower *s, bool on)
+{
+    if (s->is_on == on) return;
+    if (s->colour)
+        fputs(on ? "\033[32m" : "\033[0m", stdout);
+    else
+        fputs(on ? "[[" : "]]", stdout);
+    s->is_on = on;
+}
+
+static void show(void *ctx, hg_bytes piece, bool is_target, size_t line)
+{
+    shower *s = ctx;
+    if (piece.n == 0) {
+        turn(s, false);
+        fputs("\n", stdout);
+        s->has_text = false;
+        return;
+    }
+    if (!s->has_text) printf("-- %zu\n", line);
+    s->has_text = true;
+    turn(s, is_target);
+    (void)fwrite(piece.p, 1, piece.n, stdout);
+}
+
+static int show_mask(cli *c, cli_sets *sets, hg_train_options *o, size_t n)
+{
+    hg_err e = {0};
+    shower s = {.colour = cli_stdout_is_terminal()};
+    o->set = sets->item;
+    o->n_set = sets->n;
+    hg_status status = hg_tune_show(o, n, show, &s, &e);
+    cli_train_free(sets);
+    return status == HG_OK ? 0 : cli_fail(c, &e);
+}
+
+/* ---- options to keys ---- */
+
+static bool set_number(cli_sets *s, const char *key, double v)
+{
+    char text[40];
+    if (v == 0) return true;
+    (void)snprintf(text, sizeof text, "%.17g", v);
+    return cli_train_set(s, key, text) != NULL;
+}
+
+static bool set_data(cli_sets *s, const cli_list *data)
+{
+    char text[4096] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < data->n; i++) {
+        int k = snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? "," : "", data->item[i]);
+        if (k < 0 || (size_t)k >= sizeof text - n) return false;
+        n += (size_t)k;
+    }
+    return data->n == 0 || cli_train_set(s, "data", text) != NULL;
+}
+
+static bool collect_sets(cli_sets *s, const values *v, const char *base)
+{
+    return (base == NULL || cli_train_set(s, "base", base) != NULL) && set_data(s, &v->data) &&
+           set_number(s, "epochs", v->epochs) && set_number(s, "lr", v->lr) &&
+           set_number(s, "batch_size", (double)v->batch) &&
+           set_number(s, "seq_len", (double)v->seq_len) && cli_train_sets(s, &v->set, v->out);
+}
+
+static int run(cli *c, void *values_, int n_args, char **args)
+{
+    const values *v = values_;
+    cli_sets sets = {.n = 0};
+    hg_train_options o;
+    hg_train_options_init(&o);
+    if (v->keys) {
+        cli_train_print_keys(HG_STAGE_TUNE);
+        return 0;
+    }
+    if (n_args == 0 && v->recipe == NULL)
+        return cli_misuse(c, "tune needs BASE, the model's folder; see higgins tune --help");
+    o.recipe = v->recipe;
+    o.resume = v->resume;
+    o.plan_only = v->plan;
+    if (!collect_sets(&sets, v, n_args > 0 ? args[0] : NULL)) {
+        cli_train_free(&sets);
+        return cli_misuse(c, "tune: too many values or too long ones");
+    }
+    if (v->show_mask > 0) return show_mask(c, &sets, &o, (size_t)v->show_mask);
+    return cli_train_go(c, &sets, &o, HG_STAGE_TUNE);
+}
+
+const cli_command cli_tune = {
+    .name = "tune",
+    .args = "BASE",
+    .summary = "fine-tune a model on conversations",
+    .text = "Goes on training BASE on conversations, learning from what the assistant says only. "
+            "Conversations are read as\n"
+            "JSON lines (or one JSON array) with \"messages\", ShareGPT's \"conversations\" or "
+            "Alpaca's \"instruction\".\n"
+            "They are packed whole into rows and never see each other. What is cut or teaches "
+            "nothing is said, with its\n"
+            "line. Checkpoints, log, report and the finished model are written as `higgins train` "
+            "writes them.",
+    .examples = examples,
+    .options = options,
+    .values_size = sizeof(values),
+    .min_args = 0,
+    .max_args = 1,
+    .run = run,
+};
