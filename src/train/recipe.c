@@ -4,6 +4,7 @@
  * rate, so unknown keys are refused, with the nearest known one. */
 #include "train/recipe.h"
 #include "base/file.h"
+#include "text/json.h"
 #include "text/yaml.h"
 #include <math.h>
 #include <stdio.h>
@@ -99,7 +100,8 @@ static const key keys[] = {
     {"val_share", REAL, BOTH, AT(val_share), "0.01", "0.05", 0, 0.5, NULL,
      "val_split|validation_split", "share of the documents held out"},
     {"val_every", INT, BOTH, AT(val_every), "0", NULL, 0, 1e9, NULL,
-     "eval_steps|eval_interval|eval_every", "steps between validations; 0: 20 in a run"},
+     "eval_steps|eval_interval|eval_every",
+     "steps between validations; 0: up to 20 in a run, at most 5% of its time"},
     {"val_rows", INT, BOTH, AT(val_rows), "32", NULL, 1, 1e6, NULL, "eval_iters",
      "held-out rows looked at, always the same"},
     {"sample_every", INT, BOTH, AT(sample_every), "0", NULL, 0, 1e9, NULL, "sample_steps",
@@ -493,7 +495,7 @@ static void put_value(const hg_recipe *r, const key *k, hg_buf *b)
             hg_buf_printf(b, "%s%s", i > 0 ? ", " : "", list->item[i]);
         break;
     case REAL:
-        hg_buf_printf(b, "%.17g", *(const double *)(const void *)at);
+        hg_json_put_number(b, *(const double *)(const void *)at);
         break;
     case BOOL:
         hg_buf_puts(b, *(const bool *)at ? "true" : "false");

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_SKIPPED_IN_A_ROW = 10, VALS_A_RUN = 20, SAMPLES_A_RUN = 5 };
+enum { MAX_SKIPPED_IN_A_ROW = 10, VALS_A_RUN = 20, SAMPLES_A_RUN = 5, VAL_PERCENT = 5 };
 
 double hg_trainer_seconds(const hg_trainer *t)
 {
@@ -137,20 +137,36 @@ static hg_status validate(hg_trainer *t, hg_err *e)
     return hg_runlog_end(&t->log, e);
 }
 
-/* Is something due after this step that happens every `every` steps, or `times` in a run? The last
- * step is the finish's business. */
-static bool is_due(const hg_trainer *t, int64_t every, uint64_t times)
+/* Steps between two of something: as the recipe says, or `times` in a run, but no closer than
+ * `least`. */
+static uint64_t interval(const hg_trainer *t, int64_t every, uint64_t times, uint64_t least)
 {
     uint64_t n = every > 0 ? (uint64_t)every : t->state.total_steps / times;
-    if (n == 0) n = 1;
-    return t->state.step % n == 0 && t->state.step < t->state.total_steps;
+    if (every == 0 && n < least) n = least;
+    return n > 0 ? n : 1;
+}
+
+/* A forward pass costs a third of a step; validation may cost VAL_PERCENT of the run where the
+ * recipe leaves it open. */
+static uint64_t val_interval(const hg_trainer *t)
+{
+    uint64_t rows = (uint64_t)t->job->recipe->val_rows, held = t->job->source->n_val_rows;
+    uint64_t a_step = (uint64_t)t->learner.batch_size * t->learner.accumulation;
+    uint64_t least = (rows < held ? rows : held) * 100 / (3 * VAL_PERCENT * a_step);
+    return interval(t, t->job->recipe->val_every, VALS_A_RUN, least);
+}
+
+/* The last step is the finish's business. */
+static bool is_due(const hg_trainer *t, uint64_t every)
+{
+    return t->state.step % every == 0 && t->state.step < t->state.total_steps;
 }
 
 static hg_status between_steps(hg_trainer *t, hg_err *e)
 {
     const hg_recipe *r = t->job->recipe;
-    if (is_due(t, r->val_every, VALS_A_RUN)) HG_TRY(validate(t, e));
-    if (is_due(t, r->sample_every, SAMPLES_A_RUN)) HG_TRY(hg_trainer_sample(t, e));
+    if (is_due(t, val_interval(t))) HG_TRY(validate(t, e));
+    if (is_due(t, interval(t, r->sample_every, SAMPLES_A_RUN, 1))) HG_TRY(hg_trainer_sample(t, e));
     HG_TRY(hg_trainer_refit(t, e));
     if (checkpoint_is_due(t)) HG_TRY(checkpoint(t, e));
     return HG_OK;

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# train and tune as users run them: recipes, a whole small life, Ctrl-C, kill -9 at random moments.
+. "$(dirname "$0")/../harness/golden.sh"
+
+# A corpus of some hundred short documents, a tokenizer, conversations.
+words=(the fox hen runs sleeps under a hill and sees old red barn moon sings to his friend river house)
+for d in $(seq 1 120); do
+    text="Story $d."
+    for s in 1 2 3 4 5 6; do
+        for w in 1 2 3 4 5 6 7; do text="$text ${words[$(((d * 7 + s * 13 + w * w * 5 + s * w) % 20))]}"; done
+        text="$text."
+    done
+    printf '{"text": "%s"}\n' "$text"
+done >"$TMP/corpus.jsonl"
+for i in $(seq 1 40); do
+    printf '{"messages": [{"role": "user", "content": "fox %d?"}, {"role": "assistant", "content": "the hen %d"}]}\n' $i $((i % 7))
+done >"$TMP/chat.jsonl"
+"$HIGGINS" tokenizer train "$TMP/corpus.jsonl" --vocab 320 -o "$TMP/tok.json" >/dev/null 2>&1
+cat >"$TMP/r.yaml" <<END
+corpus: $TMP/corpus.jsonl
+tokenizer: $TMP/tok.json
+out: $TMP/run
+depth: 2
+d_model: 32
+n_heads: 2
+seq_len: 32
+batch_size: 4
+steps: 40
+val_rows: 4
+sample_tokens: 8
+END
+model_sum() { sha256sum <"$1/model/model.safetensors"; }
+
+golden_case train_lists_its_keys
+run "$HIGGINS" train --keys
+expect_code 0
+expect_out "weight_decay"
+expect_out "cosine|wsd|linear|constant"
+
+golden_case train_names_file_line_and_nearest_key
+printf 'corpus: x\nbatchsize: 3\n' >"$TMP/bad.yaml"
+run "$HIGGINS" train "$TMP/bad.yaml"
+expect_code 1
+expect_sentence
+expect_err "bad.yaml, line 2: there is no key \"batchsize\"; did you mean \"batch_size\"?"
+
+golden_case train_refuses_a_missing_recipe
+run "$HIGGINS" train "$TMP/none.yaml"
+expect_code 1
+expect_sentence
+run "$HIGGINS" train
+expect_code 2
+
+golden_case train_needs_a_tokenizer
+run "$HIGGINS" train --set corpus="$TMP/corpus.jsonl" -o "$TMP/x"
+expect_code 1
+expect_err "no tokenizer; make one with"
+
+golden_case train_states_its_needs_with_plan
+run "$HIGGINS" train "$TMP/r.yaml" --plan
+expect_code 0
+expect_err "memory: "
+expect_no_file "$TMP/run/log.jsonl"
+
+golden_case train_makes_a_model_and_its_papers
+run "$HIGGINS" train "$TMP/r.yaml"
+expect_code 0
+expect_out "40 steps"
+for f in model/model.safetensors model/config.json model/tokenizer.json report.html log.jsonl run.json tokens.hgt; do
+    expect_file "$TMP/run/$f"
+done
+expect_equal "$(grep -c '"loss":' "$TMP/run/log.jsonl")" 40
+whole=$(model_sum "$TMP/run")
+
+golden_case train_does_not_run_over_a_finished_run
+run "$HIGGINS" train "$TMP/r.yaml"
+expect_code 1
+expect_sentence_last() { case $ERR in *"already holds a run"*"--resume"*) ;; *) fail "stderr: $ERR" ;; esac; }
+expect_sentence_last
+run "$HIGGINS" train "$TMP/r.yaml" --resume
+expect_code 0
+expect_err "is already finished; nothing to do"
+
+golden_case train_prints_one_json_document
+run "$HIGGINS" train "$TMP/r.yaml" --resume --json
+expect_code 0
+expect_out '"finished": true'
+expect_out '"steps": 40'
+
+golden_case train_stops_cleanly_on_an_interrupt_and_goes_on
+"$HIGGINS" train "$TMP/r.yaml" -o "$TMP/int" --set steps=100000 >"$TMP/.o" 2>"$TMP/.e" &
+pid=$!
+for i in $(seq 1 100); do
+    grep -q '"step":5,' "$TMP/int/log.jsonl" 2>/dev/null && break
+    sleep 0.1
+done
+kill -INT $pid
+wait $pid
+CODE=$? ERR=$(cat "$TMP/.e")
+expect_code 1
+expect_err "of 100000, with a checkpoint; go on with --resume"
+expect [ -n "$(ls "$TMP/int/checkpoints" | grep hgc)" ]
+expect_file "$TMP/int/report.html"
+
+golden_case kill_9_at_random_moments_leaves_a_run_that_goes_on_to_the_same_model
+for i in $(seq 1 12); do
+    "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/killed" --set checkpoint_every=1 --resume >/dev/null 2>&1 &
+    pid=$!
+    sleep 0.$((RANDOM % 4))$((RANDOM % 10))
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    [ -d "$TMP/killed/model" ] && { expect_file "$TMP/killed/model/model.safetensors"; expect_file "$TMP/killed/model/config.json"; }
+done
+run "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/killed" --set checkpoint_every=1 --resume
+expect_code 0
+expect_equal "$(model_sum "$TMP/killed")" "$whole"
+expect_equal "$(grep -c '"loss":' "$TMP/killed/log.jsonl")" 40
+
+golden_case tune_learns_answers_from_conversations
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/chat.jsonl" -o "$TMP/tuned" --epochs 2 --batch 2
+expect_code 0
+expect_err "40 conversations: 40 learnt from or held out, 0 of them cut, 0 left out"
+expect_file "$TMP/tuned/model/model.safetensors"
+expect grep -q im_start "$TMP/tuned/model/tokenizer_config.json" "$TMP/tuned/model/tokenizer.json"
+
+golden_case tune_survives_kill_9
+for i in 1 2 3 4 5 6; do
+    "$HIGGINS" tune "$TMP/run/model" --data "$TMP/chat.jsonl" -o "$TMP/tk" --epochs 2 --batch 2 --set checkpoint_every=1 --resume >/dev/null 2>&1 &
+    pid=$!
+    sleep 0.$((RANDOM % 3))$((RANDOM % 10))
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/chat.jsonl" -o "$TMP/tk" --epochs 2 --batch 2 --set checkpoint_every=1 --resume
+expect_code 0
+expect_equal "$(model_sum "$TMP/tk")" "$(model_sum "$TMP/tuned")"
+
+golden_case tune_shows_what_is_learnt_from
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/chat.jsonl" --show-mask 1
+expect_code 0
+expect_out "<|im_start|>user"
+expect_out "[[the hen 1<|im_end|>"
+
+golden_case tune_names_the_line_of_a_mistake
+printf '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n{"messages": 3}\n' >"$TMP/bad.jsonl"
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/bad.jsonl" -o "$TMP/y"
+expect_code 1
+expect_sentence
+expect_err "bad.jsonl, line 2: the conversation is not a list of turns"
+
+golden_case tune_tells_what_teaches_nothing
+printf '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n{"messages": [{"role": "user", "content": "a"}]}\n' >"$TMP/half.jsonl"
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/half.jsonl" -o "$TMP/z" --set steps=1
+expect_code 0
+expect_err "half.jsonl, line 2: the assistant says nothing, so there is nothing to learn; left out"
+expect_err "1 left out"
+
+golden_end
