@@ -5,7 +5,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* Allocations still to succeed; negative: all do. One failure a run, so that what is allocated while cleaning up works. */
+/* Allocations still to succeed; negative: all do. One failure a run, so that what is allocated
+ * while cleaning up works. */
 static atomic_long budget = -1;
 static atomic_bool failed;
 
@@ -57,7 +58,9 @@ long fault_run(fault_scenario *scenario, void *ctx, long step)
         hg_status s = scenario(ctx, &e);
         atomic_store(&budget, -1);
         if (!atomic_load(&failed)) {
-            if (s != HG_OK) test_fail(__FILE__, __LINE__, "without a failure the scenario ends with: %s", e.msg);
+            if (s != HG_OK)
+                test_fail(__FILE__, __LINE__, "without a failure the scenario ends with: %s",
+                          e.msg);
             return tried;
         }
         if (s != HG_OK && e.msg[0] == '\0')
