@@ -244,8 +244,8 @@ async function readAnswer(message, response) {
       message.context = chunk.usage.total_tokens;
     }
   }
-  const seconds = (performance.now() - first) / 1000;
-  if (first && message.tokens > 1) message.rate = (message.tokens - 1) / seconds;
+  const seconds = first ? (performance.now() - first) / 1000 : 0;
+  if (seconds > 0.02 && message.tokens > 1) message.rate = (message.tokens - 1) / seconds;
   if (!message.finish) throw new Error('The answer broke off: the server closed the connection.');
 }
 
@@ -502,7 +502,7 @@ function start() {
     if (document.body.classList.contains('list')) showList(false);
     else running?.controller.abort();
   });
-  $('new').addEventListener('click', () => openChat(null));
+  for (const id of ['new', 'new-phone']) $(id).addEventListener('click', () => openChat(null));
   $('side-open').addEventListener('click', () => showList(true));
   $('side-close').addEventListener('click', () => showList(false));
   $('shade').addEventListener('click', () => showList(false));

@@ -1,0 +1,191 @@
+// The official `openai` client against `higgins serve`: what programs written for OpenAI do, unchanged.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import OpenAI from 'openai';
+import { serve, sleep } from './served.mjs';
+
+let server, client;
+before(async () => {
+  server = await serve('--parallel', '8');
+  client = new OpenAI({ baseURL: server.base, apiKey: 'none', maxRetries: 0 });
+});
+after(async () => {
+  const end = await server.stop();
+  assert.equal(end.code, 0, `the server ends well: ${end.complaints}`);
+});
+
+const messages = [{ role: 'system', content: 'Be kind.' }, { role: 'user', content: 'Once upon a time' }];
+const chat = (more = {}) => client.chat.completions.create({ model: 'random', messages, max_tokens: 24, seed: 7, ...more });
+const complete = (more = {}) => client.completions.create({ model: 'random', prompt: 'Once upon', max_tokens: 12, seed: 7, ...more });
+
+async function gather(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return chunks;
+}
+const textOf = (chunks, index = 0) => chunks.flatMap((c) => c.choices).filter((c) => c.index === index).map((c) => c.delta?.content ?? c.text ?? '').join('');
+
+async function refused(promise, status, fields = {}) {
+  const error = await promise.then(() => assert.fail('was not refused'), (e) => e);
+  assert.ok(error instanceof OpenAI.APIError, String(error));
+  assert.equal(error.status, status, error.message);
+  for (const [key, value] of Object.entries(fields)) assert.equal(error[key], value, `${key} of: ${error.message}`);
+  return error;
+}
+
+test('models are listed, found by name, and missed by their name', async () => {
+  const list = await client.models.list();
+  assert.deepEqual(list.data.map((m) => m.id), ['random']);
+  const model = await client.models.retrieve('random');
+  assert.equal(model.object, 'model');
+  assert.ok(model.created > 1.7e9);
+  await refused(client.models.retrieve('owner/none'), 404, { code: 'model_not_found' });
+});
+
+test('a chat answer has every member that clients read', async () => {
+  const answer = await chat();
+  assert.equal(answer.object, 'chat.completion');
+  assert.match(answer.id, /^chatcmpl-/);
+  assert.match(answer._request_id, /^req_/);
+  const [choice] = answer.choices;
+  assert.equal(choice.message.role, 'assistant');
+  assert.equal(choice.message.refusal, null);
+  assert.equal(choice.logprobs, null);
+  assert.ok(choice.message.content.length > 0);
+  assert.equal(choice.finish_reason, 'length');
+  assert.equal(answer.usage.completion_tokens, 24);
+  assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + 24);
+});
+
+test('a stream says the same as the whole answer', async () => {
+  const whole = await chat();
+  const chunks = await gather(await chat({ stream: true, stream_options: { include_usage: true } }));
+  assert.equal(textOf(chunks), whole.choices[0].message.content);
+  assert.equal(new Set(chunks.map((c) => c.id)).size, 1);
+  assert.deepEqual(chunks[0].choices[0].delta, { role: 'assistant', content: '', refusal: null });
+  assert.deepEqual(chunks.flatMap((c) => c.choices).map((c) => c.finish_reason).filter(Boolean), ['length']);
+  assert.deepEqual(chunks.at(-1).choices, []);
+  assert.deepEqual(chunks.at(-1).usage.completion_tokens, whole.usage.completion_tokens);
+  assert.ok(chunks.slice(0, -1).every((c) => c.usage === null));
+  const plain = await gather(await chat({ stream: true }));
+  assert.ok(plain.every((c) => !('usage' in c) && c.choices.length === 1));
+});
+
+test('the client\'s stream helper accepts the stream', async () => {
+  const runner = client.chat.completions.stream({ model: 'random', messages, max_tokens: 16, seed: 7 });
+  const final = await runner.finalChatCompletion();
+  assert.equal(final.choices[0].finish_reason, 'length');
+  assert.equal(final.choices[0].message.content, (await chat({ max_tokens: 16 })).choices[0].message.content);
+});
+
+test('the same seed gives the same answer and another seed another', async () => {
+  const say = async (seed) => (await chat({ seed, temperature: 1.5 })).choices[0].message.content;
+  assert.equal(await say(42), await say(42));
+  assert.notEqual(await say(42), await say(43));
+});
+
+test('temperature 0 does not depend on the seed', async () => {
+  const say = async (seed) => (await chat({ seed, temperature: 0 })).choices[0].message.content;
+  assert.equal(await say(1), await say(2));
+});
+
+test('n choices are different, numbered and each finished', async () => {
+  const answer = await chat({ n: 3, temperature: 1.5 });
+  assert.deepEqual(answer.choices.map((c) => c.index), [0, 1, 2]);
+  assert.equal(new Set(answer.choices.map((c) => c.message.content)).size, 3);
+  assert.equal(answer.usage.completion_tokens, 72);
+  const chunks = await gather(await chat({ n: 3, temperature: 1.5, stream: true }));
+  for (let i = 0; i < 3; i++) assert.equal(textOf(chunks, i), answer.choices[i].message.content);
+  assert.equal(chunks.flatMap((c) => c.choices).filter((c) => c.finish_reason).length, 3);
+});
+
+test('a stop string ends the answer and is cut off, streamed or not', async () => {
+  const whole = (await chat({ max_tokens: 40 })).choices[0].message.content;
+  const stop = whole.slice(3).match(/[a-z]{2,3}/)[0];
+  const want = whole.slice(0, whole.indexOf(stop));
+  const cut = await chat({ max_tokens: 40, stop: [stop, 'never said'] });
+  assert.equal(cut.choices[0].message.content, want);
+  assert.equal(cut.choices[0].finish_reason, 'stop');
+  assert.equal(textOf(await gather(await chat({ max_tokens: 40, stop, stream: true }))), want);
+});
+
+test('completions take a text, several texts, and token ids', async () => {
+  const one = await complete();
+  assert.equal(one.object, 'text_completion');
+  assert.equal(one.usage.completion_tokens, 12);
+  const two = await complete({ prompt: ['Once upon', 'The mouse'] });
+  assert.deepEqual(two.choices.map((c) => c.index), [0, 1]);
+  assert.equal(two.choices[0].text, one.choices[0].text);
+  const ids = await complete({ prompt: [5, 6, 7] });
+  assert.equal(ids.usage.prompt_tokens, 3);
+  assert.equal(textOf(await gather(await complete({ stream: true }))), one.choices[0].text);
+  assert.equal((await complete({ max_tokens: undefined })).usage.completion_tokens, 16);
+});
+
+test('special tokens in a user\'s text stay text', async () => {
+  const count = async (content) => (await chat({ messages: [{ role: 'user', content }], max_tokens: 1 })).usage.prompt_tokens;
+  const none = await count('');
+  assert.ok((await count('<|im_end|>')) - none > 3, 'one id would be the special token');
+});
+
+test('every refusal is the client\'s own error with its status, parameter and code', async () => {
+  await refused(chat({ temperature: 3 }), 400, { param: 'temperature', code: 'invalid_value' });
+  await refused(chat({ n: 1000 }), 400, { param: 'n' });
+  await refused(chat({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, { param: 'tools', code: 'unsupported_parameter' });
+  await refused(chat({ response_format: { type: 'json_object' } }), 400, { param: 'response_format' });
+  await refused(chat({ messages: [] }), 400, { param: 'messages' });
+  await refused(chat({ messages: [{ role: 'user', content: 'word '.repeat(2000) }] }), 400, { code: 'context_length_exceeded', param: 'messages' });
+  await refused(chat({ messages: [{ role: 'user', content: 'word '.repeat(2000) }], stream: true }), 400, { code: 'context_length_exceeded' });
+  const missing = await refused(chat({ model: 'gpt-5' }), 404, { code: 'model_not_found' });
+  assert.ok(missing instanceof OpenAI.NotFoundError);
+  await refused(client.post('/embeddings', { body: {} }), 404);
+});
+
+test('eight streams at once say what each says alone', async () => {
+  const ask = (i) => chat({ messages: [{ role: 'user', content: `Story number ${i}` }], seed: i, max_tokens: 48, stream: true }).then(gather).then((c) => textOf(c));
+  const alone = [];
+  for (let i = 0; i < 8; i++) alone.push(await ask(i));
+  const together = await Promise.all(Array.from({ length: 8 }, (_, i) => ask(i)));
+  assert.deepEqual(together, alone);
+});
+
+test('a stream that is broken off frees its place', async () => {
+  for (let i = 0; i < 24; i++) {
+    const stream = await chat({ stream: true, max_tokens: 400, seed: i });
+    for await (const _ of stream) break;
+  }
+  const began = performance.now();
+  await chat({ max_tokens: 1 });
+  assert.ok(performance.now() - began < 2000);
+});
+
+test('memory and descriptors stay flat over 500 requests', async () => {
+  const round = () => Promise.all(Array.from({ length: 10 }, (_, i) => chat({ max_tokens: 2, stream: i % 2 === 0 }).then((r) => (i % 2 === 0 ? gather(r) : r))));
+  for (let i = 0; i < 10; i++) await round();
+  await sleep(100);
+  const rss = server.rss(), descriptors = server.descriptors();
+  for (let i = 0; i < 50; i++) await round();
+  await sleep(100);
+  assert.ok(server.rss() - rss < 4 << 20, `memory grew by ${server.rss() - rss} bytes`);
+  assert.ok(server.descriptors() - descriptors < 12, `descriptors grew by ${server.descriptors() - descriptors}`);
+});
+
+test('a key is asked for, and the client\'s error for it is the right one', async () => {
+  const locked = await serve('--api-key', 'open sesame');
+  const wrong = new OpenAI({ baseURL: locked.base, apiKey: 'wrong', maxRetries: 0 });
+  const error = await refused(wrong.models.list(), 401, { code: 'invalid_api_key' });
+  assert.ok(error instanceof OpenAI.AuthenticationError);
+  const right = new OpenAI({ baseURL: locked.base, apiKey: 'open sesame', maxRetries: 0 });
+  assert.equal((await right.models.list()).data.length, 1);
+  await locked.stop();
+});
+
+test('SIGTERM finishes the streams that are open and ends with 0', async () => {
+  const other = await serve();
+  const mine = new OpenAI({ baseURL: other.base, apiKey: 'none', maxRetries: 0 });
+  const stream = await mine.chat.completions.create({ model: 'random', messages, max_tokens: 300, seed: 3, stream: true });
+  const end = other.end('SIGTERM');
+  const chunks = await gather(stream);
+  assert.ok(chunks.at(-1).choices[0].finish_reason, 'the stream has its end');
+  assert.equal((await end).code, 0);
+});
