@@ -8,6 +8,7 @@ extern const cli_command cli_tokenizer_decode;
 extern const cli_command cli_tokenizer_chat;
 extern const cli_command cli_train;
 extern const cli_command cli_tune;
+extern const cli_command cli_eval;
 extern const cli_command cli_chat;
 extern const cli_command cli_generate;
 extern const cli_command cli_inspect;
@@ -26,6 +27,7 @@ const cli_command *const cli_commands[] = {
     &cli_tokenizer_chat,
     &cli_train,
     &cli_tune,
+    &cli_eval,
     &cli_chat,
     &cli_generate,
     &cli_inspect,
