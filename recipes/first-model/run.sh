@@ -42,23 +42,71 @@ if [ ! -d "$RUN/texts" ]; then
     mv "$RUN/texts.tmp" "$RUN/texts"
 fi
 
+# Some of every source is set aside and never trained on: what the evaluation reads.
+HELD_OUT=(king-james-bible-Ru.txt king-james-bible-Jon.txt secJ6.html beyond-pkging.html)
+if [ ! -d "$RUN/heldout" ]; then
+    rm -rf "$RUN/heldout.tmp"
+    mkdir -p "$RUN/heldout.tmp"
+    cp "$RUN/texts/${HELD_OUT[0]}" "$RUN/texts/${HELD_OUT[1]}" "/usr/share/doc/anarchism/html/${HELD_OUT[2]}" \
+        "/usr/share/doc/developers-reference/docs/${HELD_OUT[3]}" "$RUN/heldout.tmp"
+    mv "$RUN/heldout.tmp" "$RUN/heldout"
+fi
+OUT=()
+for file in "${HELD_OUT[@]}" '*.txt.gz' '*.rst.txt' developers-reference.html; do OUT+=(--exclude "$file"); done
+
 stage "$RUN/corpus/card.json" "1. Collect: free English texts from Debian's packages" \
     "$HIGGINS" collect "$RUN/texts" /usr/share/doc/anarchism/html /usr/share/doc/debian-reference-en/docs \
-    /usr/share/doc/developers-reference/docs --exclude '*.txt.gz' --exclude '*.rst.txt' --exclude '*/developers-reference.html' --licence 'public domain' -o "$RUN/corpus"
-stage "$RUN/tokenizer.json" "2. Tokenizer: a vocabulary of 4096 pieces" \
-    "$HIGGINS" tokenizer train "$RUN/corpus" --vocab 4096 -o "$RUN/tokenizer.json"
-# What the model says before and after tuning, to the same questions.
+    /usr/share/doc/developers-reference/docs "${OUT[@]}" --licence 'public domain' -o "$RUN/corpus"
+
+keep() { # keep FILE COMMAND...: what the command prints, in FILE, once it has ended well
+    local file=$1
+    shift
+    "$@" >"$file.tmp" && mv "$file.tmp" "$file"
+}
+
+stage "$RUN/tokenizer-stats.json" "2. Tokenizer: a vocabulary of 4096 pieces" \
+    keep "$RUN/tokenizer-stats.json" "$HIGGINS" tokenizer train "$RUN/corpus" --vocab 4096 -o "$RUN/tokenizer.json" --json
+
+# --resume: a run that was stopped goes on where it was.
+stage "$RUN/base.json" "3. Train: a transformer from random weights, for about four minutes" \
+    keep "$RUN/base.json" "$HIGGINS" train "$HERE/train.yaml" --set corpus="$RUN/corpus" --set tokenizer="$RUN/tokenizer.json" \
+    -o "$RUN/base" --resume --json
+
+stage "$RUN/chat.json" "4. Tune: teach it to answer, from a small set of conversations" \
+    keep "$RUN/chat.json" "$HIGGINS" tune "$RUN/base/model" --recipe "$HERE/tune.yaml" --data "$HERE/chat.jsonl" -o "$RUN/chat" --resume --json
+
+# The same questions before and after tuning: the base model is given the same form of a talk.
+QUESTIONS=("Hello! Who are you?" "What is a language model?" "Tell me about Debian.")
 ask() { # ask before|after MODEL
-    local when=$1 model=$2 n=1 prompt
+    local n=0 question
     mkdir -p "$RUN/samples"
-    for prompt in "${PROMPTS[@]}"; do
-        [ -e "$RUN/samples/$n-$when.json" ] || {
-            "$HIGGINS" generate "$model" "<|im_start|>user
-$prompt<|im_end|>
-<|im_start|>assistant
-" --special --max-tokens 48 --seed 1 --json >"$RUN/samples/$n-$when.tmp"
-            mv "$RUN/samples/$n-$when.tmp" "$RUN/samples/$n-$when.json"
-        }
+    for question in "${QUESTIONS[@]}"; do
         n=$((n + 1))
+        [ -e "$RUN/samples/$n-$1.json" ] || keep "$RUN/samples/$n-$1.json" "$HIGGINS" generate "$2" \
+            "<|im_start|>user"$'\n'"$question<|im_end|>"$'\n'"<|im_start|>assistant"$'\n' --max-tokens 60 --temperature 0.3 --seed 1 --json
     done
 }
+ask before "$RUN/base/model"
+ask after "$RUN/chat/model"
+
+stage "$RUN/eval-base.json" "5. Evaluate: before tuning" \
+    keep "$RUN/eval-base.json" "$HIGGINS" eval "$RUN/base/model" --suite quick --text "$RUN/heldout" --json
+stage "$RUN/eval-chat.json" "   ... and after" \
+    keep "$RUN/eval-chat.json" "$HIGGINS" eval "$RUN/chat/model" --suite quick --text "$RUN/heldout" --json
+
+bold "6. Report"
+"$HIGGINS" report "$RUN"
+
+bold "7. Talk"
+cat <<TEXT
+A model this small writes in the manner of what it read, answers what its few hundred conversations taught it, and
+invents the rest: it knows next to nothing. More text, more layers and more hours make better ones, with the same commands.
+TEXT
+if [ -t 0 ] && [ -t 1 ]; then
+    exec "$HIGGINS" chat "$RUN/chat/model" --temperature 0.3
+fi
+for question in "${QUESTIONS[@]}"; do
+    printf '\nyou    %s\nmodel  ' "$question"
+    printf '%s\n' "$question" | "$HIGGINS" chat "$RUN/chat/model" --temperature 0.3 --seed 1
+done
+printf '\nTalk to it:     %s chat %s\nServe it:       %s serve %s\nLook at it:     %s\n' "$HIGGINS" "$RUN/chat/model" "$HIGGINS" "$RUN/chat/model" "$RUN/report.html"

@@ -15,7 +15,7 @@ typedef struct values {
 static const cli_option options[] = {
     {"out", 'o', CLI_TEXT, "DIR", "the run folder; overrides the recipe's \"out\"",
      offsetof(values, out), 0, 0},
-    {"set", 's', CLI_LIST, "KEY=VALUE", "overrides a key of the recipe; may be repeated",
+    {"set", 's', CLI_LIST, "KEY=VALUE", "overrides a key of the recipe",
      offsetof(values, set), 0, 0},
     {"resume", 'r', CLI_FLAG, NULL, "go on from the newest checkpoint", offsetof(values, resume), 0,
      0},

@@ -15,7 +15,7 @@ typedef struct values {
 
 #define AT(member) offsetof(values, member)
 static const cli_option options[] = {
-    {"data", 'd', CLI_LIST, "FILE", "conversations: JSON lines or a JSON array; may be repeated",
+    {"data", 'd', CLI_LIST, "FILE", "conversations: JSON lines or a JSON array",
      AT(data), 0, 0},
     {"out", 'o', CLI_TEXT, "DIR", "the run folder", AT(out), 0, 0},
     {"recipe", 0, CLI_TEXT, "FILE", "a recipe in YAML; options override it", AT(recipe), 0, 0},
@@ -26,7 +26,7 @@ static const cli_option options[] = {
     {"batch", 0, CLI_INT, "ROWS", "rows a batch; 0: as the recipe says (8)", AT(batch), 0, 65536},
     {"seq-len", 0, CLI_INT, "TOKENS", "tokens of a row; 0: the model's context, at most 1024",
      AT(seq_len), 0, 1 << 20},
-    {"set", 's', CLI_LIST, "KEY=VALUE", "sets a key of the recipe; may be repeated", AT(set), 0, 0},
+    {"set", 's', CLI_LIST, "KEY=VALUE", "sets a key of the recipe", AT(set), 0, 0},
     {"resume", 'r', CLI_FLAG, NULL, "go on from the newest checkpoint", AT(resume), 0, 0},
     {"show-mask", 0, CLI_INT, "N", "print N conversations, what is learnt from in green, and stop",
      AT(show_mask), 0, 1e9},
