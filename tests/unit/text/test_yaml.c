@@ -99,6 +99,7 @@ TEST(a_mistyped_key_is_answered_with_the_nearest_one)
     CHECK_EQ(hg_yaml_no_others(r, known, &e), HG_E_FORMAT);
     CHECK_STR(e.msg,
               "r.yaml, line 2: unknown key \"learnig_rate\"; did you mean \"learning_rate\"?");
+    hg_arena_free(&mem);
     r = parse(&mem, "colour: red\n");
     CHECK_EQ(hg_yaml_no_others(r, known, &e), HG_E_FORMAT);
     CHECK_STR(e.msg, "r.yaml, line 1: unknown key \"colour\"; known are learning_rate or steps");
