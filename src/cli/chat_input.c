@@ -94,7 +94,7 @@ static bool open_editor(chat_input *in)
     (void)el_set(in->edit, EL_BIND, "^C", "chat-interrupt", NULL);
     (void)el_set(in->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     /* While a line is edited Ctrl-C is a key and no signal. */
-    (void)el_set(in->edit, EL_SETTY, "-d", "intr=", NULL);
+    (void)el_set(in->edit, EL_SETTY, "-d", "-isig", NULL);
     (void)el_source(in->edit, NULL);
     return true;
 }

@@ -82,19 +82,23 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
     atomic_store(&a->ended, true);
 }
 
-/* Waits for the end; Ctrl-C stops the answer. On a terminal SIGINT is blocked in every thread and
- * taken here, so that it never ends the program; a script's is the frame's business. */
-static void wait_for_end(answer *a)
+/* A Ctrl-C that came within `wait`, on a terminal. SIGINT is blocked in every thread there and
+ * taken here, so that it never ends the program. */
+static bool interrupted(struct timespec wait)
 {
-    const struct timespec moment = {0, 10 * 1000 * 1000};
     sigset_t interrupt;
     (void)sigemptyset(&interrupt);
     (void)sigaddset(&interrupt, SIGINT);
+    return sigtimedwait(&interrupt, NULL, &wait) == SIGINT;
+}
+
+/* Waits for the end; Ctrl-C stops the answer. A script's is the frame's business. */
+static void wait_for_end(answer *a)
+{
+    const struct timespec moment = {0, 10 * 1000 * 1000};
     while (!atomic_load(&a->ended)) {
-        const bool stop = a->ch->is_terminal
-                              ? sigtimedwait(&interrupt, NULL, &moment) == SIGINT
-                              : nanosleep(&moment, NULL) != 0 || hg_watch_stopped(&a->ch->c->watch);
-        if (stop && (a->ch->is_terminal || hg_watch_stopped(&a->ch->c->watch)))
+        if (!a->ch->is_terminal) (void)nanosleep(&moment, NULL);
+        if ((a->ch->is_terminal && interrupted(moment)) || hg_watch_stopped(&a->ch->c->watch))
             atomic_store(&a->cancel, true);
     }
 }
@@ -110,6 +114,8 @@ static hg_status run_request(chat *ch, answer *a, const hg_ids *ids, hg_err *e)
     r.on_text = on_text;
     r.ctx = a;
     r.cancel = &a->cancel;
+    while (ch->is_terminal && interrupted((struct timespec){0, 0})) {
+    } /* of before the answer */
     HG_TRY(hg_engine_submit(ch->talk.engine, &r, &job, e));
     wait_for_end(a);
     if (a->finish == HG_FINISH_ERROR) return hg_fail(e, HG_E_STATE, "%s", a->err.msg);
@@ -134,6 +140,7 @@ static hg_status render(chat *ch, hg_ids *ids, hg_err *e)
 static void tell_end(const chat *ch, const answer *a)
 {
     const hg_usage *u = &a->usage;
+    if (ch->c->quiet) return;
     if (a->finish == HG_FINISH_CANCELED && ch->is_terminal) note("[stopped]");
     if (a->finish == HG_FINISH_LENGTH) {
         if (u->prompt_tokens + u->completion_tokens >= ch->talk.n_ctx)
@@ -349,15 +356,21 @@ static void greet(const chat *ch, const char *path)
             cli_count(count, (double)hg_model_count(ch->talk.model)), ch->talk.n_ctx);
 }
 
-/* Only a model that knows who speaks can chat. */
+/* Only a model that knows who speaks can chat, and only in a form that Higgins can write. */
 static hg_status check_model(const chat *ch, const char *path, hg_err *e)
 {
-    if (hg_model_chat_template(ch->talk.model) != NULL) return HG_OK;
-    return hg_fail(
-        e, HG_E_MISSING,
-        "%s has no chat template, so it was not tuned to converse; higgins generate lets "
-        "it go on with a text",
-        path);
+    const hg_model *m = ch->talk.model;
+    const hg_message probe = {"user", {"?", 1}};
+    hg_ids ids = {0};
+    if (hg_model_chat_template(m) == NULL)
+        return hg_fail(e, HG_E_MISSING,
+                       "%s has no chat template, so it was not tuned to converse; higgins generate "
+                       "lets it go on with a text",
+                       path);
+    const hg_status s = hg_chat_render(hg_model_tokenizer(m), hg_model_chat_template(m), &probe, 1,
+                                       true, &ids, NULL, e);
+    hg_ids_free(&ids);
+    return s;
 }
 
 static int print_json(chat *ch)

@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# generate and chat as users run them, on a small random model.
+. "$(dirname "$0")/../harness/golden.sh"
+HERE=$(dirname "$0")
+command -v python3 >/dev/null || { echo "0 passed, 0 failed, 1 skipped"; exit 0; }
+
+make_model() { # make_model FOLDER CONTEXT [OPTION]
+    mkdir -p "$1"
+    cp "$TMP/tokenizer.json" "$1/"
+    python3 "$HERE/tiny_model.py" "$1" 320 "$2" ${3:-}
+}
+for i in 1 2 3 4 5 6 7 8; do
+    echo "the quick brown fox jumps over the lazy dog and runs home to its warm bed while the rain falls on the roof"
+    echo "a story about a fox that ran away from the rain, over the roof and into the warm house of a lazy dog"
+done >"$TMP/text.txt"
+"$HIGGINS" tokenizer train "$TMP/text.txt" --vocab 320 -o "$TMP/tokenizer.json" --quiet >/dev/null 2>&1
+make_model "$TMP/m" 256
+make_model "$TMP/long" 8192
+make_model "$TMP/plain" 256 --no-template
+M=$TMP/m
+
+golden_case generate_goes_on_with_a_text
+run "$HIGGINS" generate "$M" "the quick" --max-tokens 12 --seed 3
+expect_code 0
+first=$OUT
+expect [ -n "$OUT" ]
+run "$HIGGINS" generate "$M" "the quick" --max-tokens 12 --seed 3 --threads 1
+expect_equal "$OUT" "$first"
+run "$HIGGINS" generate "$M" "the quick" --max-tokens 12 --seed 4
+expect [ "$OUT" != "$first" ]
+
+golden_case generate_reads_its_prompt_from_stdin
+run_in "the quick" "$HIGGINS" generate "$M" - --max-tokens 12 --seed 3
+expect_code 0
+expect_equal "$OUT" "$first"
+
+golden_case generate_prints_json
+run "$HIGGINS" generate "$M" "the quick" --max-tokens 12 --seed 3 --json
+expect_code 0
+expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["finish"], d["usage"]["completion_tokens"], d["usage"]["prompt_tokens"] > 0, d["tokens_per_second"] > 0)')" "length 12 True True"
+
+golden_case generate_ends_before_a_stop_string
+run "$HIGGINS" generate "$M" "the quick" --max-tokens 60 --temperature 0 --repetition-penalty 1
+whole=$OUT
+stop=$(printf '%s' "$whole" | tr -cd 'a-z' | cut -c4-5 | cut -c1)
+run "$HIGGINS" generate "$M" "the quick" --max-tokens 60 --temperature 0 --repetition-penalty 1 --stop "$stop" --json
+expect_out '"finish": "stop"'
+expect_equal "$(printf '%s' "$OUT" | S=$stop python3 -c 'import json,os,sys; print(os.environ["S"] in json.load(sys.stdin)["text"])')" False
+
+golden_case generate_stops_when_its_reader_goes
+"$HIGGINS" generate "$TMP/long" "the quick" 2>/dev/null | head -c 20 >"$TMP/head"
+expect_file "$TMP/head"
+
+golden_case generate_stops_cleanly_on_ctrl_c
+"$HIGGINS" generate "$TMP/long" "the quick" --json >"$TMP/stopped" 2>"$TMP/.err" &
+job=$!
+sleep 0.5
+kill -INT $job 2>/dev/null
+wait $job
+code=$?
+expect [ "$code" = 1 ]
+expect grep -q '"finish": "canceled"' "$TMP/stopped"
+
+golden_case generate_says_what_is_wrong
+run "$HIGGINS" generate "$M" "x" --top-p 2
+expect_code 2
+expect_sentence
+run "$HIGGINS" generate "$M" "x" --dtype q9
+expect_code 2
+expect_err 'higgins: --dtype: "q9" is no type; stored, f32, f16 or bf16 allowed'
+run "$HIGGINS" generate /nowhere x
+expect_code 1
+expect_sentence
+run "$HIGGINS" generate "$M" "x" --context 257
+expect_code 1
+expect_err "higgins: a context of 257 tokens was asked for; the model has 256"
+run "$HIGGINS" generate "$M" "the quick brown fox jumps over" --context 4
+expect_code 1
+expect_err "tokens and the context holds 4 with the answer; shorten it"
+expect_sentence
+
+golden_case chat_answers_each_line_of_a_script
+run_in $'hello\nand then\\\nwhat?\n' "$HIGGINS" chat "$M" --max-tokens 6 --json
+expect_code 0
+expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; a=json.load(sys.stdin)["answers"]; print(len(a), a[0]["finish"], a[1]["usage"]["cached_tokens"] > 0)')" "2 length True"
+run_in $'hello\n' "$HIGGINS" chat "$M" --max-tokens 6
+expect_code 0
+expect_err "[cut at 6 tokens; /set max-tokens 0 lifts the limit]"
+
+golden_case chat_takes_commands
+run_in $'hello\n/retry\n/system Be kind.\n/set temperature 0\nagain\n/save '"$TMP/saved.jsonl"$'\n/quit\nnever\n' "$HIGGINS" chat "$M" --max-tokens 4
+expect_code 0
+expect_equal "$(python3 -c 'import json,sys; print([m["role"] for m in json.loads(open(sys.argv[1]).readline())["messages"]])' "$TMP/saved.jsonl")" "['system', 'user', 'assistant']"
+run_in $'/nope\n' "$HIGGINS" chat "$M"
+expect_code 1
+expect_err 'higgins: no command "/nope"; /help lists them, // begins a message with a slash'
+run_in $'/set warmth 3\n' "$HIGGINS" chat "$M"
+expect_code 1
+expect_sentence
+
+golden_case chat_says_when_the_context_is_full
+run_in $'hello\nhello again\n' "$HIGGINS" chat "$M" --context 48
+expect_code 1
+expect_err "[the context of 48 tokens is full; /reset begins a new conversation]"
+expect_err "higgins: the context is full: the conversation has"
+
+golden_case chat_needs_a_model_that_was_tuned_to_converse
+run_in "hello" "$HIGGINS" chat "$TMP/plain"
+expect_code 1
+expect_err "has no chat template, so it was not tuned to converse; higgins generate lets it go on with a text"
+expect_sentence
+
+golden_case chat_on_a_terminal_edits_remembers_and_survives_ctrl_c
+run python3 "$HERE/terminal.py" "$HIGGINS" "$TMP/long" "$TMP/state"
+expect_equal "$OUT$ERR" ""
+expect_code 0
+
+golden_end
