@@ -72,6 +72,8 @@ typedef struct hg_tokenizer_stats {
     uint64_t n_documents, n_bytes, n_words, n_unique_words;
     uint32_t n_vocab, n_merges;
     double bytes_per_token; /* on the text looked at */
+    double seconds, joules;
+    uint64_t peak_bytes; /* of the process */
 } hg_tokenizer_stats;
 /* From the text of a corpus folder (or text files) to `path`, a tokenizer.json, written whole or
  * not at all. */

@@ -63,7 +63,7 @@ static const char *verdict(const hg_eval_figure *f)
 
 static void print_table(const hg_eval_report *r)
 {
-    printf("%-24s %-20s %9s  %-19s %8s %7s  %s\n", "set", "figure", "value", "95% interval",
+    printf("%-26s %-20s %9s  %-19s %8s %7s  %s\n", "set", "figure", "value", "95% interval",
            "guessing", "n", "");
     for (size_t i = 0; i < hg_eval_count(r); i++) {
         const hg_eval_figure *f = hg_eval_get(r, i);
@@ -73,7 +73,7 @@ static void print_table(const hg_eval_report *r)
         show(high, f, f->high);
         show(chance, f, f->chance);
         (void)snprintf(range, sizeof range, "%s to %s", low, high);
-        printf("%-24.24s %-20.20s %9s  %-19s %8s %7llu  %s\n", f->set, f->metric, value, range,
+        printf("%-26.26s %-20.20s %9s  %-19s %8s %7llu  %s\n", f->set, f->metric, value, range,
                chance, (unsigned long long)f->n, verdict(f));
     }
 }

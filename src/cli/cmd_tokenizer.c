@@ -43,10 +43,12 @@ static void print_stats(const cli *c, const train_values *v, const hg_tokenizer_
         printf("{\"out\": ");
         cli_print_json_string(v->out, strlen(v->out));
         printf(", \"vocab\": %u, \"merges\": %u, \"documents\": %llu, \"bytes\": %llu, "
-               "\"words\": %llu, \"unique_words\": %llu, \"bytes_per_token\": %.4f}\n",
+               "\"words\": %llu, \"unique_words\": %llu, \"bytes_per_token\": %.4f, "
+               "\"seconds\": %.3f, \"joules\": %.2f, \"peak_bytes\": %llu}\n",
                s->n_vocab, s->n_merges, (unsigned long long)s->n_documents,
                (unsigned long long)s->n_bytes, (unsigned long long)s->n_words,
-               (unsigned long long)s->n_unique_words, s->bytes_per_token);
+               (unsigned long long)s->n_unique_words, s->bytes_per_token, s->seconds, s->joules,
+               (unsigned long long)s->peak_bytes);
         return;
     }
     printf("%s: %u tokens (%u merges), %.2f bytes a token\n", v->out, s->n_vocab, s->n_merges,

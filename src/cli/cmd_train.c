@@ -15,8 +15,8 @@ typedef struct values {
 static const cli_option options[] = {
     {"out", 'o', CLI_TEXT, "DIR", "the run folder; overrides the recipe's \"out\"",
      offsetof(values, out), 0, 0},
-    {"set", 's', CLI_LIST, "KEY=VALUE", "overrides a key of the recipe",
-     offsetof(values, set), 0, 0},
+    {"set", 's', CLI_LIST, "KEY=VALUE", "overrides a key of the recipe", offsetof(values, set), 0,
+     0},
     {"resume", 'r', CLI_FLAG, NULL, "go on from the newest checkpoint", offsetof(values, resume), 0,
      0},
     {"plan", 0, CLI_FLAG, NULL, "say what the run would need and stop", offsetof(values, plan), 0,

@@ -15,8 +15,7 @@ typedef struct values {
 
 #define AT(member) offsetof(values, member)
 static const cli_option options[] = {
-    {"data", 'd', CLI_LIST, "FILE", "conversations: JSON lines or a JSON array",
-     AT(data), 0, 0},
+    {"data", 'd', CLI_LIST, "FILE", "conversations: JSON lines or a JSON array", AT(data), 0, 0},
     {"out", 'o', CLI_TEXT, "DIR", "the run folder", AT(out), 0, 0},
     {"recipe", 0, CLI_TEXT, "FILE", "a recipe in YAML; options override it", AT(recipe), 0, 0},
     {"epochs", 0, CLI_FLOAT, "N", "passes over the data; 0: as the recipe says (3)", AT(epochs), 0,

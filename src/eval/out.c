@@ -10,7 +10,7 @@
 static void put_figure(hg_json_out *o, const hg_eval_figure *f)
 {
     hg_json_begin(o, NULL, '{');
-    hg_json_text(o, "set", f->set);
+    hg_json_text(o, "task", f->set);
     hg_json_text(o, "metric", f->metric);
     hg_json_number(o, "value", f->value);
     hg_json_number(o, "low", f->low);
@@ -32,7 +32,7 @@ static void put_details(hg_json_out *o, const hg_eval_report *r, const hg_eval_b
 {
     if (b->n_parts + b->n_samples == 0) return;
     hg_json_begin(o, NULL, '{');
-    hg_json_text(o, "set", r->figure[b->first].set);
+    hg_json_text(o, "task", r->figure[b->first].set);
     hg_json_begin(o, "parts", '[');
     for (size_t i = 0; i < b->n_parts; i++) {
         const hg_eval_part *p = &b->part[i];
@@ -76,6 +76,7 @@ hg_status hg_eval_make_json(hg_eval_report *r, hg_err *e)
     hg_json_number(&o, "seconds", r->seconds);
     hg_json_number(&o, "joules", r->joules);
     hg_json_text(&o, "joules_source", r->joules_source);
+    hg_json_int(&o, "peak_bytes", (int64_t)hg_peak_rss());
     hg_json_text(&o, "interval", "95%: Wilson for shares of rows, bootstrap for text");
     hg_json_begin(&o, "results", '[');
     for (size_t i = 0; i < r->n_figures; i++) put_figure(&o, &r->figure[i]);

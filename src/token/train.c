@@ -2,6 +2,7 @@
  * max_bytes documents are taken evenly over its whole length, so that what stands last counts as
  * much as what stands first; which ones depends on nothing but the corpus. */
 #include "token/train.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "data/corpus.h"
 
@@ -78,6 +79,9 @@ hg_status hg_tokenizer_train(const char *const *sources, size_t n_sources,
     hg_corpus *c = NULL;
     hg_tokenizer *t = NULL;
     sample s = {.limit = o->max_bytes};
+    hg_joules joules;
+    double start = hg_seconds();
+    hg_joules_start(&joules);
     hg_status status = hg_trainer_new(&tr, o, e);
     if (status == HG_OK) status = hg_corpus_open(&c, sources, n_sources, e);
     if (status == HG_OK) status = measure(c, s.limit, w, &s.total, e);
@@ -86,6 +90,11 @@ hg_status hg_tokenizer_train(const char *const *sources, size_t n_sources,
         status = hg_fail(e, HG_E_MISSING, "%s: no text to train a tokenizer on", sources[0]);
     if (status == HG_OK) status = hg_trainer_finish(tr, &t, stats, w, e);
     if (status == HG_OK) status = write_file(t, path, e);
+    if (status == HG_OK && stats != NULL) {
+        stats->seconds = hg_seconds() - start;
+        stats->joules = hg_joules_read(&joules);
+        stats->peak_bytes = hg_peak_rss();
+    }
     hg_tokenizer_free(t);
     hg_corpus_close(c);
     hg_trainer_free(tr);

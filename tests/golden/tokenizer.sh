@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# tokenizer train, encode, decode and chat as users run them.
+. "$(dirname "$0")/../harness/golden.sh"
+
+printf 'The cat sat on the mat.\nThe cat and the dog sat on the mat.\n' >"$TMP/text.txt"
+TOK="$TMP/tokenizer.json"
+
+golden_case train_writes_a_tokenizer_and_says_what_it_found
+run "$HIGGINS" tokenizer train "$TMP/text.txt" --vocab 270 -o "$TOK"
+expect_code 0
+expect_out "$TOK: 270 tokens (10 merges)"
+expect_out "bytes a token"
+expect_file "$TOK"
+
+golden_case train_is_the_same_every_time
+run "$HIGGINS" tokenizer train "$TMP/text.txt" --vocab 270 -o "$TMP/again.json"
+expect cmp "$TOK" "$TMP/again.json"
+
+golden_case train_prints_json
+run "$HIGGINS" tokenizer train "$TMP/text.txt" --vocab 270 -o "$TMP/again.json" --json
+expect_code 0
+expect_out '"vocab": 270, "merges": 10, "documents": 1'
+expect_out '"peak_bytes": '
+
+golden_case train_says_when_the_text_has_no_more_to_give
+run "$HIGGINS" tokenizer train "$TMP/text.txt" --vocab 4000 -o "$TMP/again.json"
+expect_code 0
+expect_out "the text has no more pairs that occur twice"
+
+golden_case train_refuses_a_missing_source_and_leaves_the_old_file
+run "$HIGGINS" tokenizer train "$TMP/nowhere" --vocab 270 -o "$TOK"
+expect_code 1
+expect_sentence
+expect_err "$TMP/nowhere"
+expect cmp "$TOK" <("$HIGGINS" tokenizer train "$TMP/text.txt" --vocab 270 -o "$TMP/b.json" >/dev/null && cat "$TMP/b.json")
+
+golden_case train_refuses_too_few_tokens
+run "$HIGGINS" tokenizer train "$TMP/text.txt" --vocab 260 -o "$TOK"
+expect_code 1
+expect_err "a vocabulary of 260 tokens; 261 (256 bytes, 4 special tokens, one merge) to 1048576 allowed"
+
+golden_case encode_lists_tokens_with_visible_spaces
+run_in "The cat" "$HIGGINS" tokenizer encode - -k "$TOK"
+expect_code 0
+expect_out "The"
+expect_out "·cat"
+expect_out "2 tokens for 7 bytes, 3.50 bytes a token"
+
+golden_case encode_shows_every_merge
+run_in "The cat" "$HIGGINS" tokenizer encode - -k "$TOK" --steps
+expect_out "h + e -> he"
+expect_out "word  ·cat  ="
+
+golden_case encode_prints_json
+run_in "The cat" "$HIGGINS" tokenizer encode - -k "$TOK" --steps --json
+expect_code 0
+expect_out '"bytes": 7, "n": 2, "ids": ['
+expect_out '"word": "The", "tokens": ['
+
+golden_case any_bytes_go_there_and_back
+head -c 5000 /dev/urandom >"$TMP/bytes"
+"$HIGGINS" tokenizer encode "$TMP/bytes" -k "$TOK" --ids >"$TMP/ids"
+"$HIGGINS" tokenizer decode "$TMP/ids" -k "$TOK" >"$TMP/back"
+expect cmp "$TMP/bytes" "$TMP/back"
+"$HIGGINS" tokenizer encode "$TMP/bytes" -k "$TOK" --json >"$TMP/ids.json"
+"$HIGGINS" tokenizer decode "$TMP/ids.json" -k "$TOK" >"$TMP/back"
+expect cmp "$TMP/bytes" "$TMP/back"
+
+golden_case special_tokens_need_to_be_asked_for
+run_in "<|im_end|>" "$HIGGINS" tokenizer encode - -k "$TOK" --ids --special
+expect_equal "$OUT" 2
+run_in "2" "$HIGGINS" tokenizer decode - -k "$TOK"
+expect_equal "$OUT" ""
+run_in "2" "$HIGGINS" tokenizer decode - -k "$TOK" --special
+expect_equal "$OUT" "<|im_end|>"
+
+golden_case decode_refuses_what_is_no_id
+run_in "4 five" "$HIGGINS" tokenizer decode - -k "$TOK"
+expect_code 1
+expect_sentence
+expect_err '"five" is no token id; ids are whole numbers'
+run_in "270" "$HIGGINS" tokenizer decode - -k "$TOK"
+expect_err "there is no token 270; the vocabulary ends at 269"
+
+golden_case a_file_that_is_no_tokenizer_is_named
+run_in "x" "$HIGGINS" tokenizer encode - -k "$TMP/text.txt"
+expect_code 1
+expect_sentence
+expect_err "$TMP/text.txt: not JSON: line 1"
+
+golden_case chat_shows_what_is_learned
+run "$HIGGINS" tokenizer chat -k "$TOK" "user=Hi" "assistant=The cat"
+expect_code 0
+expect_out 'learned  "The"'
+expect_out 'learned  "<|im_end|>"'
+expect_out "3 of them learned"
+run "$HIGGINS" tokenizer chat -k "$TOK" "Hi"
+expect_code 2
+expect_err 'write role=text'
+
+golden_end
