@@ -144,6 +144,20 @@ static void rotate(const char *folder, uint64_t newest, size_t keep)
     }
 }
 
+/* What a kill in mid-write left: as large as a checkpoint, and nobody's. */
+static void remove_leftovers(const char *folder)
+{
+    char path[1400];
+    DIR *d = opendir(folder);
+    if (d == NULL) return;
+    for (const struct dirent *f = readdir(d); f != NULL; f = readdir(d)) {
+        if (strncmp(f->d_name, "step-", 5) != 0 || strstr(f->d_name, ".hgc.tmp-") == NULL) continue;
+        (void)snprintf(path, sizeof path, "%s/%s", folder, f->d_name);
+        (void)unlink(path);
+    }
+    (void)closedir(d);
+}
+
 bool hg_checkpoint_newest(const char *folder, char path[1100])
 {
     uint64_t newest = 0;
@@ -167,6 +181,7 @@ hg_status hg_checkpoint_write(const char *folder, const hg_run_state *state, hg_
     char path[1100];
     hg_writer *w = NULL;
     HG_TRY(hg_mkdirs(folder, e));
+    remove_leftovers(folder);
     (void)snprintf(path, sizeof path, "%.1000s/step-%09llu.hgc", folder,
                    (unsigned long long)state->step);
     HG_TRY(hg_writer_open(&w, path, e));

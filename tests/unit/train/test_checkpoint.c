@@ -68,6 +68,20 @@ TEST(only_the_newest_are_kept)
     hg_arena_free(&mem);
 }
 
+TEST(what_a_killed_write_left_is_removed_by_the_next)
+{
+    hg_optim o;
+    hg_arena mem;
+    hg_err e = {0};
+    optim_open(&o, &mem);
+    write_step(&o, 1, 2);
+    CHECK_OK(hg_file_write(test_path("c/step-000000002.hgc.tmp-7-abcdef"), "x", 1, &e), e);
+    write_step(&o, 3, 2);
+    CHECK(!hg_path_exists(test_path("c/step-000000002.hgc.tmp-7-abcdef")));
+    CHECK(hg_path_exists(test_path("c/step-000000001.hgc")));
+    hg_arena_free(&mem);
+}
+
 TEST(damage_is_told_in_one_sentence)
 {
     hg_optim o;
