@@ -14,3 +14,7 @@ if(HG_SANITIZE)
     -fno-sanitize-recover=all)
   target_link_options(hg_hardening INTERFACE -fsanitize=${HG_SANITIZE})
 endif()
+# Without it libFuzzer would see the branches of its own target only, and search the library blindly.
+if(HG_FUZZ)
+  target_compile_options(hg_hardening INTERFACE -fsanitize=fuzzer-no-link)
+endif()
