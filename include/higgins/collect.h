@@ -51,7 +51,8 @@ typedef struct hg_collect_stats {
  * shard-00000.jsonl.zst ..., card.json, card.html. A folder that is there is replaced only when it
  * is a corpus made from the same sources with the same options, or with `force`; anything else is
  * HG_E_STATE. Files that cannot be used are dropped with a reason, not failed on. Memory does not
- * grow with the input but for the index of duplicates: at most 48 bytes a document that is not near-empty. */
+ * grow with the input but for the index of duplicates: at most 48 bytes a document that is not
+ * near-empty. */
 HG_API hg_status hg_collect(const char *const *sources, size_t n_sources,
                             const hg_collect_options *o, const char *path, const hg_watch *w,
                             hg_collect_stats *stats, hg_err *e);

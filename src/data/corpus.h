@@ -7,8 +7,9 @@
 
 #include "base/mem.h"
 
-/* Text of a document is at most this long; longer ones come in parts, cut between paragraphs. */
-enum { HG_MAX_DOCUMENT = 64 << 20, HG_PART_BYTES = 1 << 20 };
+/* From raw files a long text comes in parts of at most this many bytes, cut between paragraphs;
+ * from a corpus, documents come as they were stored (one line of a shard has at most 16 MiB). */
+enum { HG_PART_BYTES = 1 << 20 };
 
 /* A document. Everything belongs to the reader and lives until its next call; what is not known is
  * empty (n 0). */

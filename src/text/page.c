@@ -54,7 +54,7 @@ static const char style[] =
     "figure{margin:.8rem 0;padding:.8rem 1rem}figcaption{font-weight:600;font-size:.95rem;"
     "margin-bottom:.3rem;color:var(--ink)}.plot{overflow-x:auto}\n"
     "svg{display:block;width:100%;min-width:27rem;height:auto}\n"
-    "svg text{fill:var(--soft);font-size:12px}svg .grid{stroke:var(--line);stroke-width:1}"
+    "svg text{fill:var(--soft);font-size:12.5px}svg .grid{stroke:var(--line);stroke-width:1}"
     "svg .axis{stroke:var(--soft);stroke-width:1}svg .bar{fill:var(--c0)}\n"
     "svg polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}\n"
     ".s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}"

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDTH = 720, HEIGHT = 300, LEFT = 62, RIGHT = 14, TOP = 12, BOTTOM = 44, MAX_POINTS = 1200 };
+enum { WIDTH = 620, HEIGHT = 290, LEFT = 62, RIGHT = 14, TOP = 12, BOTTOM = 44, MAX_POINTS = 1200 };
 
 typedef struct axis {
     double lo, hi; /* in the scale's own units: log10 of the value on a logarithmic axis */
@@ -59,12 +59,15 @@ static double nice_step(double range, int n)
     return (f <= 1.5 ? 1 : f <= 3.5 ? 2 : f <= 7.5 ? 5 : 10) * power;
 }
 
+/* "0.25", "5000", "20 k", "1.5 M". */
 static const char *tick_text(char buf[32], double v, double step)
 {
-    double size = fabs(v);
-    if (size < step * 1e-6) v = size = 0;
-    if (size >= 10000) return hg_page_count(buf, v);
-    (void)snprintf(buf, 32, size != 0 && size < 0.001 ? "%.2g" : "%.6g", v);
+    static const char *const unit[] = {"", " k", " M", " B", " T"};
+    int i = 0;
+    if (fabs(v) < step * 1e-6) v = 0;
+    if (fabs(v) >= 9999.5 && fabs(v) < 1e15)
+        for (; i < 4 && fabs(v) >= 999.5; i++) v /= 1000;
+    (void)snprintf(buf, 32, v != 0 && fabs(v) < 0.001 ? "%.2g%s" : "%.6g%s", v, unit[i]);
     return buf;
 }
 
