@@ -93,15 +93,17 @@ static hg_status take_row(hg_eval_report *r, hg_scorer *s, const hg_row *row, ta
     return status;
 }
 
+#define ANSWER_NOTE                                                                         \
+    "the greedy answer begins with the right one; case, white space and outer punctuation " \
+    "ignored"
+
 static const char *note_of(hg_row_kind k)
 {
     static const char *const notes[HG_N_ROW_KINDS] = {
         "the good sentence is likelier than the bad one",
         "the right continuation is likelier than every other",
         "the continuation is likelier behind the right context than behind any other",
-        "greedy decoding gives every token of the continuation",
-        "the greedy answer begins with the right one; case, white space and outer punctuation "
-        "ignored"};
+        "greedy decoding gives every token of the continuation", ANSWER_NOTE};
     return notes[k];
 }
 

@@ -247,13 +247,8 @@ static hg_status encode_run(hg_encoder *en, hg_bytes s, bool special, hg_err *e)
 
 static hg_status push_byte(hg_encoder *en, const char *p, hg_err *e)
 {
-    int32_t id = en->t->byte_id[(unsigned char)*p];
-    size_t before = en->out->n;
-    if (id >= 0)
-        HG_TRY(hg_ids_push(en->out, id, e));
-    else
-        HG_TRY(hg_bpe_word(en->t, &en->bpe, "\xEF\xBF\xBD", 3, en->out, e));
-    return tell(en, HG_STEP_WORD, (hg_bytes){p, 1}, before, e);
+    HG_TRY(hg_ids_push(en->out, en->t->byte_id[(unsigned char)*p], e));
+    return tell(en, HG_STEP_WORD, (hg_bytes){p, 1}, en->out->n - 1, e);
 }
 
 /* The bytes from `at` on that are whole UTF-8 characters. */

@@ -23,10 +23,10 @@ typedef struct added_set {
 struct hg_tokenizer {
     hg_arena mem;
     hg_token_parts parts;
-    hg_bytes *piece; /* [n] bytes of each token */
-    size_t longest;  /* bytes of the longest piece */
-    int32_t byte_id[256];
-    int32_t *word; /* open addressing by the hash of the piece: id, or -1 */
+    hg_bytes *piece;      /* [n] bytes of each token */
+    size_t longest;       /* bytes of the longest piece */
+    int32_t byte_id[256]; /* the question mark's where a byte has none */
+    int32_t *word;        /* open addressing by the hash of the piece: id, or -1 */
     size_t word_mask;
     merge_slot *merge;
     size_t merge_mask;
@@ -68,7 +68,7 @@ typedef struct bpe_scratch {
     size_t n_heap, heap_cap;
 } bpe_scratch;
 void hg_bpe_scratch_free(bpe_scratch *b);
-/* Appends the ids of one word. Every byte of it must have a token. */
+/* Appends the ids of one word. */
 hg_status hg_bpe_word(const hg_tokenizer *t, bpe_scratch *b, const char *p, size_t n, hg_ids *out,
                       hg_err *e);
 

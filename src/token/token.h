@@ -61,8 +61,8 @@ typedef struct hg_token_parts {
     int32_t bos, eos;      /* put before and behind a text, or -1 */
 } hg_token_parts;
 
-/* Copies all of `parts`. HG_E_FORMAT (a merge of unknown tokens, a byte without a token, a token
- * twice), HG_E_LIMIT, HG_E_UNSUPPORTED (a pattern that PCRE2 refuses). */
+/* Copies all of `parts`. HG_E_FORMAT (a merge of unknown tokens, a token twice), HG_E_LIMIT,
+ * HG_E_UNSUPPORTED (ASCII without tokens, a pattern that PCRE2 refuses). */
 hg_status hg_tokenizer_from_parts(hg_tokenizer **out, const hg_token_parts *parts, hg_err *e);
 /* The description, owned by t; flags are never NULL. */
 const hg_token_parts *hg_tokenizer_parts(const hg_tokenizer *t);

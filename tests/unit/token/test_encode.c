@@ -78,6 +78,29 @@ TEST(broken_utf8_is_encoded_byte_by_byte_and_comes_back)
     hg_tokenizer_free(t);
 }
 
+TEST(a_byte_without_a_token_is_a_question_mark)
+{
+    hg_bytes json = tiny_json("\"?b\": 256", "\"? b\"", NULL, "");
+    hg_buf b = {0};
+    hg_tokenizer *t = NULL;
+    const char *at = strstr(json.p, ", \"\xC4\x83\": "); /* byte 3 as it is written */
+    CHECK(at != NULL);
+    hg_buf_put(&b, json.p, (size_t)(at - json.p));
+    hg_buf_puts(&b, strchr(at + 2, ','));
+    CHECK_OK(hg_tokenizer_parse(&t, (hg_bytes){b.p, b.n}, &e), e);
+    CHECK_STR(tiny_ids(t, "a\003", 2, false), "64 30");
+    CHECK_STR(tiny_ids(t, "a?\002b", 4, false), "64 30 190 65");
+    hg_tokenizer_free(t);
+    at = strstr(json.p, ", \"a\": ");
+    hg_buf_clear(&b);
+    hg_buf_put(&b, json.p, (size_t)(at - json.p));
+    hg_buf_puts(&b, strchr(at + 2, ','));
+    CHECK_EQ(hg_tokenizer_parse(&t, (hg_bytes){b.p, b.n}, &e), HG_E_UNSUPPORTED);
+    CHECK_STR(e.msg, "tokenizer: byte 0x61 has no token; Higgins reads byte-level BPE, where every "
+                     "byte has one");
+    hg_buf_free(&b);
+}
+
 #define SPECIAL                                                                        \
     "\"added_tokens\": [{\"id\": 256, \"content\": \"<|end|>\", \"special\": true}, "  \
     "{\"id\": 257, \"content\": \"<|end|>!\", \"special\": true}, "                    \
