@@ -162,13 +162,13 @@ static void put_parts(hg_buf *b, const hg_eval_block *k)
 static void put_samples(hg_buf *b, const hg_eval_block *k)
 {
     static const hg_page_column column[] = {
-        {"prompt", false}, {"right answer", false}, {"the model", false}, {"", false}};
+        {"prompt", false}, {"right answer", false}, {"the model", false}, {"ok", false}};
     if (k->n_samples == 0) return;
     hg_page_fold_begin(b, "Some answers", true);
     hg_page_table_begin(b, NULL, column, 4);
     for (size_t i = 0; i < k->n_samples; i++) {
         const hg_eval_sample *s = &k->sample[i];
-        const char *row[] = {s->prompt, s->want, s->said, s->is_right ? "right" : "wrong"};
+        const char *row[] = {s->prompt, s->want, s->said, s->is_right ? "yes" : "no"};
         hg_page_row(b, column, row, 4);
     }
     hg_page_table_end(b);
