@@ -136,6 +136,13 @@ static hg_status read_object(const reader *r, const json_t *obj, hg_err *e)
     return HG_OK;
 }
 
+static bool is_blank(hg_bytes line)
+{
+    for (size_t i = 0; i < line.n; i++)
+        if (line.p[i] != ' ' && line.p[i] != '\t' && line.p[i] != '\r') return false;
+    return true;
+}
+
 static hg_status read_lines(reader *r, hg_bytes text, hg_err *e)
 {
     const char *p = text.p, *end = text.p + text.n;
@@ -146,7 +153,7 @@ static hg_status read_lines(reader *r, hg_bytes text, hg_err *e)
         hg_err inner = {0};
         p += line.n + 1;
         r->line++;
-        if (line.n == 0 || strspn(line.p, " \t\r") >= line.n) continue;
+        if (is_blank(line)) continue;
         hg_status s = hg_json_parse(&obj, line, LINE_LIMIT, &inner);
         if (s != HG_OK) return fail_at(r, inner.msg, e);
         s = read_object(r, obj, e);
