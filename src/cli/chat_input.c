@@ -174,6 +174,7 @@ chat_read chat_input_read(chat_input *in, char **text)
         free(line);
     }
     if (r == CHAT_END && in->is_more) r = CHAT_LINE;
+    if (r == CHAT_INTERRUPTED_EMPTY && in->is_more) r = CHAT_INTERRUPTED; /* a begun message */
     if (fclose(all) != 0 && r == CHAT_LINE) r = CHAT_FAILED;
     if (r != CHAT_LINE) {
         free(*text);
