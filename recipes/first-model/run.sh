@@ -18,7 +18,7 @@ stage() { # stage RESULT TITLE COMMAND...: runs it unless its result is there
         echo "already made: $result"
         return 0
     fi
-    echo "+ $*"
+    if [ "$1" = keep ]; then echo "+ ${*:3} > $2"; else echo "+ $*"; fi
     "$@"
 }
 
@@ -43,7 +43,7 @@ if [ ! -d "$RUN/texts" ]; then
 fi
 
 # Some of every source is set aside and never trained on: what the evaluation reads.
-HELD_OUT=(king-james-bible-Ru.txt king-james-bible-Jon.txt secJ6.html beyond-pkging.html)
+HELD_OUT=(king-james-bible-Ruth.txt king-james-bible-Jonah.txt secJ6.html beyond-pkging.html)
 if [ ! -d "$RUN/heldout" ]; then
     rm -rf "$RUN/heldout.tmp"
     mkdir -p "$RUN/heldout.tmp"

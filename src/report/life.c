@@ -391,7 +391,7 @@ static const json_t *same(const json_t *eval, const json_t *r)
     size_t i = 0;
     json_array_foreach(list, i, other)
     {
-        if (strcmp(text(other, "task"), text(r, "task")) == 0 &&
+        if (strcmp(text(other, "set"), text(r, "set")) == 0 &&
             strcmp(text(other, "metric"), text(r, "metric")) == 0)
             return other;
     }
@@ -403,7 +403,7 @@ static void evaluation(life *l)
     const json_t *eval = l->eval_chat != NULL ? l->eval_chat : l->eval_base;
     const json_t *list = json_object_get(eval, "results"), *r = NULL;
     if (json_array_size(list) == 0) return;
-    static const hg_page_column column[] = {{"task", false},         {"metric", false},
+    static const hg_page_column column[] = {{"set", false},         {"metric", false},
                                             {"rows", true},          {"chance", true},
                                             {"before tuning", true}, {"after", true}};
     hg_buf *b = &l->page;
@@ -415,7 +415,7 @@ static void evaluation(life *l)
     json_array_foreach(list, i, r)
     {
         char rows[32], chance[32], before[64], after[64];
-        const char *cell[] = {text(r, "task"),
+        const char *cell[] = {text(r, "set"),
                               text(r, "metric"),
                               figure(rows, number(r, "n"), "count"),
                               figure(chance, number(r, "chance"), "number"),
