@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 BUILD="gcc make cmake ninja-build pkg-config libc6-dev libjansson-dev libyaml-dev libgumbo-dev libpcre2-dev
  libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev"
 # English prose with clear free licences; docs/first-model.md says which and why.
-RUN="bible-kjv anarchism debian-reference-en developers-reference"
+RUN="bible-kjv sqlite3-doc debian-reference-en developers-reference"
 TEST="clang libclang-rt-14-dev python3 python3-torch python3-numpy nodejs npm chromium curl jq zstd gzip git"
 
 missing() { # prints the packages of its arguments that are not installed
