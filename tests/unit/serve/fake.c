@@ -238,10 +238,25 @@ void raw_send(int fd, const char *text, size_t n)
     }
 }
 
+/* Answers live until the case, which is a process, ends. */
+static struct kept {
+    struct kept *next;
+    char *text;
+} * kept;
+
+static char *keep(char *text)
+{
+    struct kept *k = malloc(sizeof *k);
+
+    *k = (struct kept){kept, text};
+    kept = k;
+    return text;
+}
+
 char *raw_read(int fd, double seconds)
 {
     double until = hg_seconds() + seconds;
-    size_t n = 0, cap = 1 << 16;
+    size_t n = 0, cap = 1 << 13;
     char *b = malloc(cap);
 
     for (;;) {
@@ -254,7 +269,7 @@ char *raw_read(int fd, double seconds)
         n += (size_t)k;
     }
     b[n] = 0;
-    return b;
+    return keep(b);
 }
 
 char *raw_ask(const hg_server *s, const char *request)
