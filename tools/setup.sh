@@ -53,7 +53,7 @@ install_npm() {
     [ -e "$stamp" ] && [ -d tests/node/node_modules ] && return 0
     echo "setup: installing the tests' npm packages" >&2
     log=$(mktemp)
-    if ! (cd tests/node && npm ci --ignore-scripts --no-audit --no-fund) >"$log" 2>&1; then
+    if ! (cd tests/node && npm ci --ignore-scripts --omit=optional --no-audit --no-fund) >"$log" 2>&1; then
         tail -20 "$log" >&2
         echo "setup: npm could not install them; tests that need them will say skipped" >&2
         return 0

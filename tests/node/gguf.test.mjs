@@ -1,0 +1,73 @@
+// What `higgins export` writes, opened by llama.cpp (node-llama-cpp): the same ids for a prompt, the same greedy tokens behind it.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+
+const build = new URL('../../build/release/', import.meta.url).pathname;
+const higgins = process.env.HIGGINS ?? join(build, 'higgins');
+const dump = join(build, 'tests/model_dump');
+const folder = mkdtempSync(join(tmpdir(), 'higgins-gguf-'));
+const at = (name) => join(folder, name);
+const run = (program, args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+
+let llama, lib;
+before(async () => {
+  lib = await import('node-llama-cpp');
+  llama = await lib.getLlama({ gpu: false, build: 'never', logLevel: lib.LlamaLogLevel.error });
+  const words = 'the miller and his daughter went to the river when the moon was high; what did they find there? '.split(' ');
+  let text = '';
+  for (let i = 0; i < 6000; i++) text += words[(i * i + 3 * i) % words.length] + (i % 17 ? ' ' : '.\n');
+  writeFileSync(at('text.txt'), text);
+  run(higgins, ['tokenizer', 'train', at('text.txt'), '--vocab', '400', '-o', at('tokenizer.json'), '--quiet']);
+});
+after(async () => {
+  await llama?.dispose();
+  rmSync(folder, { recursive: true });
+});
+
+// Large weights, so that the best token is far ahead of the second and 64 of them are no loop.
+const models = {
+  llama: 'arch=llama width=96 heads=6 kv=2 ff=160 layers=3 scale=9',
+  'llama, tied': 'arch=llama width=64 heads=4 kv=4 ff=128 scale=9 tie=1',
+  'llama with scaled frequencies': 'arch=llama width=64 heads=4 kv=2 head=16 ff=128 scale=9 theta=500000 llama3=8',
+  qwen2: 'arch=qwen2 width=64 heads=4 kv=2 ff=128 scale=9 tie=1',
+  qwen3: 'arch=qwen3 width=64 heads=4 kv=2 head=32 ff=128 scale=9',
+  gpt2: 'arch=gpt2 width=64 heads=4 ff=256 layers=2 scale=9 tie=1',
+};
+const prompt = 'the daughter of the miller';
+writeFileSync(at('prompt.txt'), prompt);
+
+async function theirs(file, n) {
+  const model = await llama.loadModel({ modelPath: file });
+  const context = await model.createContext({ contextSize: 120, batchSize: 64, threads: 1, flashAttention: false });
+  const sequence = context.getSequence();
+  const ids = [...model.tokenize(prompt)];
+  const out = [];
+  for await (const id of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) if (out.push(Number(id)) >= n) break;
+  await context.dispose();
+  await model.dispose();
+  return { ids: ids.map(Number), out };
+}
+
+// With float16 matrices llama.cpp rounds activations to float16 as well and we do not: near ties may then fall differently, so that only models
+// whose choices are clear are held to it.
+for (const [name, what] of Object.entries(models))
+  for (const type of name === 'llama' || name === 'gpt2' ? ['f32', 'f16'] : ['f32'])
+    test(`${name}: 64 greedy tokens of llama.cpp in ${type}`, async () => {
+      const model = at(`${name}-${type}`.replace(/\W+/g, '-')), file = `${model}.gguf`;
+      // A vocabulary larger than the tokenizer's: the rows behind it have no token.
+      run(dump, ['new', model, `type=${type}`, 'vocab=408', 'ctx=128', `tokenizer=${at('tokenizer.json')}`, ...what.split(' ')]);
+      run(higgins, ['export', model, '-o', file, '--quiet']);
+      assert.ok(existsSync(file));
+      const ids = run(higgins, ['tokenizer', 'encode', at('prompt.txt'), '-k', at('tokenizer.json'), '--ids']).split(/\s+/).map(Number);
+      const peer = await theirs(file, 64);
+      assert.deepEqual(peer.ids, ids, 'ids of the prompt');
+      const ours = run(dump, ['greedy', file, '64', peer.ids.join(',')]).split(',').map(Number);
+      assert.ok(new Set(ours).size > 12, `the model loops: ${ours}`);
+      assert.equal(peer.out.length, 64, `llama.cpp ended after ${peer.out}`);
+      assert.deepEqual(ours, peer.out);
+      assert.deepEqual(run(dump, ['greedy', model, '64', peer.ids.join(',')]).split(',').map(Number), ours, 'folder and GGUF');
+    });
