@@ -153,8 +153,8 @@ typedef struct hg_gguf {
 hg_status hg_gguf_parse(hg_gguf *g, hg_store *s, hg_arena *mem, const unsigned char *p, size_t n,
                         const char *path, hg_err *e);
 const hg_gguf_kv *hg_gguf_find(const hg_gguf *g, const char *key);
-/* These leave *out alone when the key is missing and fail when its value has another type. Sentences
- * from here on do not name the file: who opened it does. */
+/* These leave *out alone when the key is missing and fail when its value has another type.
+ * Sentences from here on do not name the file: who opened it does. */
 hg_status hg_gguf_uint(const hg_gguf *g, const char *key, uint64_t max, uint64_t *out, hg_err *e);
 hg_status hg_gguf_float(const hg_gguf *g, const char *key, double *out, hg_err *e);
 hg_status hg_gguf_bool(const hg_gguf *g, const char *key, bool *out, hg_err *e);

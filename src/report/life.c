@@ -403,7 +403,7 @@ static void evaluation(life *l)
     const json_t *eval = l->eval_chat != NULL ? l->eval_chat : l->eval_base;
     const json_t *list = json_object_get(eval, "results"), *r = NULL;
     if (json_array_size(list) == 0) return;
-    static const hg_page_column column[] = {{"set", false},         {"metric", false},
+    static const hg_page_column column[] = {{"set", false},          {"metric", false},
                                             {"rows", true},          {"chance", true},
                                             {"before tuning", true}, {"after", true}};
     hg_buf *b = &l->page;
