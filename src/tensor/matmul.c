@@ -8,7 +8,7 @@
 enum {
     ROW_PANELS = 12,      /* A panels in a block of rows: with KC they stay in the L2 cache */
     KC_SLICE = 64,        /* k rows packed at a time when k is the far stride: they stay in cache */
-    SMALL_A = 512 * 1024, /* an A of up to so many packed bytes is packed once, for all */
+    SMALL_A = 512 * 1024, /* an A of few rows and so many bytes goes past each panel of B */
     CHUNKS = 8,           /* pieces of work a thread, so that a busy core does not hold up all */
 };
 
@@ -22,8 +22,9 @@ typedef struct product {
     size_t m, n, k;
     bool add;
     hg_runtime *rt;
-    size_t rows, panels; /* of a block of the output */
-    size_t n_across;     /* blocks beside each other */
+    char *room;              /* for a wholly packed A, or NULL */
+    size_t rows, panels;     /* of a block of the output */
+    size_t n_down, n_across; /* blocks */
 } product;
 
 static size_t min_size(size_t a, size_t b)
@@ -101,24 +102,25 @@ static void run_panels(void *ctx, size_t begin, size_t end, int thread)
                   min_size(HG_GEMM_KC, p->k - k0));
 }
 
-static void run_few_rows(product *p, char *packed_a)
+static void run_few_rows(product *p)
 {
     for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC)
-        pack_rows(p->g, packed_a + block_offset(p, k0), p->a, 0, p->m, k0,
+        pack_rows(p->g, p->room + block_offset(p, k0), p->a, 0, p->m, k0,
                   min_size(HG_GEMM_KC, p->k - k0));
-    p->packed_a = packed_a;
+    p->packed_a = p->room;
     size_t panels = n_panels(p->g, p->n);
     size_t grain = panels / ((size_t)p->rt->n_threads * CHUNKS);
     hg_pool_run(p->rt->pool, panels, grain > 0 ? grain : 1, run_panels, p);
 }
 
-/* ---- many rows: blocks of the output, each packs its own A ---- */
+/* ---- many rows: the output is cut into blocks ---- */
 
 static size_t rows_scratch(const hg_gemm_kernel *g)
 {
     return ROW_PANELS * g->mr * HG_GEMM_KC * g->elem_size;
 }
 
+/* `pa` is room for a block's rows of A, unless A is packed already. */
 static void run_block(const product *p, size_t block, char *pa)
 {
     size_t row = block / p->n_across * p->rows, j = block % p->n_across * p->panels;
@@ -126,8 +128,12 @@ static void run_block(const product *p, size_t block, char *pa)
     size_t end = min_size(j + p->panels, n_panels(p->g, p->n));
     for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC) {
         size_t kc = min_size(HG_GEMM_KC, p->k - k0);
-        pack_rows(p->g, pa, p->a, row, rows, k0, kc);
-        tiles(p, pa, row, rows, j, end, k0, kc);
+        const char *a = pa;
+        if (p->packed_a != NULL)
+            a = p->packed_a + block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->elem_size;
+        else
+            pack_rows(p->g, pa, p->a, row, rows, k0, kc);
+        tiles(p, a, row, rows, j, end, k0, kc);
     }
 }
 
@@ -137,28 +143,45 @@ static void run_blocks(void *ctx, size_t begin, size_t end, int thread)
     for (size_t b = begin; b < end; b++) run_block(p, b, p->rt->scratch[thread].p);
 }
 
-/* Cuts the output so that every thread finds several blocks: first by rows; by columns only when
- * rows are few, because each block across packs the same A again. */
-static size_t cut(product *p, size_t n_threads)
+/* Cuts the output so that every thread finds several blocks: by rows, which alone would do when
+ * there are many; by columns too when there are few. */
+static void cut(product *p, size_t n_threads)
 {
     const hg_gemm_kernel *g = p->g;
     size_t down = ceil_div(p->m, ROW_PANELS * g->mr);
     p->rows = ceil_div(ceil_div(p->m, down), g->mr) * g->mr;
-    down = ceil_div(p->m, p->rows);
-    size_t panels = n_panels(g, p->n), want = n_threads > 1 ? 4 * n_threads : 1;
-    size_t across = min_size(ceil_div(want, down), ceil_div(panels, 4));
+    p->n_down = ceil_div(p->m, p->rows);
+    size_t panels = n_panels(g, p->n), want = n_threads > 1 ? CHUNKS * n_threads : 1;
+    size_t across = min_size(ceil_div(want, p->n_down), ceil_div(panels, 2));
     p->panels = ceil_div(panels, across);
     p->n_across = ceil_div(panels, p->panels);
-    return down * p->n_across;
 }
 
+/* Item i is one k block of one block of rows. */
+static void pack_a_part(void *ctx, size_t begin, size_t end, int thread)
+{
+    const product *p = ctx;
+    (void)thread;
+    for (size_t i = begin; i < end; i++) {
+        size_t row = i % p->n_down * p->rows, k0 = i / p->n_down * HG_GEMM_KC;
+        size_t kc = min_size(HG_GEMM_KC, p->k - k0);
+        size_t at = block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->elem_size;
+        pack_rows(p->g, p->room + at, p->a, row, min_size(p->rows, p->m - row), k0, kc);
+    }
+}
+
+/* With one block across, each thread packs its own rows of A and finds them in its cache; with more
+ * it would be done again for each, so it is done once for all. */
 static hg_status run_many_rows(product *p, hg_err *e)
 {
     for (int t = 0; t < p->rt->n_threads; t++)
         if (hg_runtime_scratch(p->rt, t, rows_scratch(p->g)) == NULL)
             return hg_fail(e, HG_E_NOMEM, "no memory for a matrix product's scratch");
-    size_t blocks = cut(p, (size_t)p->rt->n_threads);
-    hg_pool_run(p->rt->pool, blocks, 1, run_blocks, p);
+    if (p->room != NULL) {
+        hg_pool_run(p->rt->pool, p->n_down * ceil_div(p->k, HG_GEMM_KC), 1, pack_a_part, p);
+        p->packed_a = p->room;
+    }
+    hg_pool_run(p->rt->pool, p->n_down * p->n_across, 1, run_blocks, p);
     return HG_OK;
 }
 
@@ -229,19 +252,23 @@ static void clear(float *c, size_t ldc, size_t m, size_t n)
         for (size_t j = 0; j < n; j++) c[i * ldc + j] = 0;
 }
 
-/* B is packed; a wholly packed A goes behind it in the shared scratch, at `room`. */
-static hg_status run(product *p, char *room, size_t a_bytes, hg_err *e)
+static bool has_few_rows(const product *p)
 {
-    if (a_bytes == 0) return run_many_rows(p, e);
-    run_few_rows(p, room);
-    return HG_OK;
+    size_t bytes = p->m * padded_k(p->g, p->k) * p->g->elem_size;
+    return p->m <= 4 || (p->m <= ROW_PANELS * p->g->mr && bytes <= SMALL_A);
 }
 
 /* Bytes of a wholly packed A, or 0 when it is better packed block by block. */
-static size_t small_a(const hg_gemm_kernel *g, size_t m, size_t k)
+static size_t room_for_a(const product *p)
 {
-    size_t bytes = m * padded_k(g, k) * g->elem_size;
-    return m <= 4 || (m <= ROW_PANELS * g->mr && bytes <= SMALL_A) ? bytes : 0;
+    return has_few_rows(p) || p->n_across > 1 ? p->m * padded_k(p->g, p->k) * p->g->elem_size : 0;
+}
+
+static hg_status run(product *p, hg_err *e)
+{
+    if (!has_few_rows(p)) return run_many_rows(p, e);
+    run_few_rows(p);
+    return HG_OK;
 }
 
 hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
@@ -253,15 +280,18 @@ hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, co
         clear(c, ldc, m, n);
         return HG_OK;
     }
-    size_t b_bytes = hg_packed_size(rt, compute, n, k), a_bytes = small_a(g, m, k);
-    b_bytes = ceil_div(b_bytes, 64) * 64;
+    product p = {.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add, .rt = rt};
+    cut(&p, (size_t)rt->n_threads);
+    size_t b_bytes = ceil_div(hg_packed_size(rt, compute, n, k), 64) * 64;
+    size_t a_bytes = room_for_a(&p);
     char *shared = hg_runtime_scratch(rt, -1, b_bytes + a_bytes);
     if (shared == NULL)
         return hg_fail(e, HG_E_NOMEM, "no memory to pack a matrix of %zu x %zu", k, n);
     packing pack = {g, b, shared, n, k};
     pack_all(rt->pool, &pack);
-    product p = {g, c, ldc, a, NULL, shared, m, n, k, add, rt, 0, 0, 0};
-    return run(&p, shared + b_bytes, a_bytes, e);
+    p.packed_b = shared;
+    p.room = a_bytes > 0 ? shared + b_bytes : NULL;
+    return run(&p, e);
 }
 
 hg_status hg_matmul_packed(hg_runtime *rt, hg_compute compute, float *y, const float *x,
@@ -274,12 +304,16 @@ hg_status hg_matmul_packed(hg_runtime *rt, hg_compute compute, float *y, const f
         clear(y, n_out, m, n_out);
         return HG_OK;
     }
-    size_t a_bytes = small_a(g, m, n_in);
-    char *shared = a_bytes > 0 ? hg_runtime_scratch(rt, -1, a_bytes) : NULL;
-    if (a_bytes > 0 && shared == NULL)
+    product p = {.g = g, .c = y, .ldc = n_out, .a = &a, .packed_b = packed, .rt = rt};
+    p.m = m;
+    p.n = n_out;
+    p.k = n_in;
+    cut(&p, (size_t)rt->n_threads);
+    size_t a_bytes = room_for_a(&p);
+    p.room = a_bytes > 0 ? hg_runtime_scratch(rt, -1, a_bytes) : NULL;
+    if (a_bytes > 0 && p.room == NULL)
         return hg_fail(e, HG_E_NOMEM, "no memory to pack %zu rows of %zu", m, n_in);
-    product p = {g, y, n_out, &a, NULL, packed, m, n_out, n_in, false, rt, 0, 0, 0};
-    return run(&p, shared, a_bytes, e);
+    return run(&p, e);
 }
 
 hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, size_t ldc,
@@ -297,8 +331,9 @@ hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, si
     if (mine == NULL) return HG_E_NOMEM;
     packing pack = {g, b, mine, n, k};
     pack_all(NULL, &pack);
-    product p = {g, c, ldc, a, NULL, mine, m, n, k, add, rt, 0, 0, 0};
-    size_t blocks = cut(&p, 1);
-    for (size_t i = 0; i < blocks; i++) run_block(&p, i, mine + b_bytes);
+    product p = {.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add, .rt = rt};
+    p.packed_b = mine;
+    cut(&p, 1);
+    for (size_t i = 0; i < p.n_down * p.n_across; i++) run_block(&p, i, mine + b_bytes);
     return HG_OK;
 }
