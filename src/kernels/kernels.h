@@ -1,9 +1,9 @@
 /* The kernel table: every hot loop of Higgins, once for each instruction set.
  *
- * kernels_c.c defines each entry in plain C; x86/kernels_avx2.c, x86/kernels_avx512.c and
- * arm/kernels_neon.c are compiled with their set's flags, export one symbol each (hg_kernels_<isa>)
- * and overwrite the entries they do better. The table is filled once. Kernels use one thread,
- * allocate nothing and know no tensor: dividing work is tensor/'s business.
+ * kernels_c.c and gemm_c.c define each entry in plain C; the files of x86/ are
+ * compiled with their set's flags and overwrite the entries they do better (tables.h). The table is
+ * filled once; a machine of another kind runs plain C. Kernels use one thread, allocate nothing and
+ * know no tensor: dividing work is tensor/'s business.
  *
  * Matrix products. C[m][n] += A[m][k] B[k][n] runs over packed panels so that every caller
  * (training, prefill, decoding one token) goes through one micro-kernel and an output element is
