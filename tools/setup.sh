@@ -10,13 +10,13 @@ BUILD="gcc make cmake ninja-build pkg-config libc6-dev libjansson-dev libyaml-de
  libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev"
 # English prose with clear free licences; docs/first-model.md says which and why.
 RUN="bible-kjv sqlite3-doc debian-reference-en developers-reference"
-TEST="clang libclang-rt-14-dev python3 python3-torch python3-numpy nodejs npm chromium curl jq zstd gzip git"
+TEST="clang clang-format libclang-rt-14-dev python3 python3-torch python3-numpy nodejs npm chromium curl jq zstd gzip git"
 
 missing() { # prints the packages of its arguments that are not installed
     for p in "$@"; do
         case $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null) in installed) continue ;; esac
         # A command that came another way (a Node.js of one's own, say) is as good.
-        case $p in nodejs) command -v node >/dev/null && continue ;; npm | clang | cmake | git | python3) command -v "$p" >/dev/null && continue ;; esac
+        case $p in nodejs) command -v node >/dev/null && continue ;; npm | clang | clang-format | cmake | git | python3) command -v "$p" >/dev/null && continue ;; esac
         echo "$p"
     done
 }
