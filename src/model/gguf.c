@@ -209,13 +209,14 @@ static hg_status get_head(cursor *c, uint64_t *n_tensors, uint64_t *n_kv, hg_err
                        (unsigned long long)version, version > 0xffff ? " (big-endian)" : "");
     HG_TRY(get(c, 8, "the number of tensors", n_tensors, e));
     HG_TRY(get(c, 8, "the number of keys", n_kv, e));
+    if (*n_tensors > HG_MAX_STORED || *n_kv > MAX_KV)
+        return hg_fail(e, HG_E_LIMIT, "%s: %llu tensors and %llu keys; %d and %d are the most",
+                       c->path, (unsigned long long)*n_tensors, (unsigned long long)*n_kv,
+                       HG_MAX_STORED, MAX_KV);
     /* A tensor takes 32 bytes of the header at the least, a key 13. */
-    if (*n_tensors > HG_MAX_STORED || *n_tensors > left(c) / 32)
-        return hg_fail(e, HG_E_LIMIT, "%s: %llu tensors in %zu bytes; %d are the most", c->path,
-                       (unsigned long long)*n_tensors, left(c), HG_MAX_STORED);
-    if (*n_kv > MAX_KV || *n_kv > left(c) / 13)
-        return hg_fail(e, HG_E_LIMIT, "%s: %llu keys in %zu bytes; %d are the most", c->path,
-                       (unsigned long long)*n_kv, left(c), MAX_KV);
+    if (*n_tensors > left(c) / 32 || *n_kv > left(c) / 13)
+        return hg_fail(e, HG_E_FORMAT, "%s: %llu tensors and %llu keys in %zu bytes; it is cut off",
+                       c->path, (unsigned long long)*n_tensors, (unsigned long long)*n_kv, left(c));
     return HG_OK;
 }
 
