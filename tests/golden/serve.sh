@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# higgins serve as it is started and ended; what programs and people do with it is tested under tests/node.
+. "$(dirname "$0")/../harness/golden.sh"
+M=$TMP/tiny
+"$ROOT/build/release/tests/make_model" "$M" || exit 1
+
+# start ARGS...: runs the server in the background; its first line is in $READY, its address in $URL.
+start() {
+    "$HIGGINS" serve "$@" >"$TMP/ready" 2>"$TMP/told" &
+    SERVER=$!
+    for _ in $(seq 100); do
+        [ -s "$TMP/ready" ] && break
+        kill -0 $SERVER 2>/dev/null || break
+        sleep 0.05
+    done
+    READY=$(cat "$TMP/ready")
+    URL=$(grep -o 'http://[0-9a-z.:]*' "$TMP/ready" | head -1)
+}
+stop() { # stop [SIGNAL]: the exit code is in $CODE, all of stderr in $ERR
+    kill -"${1:-TERM}" $SERVER
+    wait $SERVER
+    CODE=$?
+    ERR=$(cat "$TMP/told")
+}
+
+golden_case serve_tells_where_it_is_and_how_it_is_used
+start "$M" --port 0
+OUT=$READY
+expect_out "tiny is served at http://127.0.0.1:"
+expect_out "/v1 (OpenAI's API)"
+run curl -s "$URL/health"
+expect_equal "$OUT" '{"status":"ok"}'
+stop TERM
+expect_code 0
+expect_err "curl $URL/v1/chat/completions -H 'Content-Type: application/json'"
+expect_err "new OpenAI({ baseURL: '$URL/v1', apiKey: 'none' })"
+expect_err "OpenAI(base_url=\"$URL/v1\", api_key=\"none\")"
+expect_err "higgins: ended; every answer was finished"
+
+golden_case serve_the_curl_line_it_prints_works
+start "$M" --port 0 --api-key sesame
+LINE=$(sed -n '/^  curl /,/}'"'"'$/p' "$TMP/told" | sed 's/^  curl    //; s/YOUR-KEY/sesame/')
+OUT=$(eval "$LINE" 2>/dev/null)
+expect_out '"object":"chat.completion"'
+stop INT
+expect_code 0
+
+golden_case serve_answers_in_json_when_asked
+start "$M" --port 0 --json --name owner/bird
+expect_equal "$READY" "{\"url\": \"$URL\", \"base_url\": \"$URL/v1\", \"model\": \"owner/bird\", \"api_key\": false}"
+run curl -s "$URL/v1/models"
+expect_out '"id":"owner/bird"'
+stop
+
+golden_case serve_takes_its_key_from_the_environment
+HIGGINS_API_KEY=sesame start "$M" --port 0 --json
+run curl -s "$URL/v1/models"
+expect_out 'this server asks for its key: Authorization: Bearer KEY'
+run curl -s -H 'Authorization: Bearer sesame' "$URL/v1/models"
+expect_out '"id":"tiny"'
+stop
+
+golden_case serve_says_when_a_port_is_taken
+start "$M" --port 0
+run "$HIGGINS" serve "$M" --port "${URL##*:}" --quiet
+expect_code 1
+expect_sentence
+expect_err "cannot listen on 127.0.0.1, port ${URL##*:}: Address already in use; --port 0 takes any free port"
+stop
+
+golden_case serve_warns_when_everybody_may_come
+start "$M" --port 0 --host 0.0.0.0
+stop
+expect_err "may use the model; --api-key asks for a key"
+
+golden_case serve_finishes_an_open_answer_when_it_is_ended
+start "$M" --port 0
+curl -sN "$URL/v1/completions" -d '{"model":"tiny","prompt":"Once","max_tokens":400,"stream":true}' >"$TMP/stream" &
+CURL=$!
+for _ in $(seq 100); do [ -s "$TMP/stream" ] && break; sleep 0.01; done
+stop
+wait $CURL
+expect_code 0
+OUT=$(tail -2 "$TMP/stream")
+expect_out 'data: [DONE]'
+
+golden_case serve_refuses_what_makes_no_sense
+run "$HIGGINS" serve
+expect_code 2
+run "$HIGGINS" serve /nowhere
+expect_code 1
+expect_sentence
+run "$HIGGINS" serve "$M" --port 70000
+expect_code 2
+run "$HIGGINS" serve "$M" --ctx 100000 --quiet
+expect_code 1
+expect_sentence
+expect_err "a context of 100000 tokens; the model has been made for 512"
+run "$HIGGINS" serve "$M" --name 'no spaces' --quiet
+expect_code 1
+expect_err '"no spaces" cannot name a model; use 1 to 127 letters, digits and - . _ / :'
+run "$HIGGINS" serve "$M" --api-key '' --quiet
+expect_code 1
+expect_err "the API key is empty; give one, or leave the option out"
+run "$HIGGINS" serve "$M" --host no.such.host.invalid --quiet
+expect_code 1
+expect_err "cannot listen on no.such.host.invalid: "
+
+golden_end
