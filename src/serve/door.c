@@ -44,6 +44,7 @@ struct door {
     hg_http *http;
     hg_http_options o;
     int listener, poll, wake;
+    int http_fd; /* libmicrohttpd's own epoll */
     uint16_t port;
     pthread_t thread;
     bool has_thread;
@@ -136,7 +137,7 @@ static void hand_on(door *d, int fd)
     d->v[fd].place = PLACE_INSIDE;
     d->v[fd].hung_up = false;
     (void)epoll_ctl(d->poll, EPOLL_CTL_MOD, fd, &ev);
-    /* libmicrohttpd calls door_forget from its own thread, which takes the lock. */
+    /* libmicrohttpd may call door_forget at once, which takes the lock. */
     (void)pthread_mutex_unlock(&d->lock);
     bool ok = http_adopt(d->http, fd, &from, size);
     (void)pthread_mutex_lock(&d->lock);
@@ -227,16 +228,20 @@ static void *run_door(void *ctx)
     door *d = ctx;
     struct epoll_event ev[64];
     double ticked = hg_seconds();
+    uint64_t n_wakes;
 
     while (!atomic_load(&d->closing)) {
-        int n = epoll_wait(d->poll, ev, 64, TICK_MS);
+        int n = epoll_wait(d->poll, ev, 64, http_patience_ms(d->http, TICK_MS));
         for (int i = 0; i < n; i++) {
             int fd = ev[i].data.fd;
             if (fd == d->listener)
                 let_in(d);
-            else if (fd != d->wake)
+            else if (fd == d->wake)
+                (void)!read(d->wake, &n_wakes, sizeof n_wakes);
+            else if (fd != d->http_fd)
                 look_at(d, fd, ev[i].events);
         }
+        http_work(d->http);
         double now = hg_seconds();
         if (now - ticked < TICK_MS / 1000.0) continue;
         ticked = now;
@@ -285,6 +290,8 @@ static hg_status watch_own(door *d, hg_err *e)
     bool ok = d->poll >= 0 && d->wake >= 0;
     ev.data.fd = d->wake;
     ok = ok && epoll_ctl(d->poll, EPOLL_CTL_ADD, d->wake, &ev) == 0;
+    ev.data.fd = d->http_fd;
+    ok = ok && epoll_ctl(d->poll, EPOLL_CTL_ADD, d->http_fd, &ev) == 0;
     ev.data.fd = d->listener;
     ok = ok && epoll_ctl(d->poll, EPOLL_CTL_ADD, d->listener, &ev) == 0;
     return ok ? HG_OK : hg_fail(e, HG_E_IO, "cannot watch sockets: %s", hg_os_error());
@@ -298,6 +305,7 @@ hg_status door_open(door **out, hg_http *h, const hg_http_options *o, hg_err *e)
     if (d == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server's door");
     d->http = h;
     d->o = *o;
+    d->http_fd = http_poll_fd(h);
     d->listener = d->poll = d->wake = -1;
     (void)pthread_mutex_init(&d->lock, NULL);
     d->v = hg_alloc(MAX_FD, sizeof *d->v);
@@ -305,15 +313,15 @@ hg_status door_open(door **out, hg_http *h, const hg_http_options *o, hg_err *e)
     if (s == HG_OK) s = listen_at(d, o->host, o->port, e);
     if (s == HG_OK) s = watch_own(d, e);
     if (s == HG_OK) {
+        *out = d; /* the thread may let somebody in before we return */
         d->has_thread = pthread_create(&d->thread, NULL, run_door, d) == 0;
         if (!d->has_thread) s = hg_fail(e, HG_E_NOMEM, "no room for the server's thread");
     }
     if (s != HG_OK) {
+        *out = NULL;
         door_free(d);
-        return s;
     }
-    *out = d;
-    return HG_OK;
+    return s;
 }
 
 uint16_t door_port(const door *d)
@@ -370,15 +378,20 @@ void door_drop_all(door *d)
     }
 }
 
-void door_stop(door *d)
+void door_wake(door *d)
 {
     uint64_t one = 1;
 
+    (void)!write(d->wake, &one, sizeof one); /* fails only when a wake is waiting already */
+}
+
+void door_stop(door *d)
+{
     door_quiesce(d);
     atomic_store(&d->closing, true);
     if (!d->has_thread) return;
     d->has_thread = false;
-    (void)!write(d->wake, &one, sizeof one); /* at worst it notices at its next tick */
+    door_wake(d);
     (void)pthread_join(d->thread, NULL);
 }
 

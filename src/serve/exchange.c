@@ -1,4 +1,4 @@
-/* One request and its answer. A desk, the engine's thread or the door may answer; libmicrohttpd's
+/* One request and its answer. A desk, the engine's thread or the door may answer; the door's
  * thread sends. Between them stands one lock and one buffer: while the buffer is empty the
  * connection is suspended (costs nothing), and whoever puts bytes resumes it. A client that does
  * not read lets the buffer grow to a limit and is then dropped, so that no answer can fill the
@@ -47,8 +47,8 @@ static void make_id(char out[32])
     out[4 + 2 * sizeof r] = 0;
 }
 
-hg_exchange *exchange_new(size_t max_unread, struct MHD_Connection *c, const char *method,
-                          const char *path)
+hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *c,
+                          const char *method, const char *path)
 {
     hg_exchange *x = hg_alloc(1, sizeof *x);
 
@@ -56,6 +56,7 @@ hg_exchange *exchange_new(size_t max_unread, struct MHD_Connection *c, const cha
     hg_arena_init(&x->mem, 16 * 1024);
     (void)pthread_mutex_init(&x->lock, NULL);
     atomic_init(&x->n_holders, 1);
+    x->http = h;
     x->max_unread = max_unread;
     x->connection = c;
     x->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -126,6 +127,7 @@ static void wake(hg_exchange *x)
     if (!x->suspended || x->connection == NULL) return;
     x->suspended = false;
     MHD_resume_connection(x->connection);
+    http_wake(x->http);
 }
 
 /* With the lock held: the socket lives while libmicrohttpd carries the connection. The door and
@@ -312,7 +314,7 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *buf, size_t max)
     return got;
 }
 
-/* Called without the lock, on libmicrohttpd's thread, when nothing else writes any more but a
+/* Called without the lock, on the door's thread, when nothing else writes any more but a
  * stream's bytes. */
 struct MHD_Response *exchange_response(hg_exchange *x)
 {

@@ -1,6 +1,7 @@
-/* The middle of the HTTP server: libmicrohttpd reads bodies and writes replies on one epoll thread;
- * whole requests go through a queue to the desks, whose threads run the handler, so that parsing
- * and tokenising a long prompt holds up nobody's stream. A connection is suspended while it waits.
+/* The middle of the HTTP server: libmicrohttpd reads bodies and writes replies on the door's
+ * thread; whole requests go through a queue to the desks, whose threads run the handler, so that
+ * parsing and tokenising a long prompt holds up nobody's stream. A connection is suspended while it
+ * waits.
  */
 #include "serve/http_internal.h"
 
@@ -116,7 +117,7 @@ static void *run_desk(void *ctx)
     return NULL;
 }
 
-/* ---- libmicrohttpd's callbacks, all on its thread ---- */
+/* ---- libmicrohttpd's callbacks, all on the door's thread ---- */
 static enum MHD_Result take_body(hg_http *h, hg_exchange *x, const char *data, size_t *n)
 {
     if (x->body.n + *n <= h->o.max_body && x->n_swallowed == 0) {
@@ -176,7 +177,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
     (void)version;
     if (atomic_load(&h->stopping)) return MHD_NO;
     if (x == NULL) {
-        x = exchange_new(h->o.max_unread, c, method, url);
+        x = exchange_new(h, h->o.max_unread, c, method, url);
         if (x == NULL) return MHD_NO;
         *con_ctx = x;
         (void)atomic_fetch_add(&h->n_open, 1);
@@ -242,20 +243,43 @@ bool http_adopt(hg_http *h, int fd, const void *addr, size_t addr_size)
     return MHD_add_connection(h->daemon, fd, addr, (socklen_t)addr_size) == MHD_YES;
 }
 
+int http_poll_fd(const hg_http *h)
+{
+    return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+}
+
+int http_patience_ms(hg_http *h, int at_most)
+{
+    MHD_UNSIGNED_LONG_LONG ms = 0;
+
+    if (MHD_get_timeout(h->daemon, &ms) != MHD_YES || ms > (unsigned)at_most) return at_most;
+    return (int)ms;
+}
+
+void http_work(hg_http *h)
+{
+    (void)MHD_run(h->daemon);
+}
+
+void http_wake(hg_http *h)
+{
+    door_wake(h->door);
+}
+
 /* ---- life ---- */
+/* Without a thread of its own: libmicrohttpd 0.9.75 waits on when it has just got an exact multiple
+ * of 128 events, as it may when many clients come at once; MHD_run never waits. */
 static hg_status start_daemon(hg_http *h, hg_err *e)
 {
     h->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
-            MHD_USE_ERROR_LOG,
-        0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         h, MHD_OPTION_CONNECTION_LIMIT, h->o.max_connections + 64, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_END);
-    return h->daemon != NULL ? HG_OK
-                             : hg_fail(e, HG_E_NOMEM, "the HTTP server's thread cannot be started");
+    return h->daemon != NULL ? HG_OK : hg_fail(e, HG_E_NOMEM, "the HTTP server cannot be started");
 }
 
 static hg_status start_desks(hg_http *h, hg_err *e)
@@ -306,13 +330,15 @@ uint32_t hg_http_count(hg_http *h)
     return atomic_load(&h->n_open);
 }
 
-/* libmicrohttpd must not be stopped while a connection is suspended. */
+/* libmicrohttpd must not be stopped while a connection is suspended. The door's thread has ended,
+ * so it has its turns here. */
 static void drop_all(hg_http *h)
 {
     struct timespec nap = {0, 5 * 1000 * 1000};
 
     while (h->door != NULL && atomic_load(&h->n_open) > 0) {
         door_drop_all(h->door);
+        http_work(h);
         (void)nanosleep(&nap, NULL);
     }
 }

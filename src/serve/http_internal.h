@@ -12,6 +12,8 @@ typedef struct door door;
 hg_status door_open(door **out, hg_http *h, const hg_http_options *o, hg_err *e);
 uint16_t door_port(const door *d);
 void door_quiesce(door *d);
+/* Ends the door's wait, from any thread. */
+void door_wake(door *d);
 void door_stop(door *d); /* ends its thread; the table of visitors lives until free */
 void door_free(door *d);
 /* The exchange that is carried on at this socket (NULL: none any more). True when the other side
@@ -25,6 +27,13 @@ void door_drop_all(door *d);
 void door_write_refusal(int fd, const hg_http_options *o, int status, const char *why);
 /* Hands an accepted socket to libmicrohttpd, which owns it from now on. */
 bool http_adopt(hg_http *h, int fd, const void *addr, size_t addr_size);
+/* libmicrohttpd runs on the door's thread: what to wait for, how long at most, and its turn. */
+int http_poll_fd(const hg_http *h);
+int http_patience_ms(hg_http *h, int at_most);
+void http_work(hg_http *h);
+/* After a connection was resumed. libmicrohttpd's own signal is not enough: one that comes while it
+ * has its turn is cleared before it is looked at. */
+void http_wake(hg_http *h);
 
 /* ---- exchanges ---- */
 typedef enum phase { PHASE_READING, PHASE_WORKING, PHASE_REPLY, PHASE_STREAM } phase;
@@ -34,11 +43,12 @@ typedef struct header {
 enum { MAX_REPLY_HEADERS = 16 };
 
 struct hg_exchange {
+    hg_http *http; /* lives while libmicrohttpd carries the connection */
     atomic_uint n_holders;
     size_t max_unread;
     hg_arena mem;
     int fd;
-    /* the request: written by libmicrohttpd's thread before the desk sees it */
+    /* the request: written by the door's thread before the desk sees it */
     const char *method, *path;
     char id[32];
     header *fields;
@@ -64,8 +74,8 @@ struct hg_exchange {
     hg_exchange_watch watch;
 };
 
-hg_exchange *exchange_new(size_t max_unread, struct MHD_Connection *c, const char *method,
-                          const char *path);
+hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *c,
+                          const char *method, const char *path);
 /* The client is gone: wakes a waiting connection and tells the watch. */
 void exchange_lost(hg_exchange *x);
 /* About once a second: time limits, keep-alive comments, the watch's tick. */

@@ -385,6 +385,32 @@ TEST(two_streams_at_once_never_mix)
     hg_server_free(s);
 }
 
+/* 256 heads at once once met a wait of the HTTP library that nothing ended. */
+TEST(a_crowd_that_comes_at_once_is_answered_at_once)
+{
+    static const char body[] = "{\"model\":\"parrot\",\"prompt\":\"crowd\",\"stream\":true}";
+    static int fd[256];
+    fake *f = fake_new();
+    hg_server *s = fake_server(f, NULL);
+    char request[512];
+
+    (void)snprintf(
+        request, sizeof request,
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s",
+        strlen(body), body);
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 256; i++) fd[i] = raw_connect(s);
+        double t = hg_seconds();
+        for (int i = 0; i < 256; i++) raw_send(fd[i], request, strlen(request));
+        for (int i = 0; i < 256; i++) {
+            CHECK_HAS(raw_read(fd[i], 10), "data: [DONE]");
+            (void)close(fd[i]);
+        }
+        CHECK(hg_seconds() - t < 10);
+    }
+    hg_server_free(s);
+}
+
 TEST(methods_and_paths_that_are_not_there_are_named)
 {
     fake *f = fake_new();
