@@ -59,7 +59,7 @@ for file in "${HELD_OUT[@]}" '*.txt.gz' '*.rst.txt' developers-reference.html '*
 
 stage "$RUN/corpus/card.json" "1. Collect: free English texts from Debian's packages" \
     "$HIGGINS" collect "$RUN/texts" /usr/share/doc/sqlite3 /usr/share/doc/debian-reference-en/docs \
-    /usr/share/doc/developers-reference/docs "${OUT[@]}" --licence 'public domain' -o "$RUN/corpus"
+    /usr/share/doc/developers-reference/docs "${OUT[@]}" --licence public-domain -o "$RUN/corpus"
 
 keep() { # keep FILE COMMAND...: what the command prints, in FILE, once it has ended well
     local file=$1
@@ -85,6 +85,7 @@ ask() { # ask before|after MODEL
     mkdir -p "$RUN/samples"
     for question in "${QUESTIONS[@]}"; do
         n=$((n + 1))
+        printf '%s' "$question" >"$RUN/samples/$n.txt"
         [ -e "$RUN/samples/$n-$1.json" ] || keep "$RUN/samples/$n-$1.json" "$HIGGINS" generate "$2" \
             "<|im_start|>user"$'\n'"$question<|im_end|>"$'\n'"<|im_start|>assistant"$'\n' --max-tokens 60 --temperature 0.3 --seed 1 --json
     done

@@ -138,8 +138,8 @@ static void log_samples(hg_buf *b, const hg_curve *c)
     hg_page_subheading(b, "What it wrote on the way");
     for (size_t i = 0; i < c->n_samples && i < MAX_SAMPLES; i++) {
         const hg_sample *s = &c->sample[i];
-        char at[64];
-        (void)snprintf(at, sizeof at, "after step %.0f", s->step);
+        char at[160];
+        (void)snprintf(at, sizeof at, "after step %.0f: %.120s ...", s->step, s->prompt);
         /* The first and the last tell the most; the rest is a click away. */
         hg_page_fold_begin(b, at, i == 0 || i + 1 == c->n_samples);
         hg_page_pre(b, (hg_bytes){s->text, strlen(s->text)});
@@ -194,6 +194,18 @@ static size_t sample_names(const char *dir, char *name[MAX_SAMPLES])
     return n;
 }
 
+/* samples/NAME.txt, what was asked; empty when it is not there. */
+static hg_status read_question(life *l, const char *name, hg_buf *out, hg_err *e)
+{
+    char file[256];
+    (void)snprintf(file, sizeof file, "samples/%s.txt", name);
+    char *path = hg_path_join(l->folder, file);
+    if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no memory to read the samples");
+    hg_status s = hg_path_exists(path) ? hg_file_read(out, path, 65536, e) : HG_OK;
+    hg_free(path);
+    return s;
+}
+
 static hg_status one_pair(life *l, const char *name, hg_err *e)
 {
     char before_name[256], after_name[256];
@@ -202,13 +214,16 @@ static hg_status one_pair(life *l, const char *name, hg_err *e)
     json_t *before = NULL, *after = NULL;
     hg_status s = read_json(l, before_name, &before, e);
     if (s == HG_OK) s = read_json(l, after_name, &after, e);
+    hg_buf question = {0};
+    if (s == HG_OK) s = read_question(l, name, &question, e);
     if (s == HG_OK) {
         static const hg_page_column column[] = {{"before tuning", false}, {"after", false}};
         const char *cell[] = {text(before, "text"), text(after, "text")};
-        hg_page_table_begin(&l->page, text(after, "prompt"), column, 2);
+        hg_page_table_begin(&l->page, question.n > 0 ? question.p : name, column, 2);
         hg_page_row(&l->page, column, cell, 2);
         hg_page_table_end(&l->page);
     }
+    hg_buf_free(&question);
     json_decref(before);
     json_decref(after);
     return s;
@@ -391,7 +406,7 @@ static const json_t *same(const json_t *eval, const json_t *r)
     size_t i = 0;
     json_array_foreach(list, i, other)
     {
-        if (strcmp(text(other, "set"), text(r, "set")) == 0 &&
+        if (strcmp(text(other, "task"), text(r, "task")) == 0 &&
             strcmp(text(other, "metric"), text(r, "metric")) == 0)
             return other;
     }
@@ -410,12 +425,12 @@ static void evaluation(life *l)
     size_t i = 0;
     hg_page_heading(b, "Evaluation");
     hg_page_text(b, "Each figure stands with its 95 %% confidence interval: where intervals "
-                    "overlap, or hold what chance would give, nothing is shown.");
+                    "overlap, or hold what chance would give, a difference proves nothing.");
     hg_page_table_begin(b, NULL, column, 6);
     json_array_foreach(list, i, r)
     {
         char rows[32], chance[32], before[64], after[64];
-        const char *cell[] = {text(r, "set"),
+        const char *cell[] = {text(r, "task"),
                               text(r, "metric"),
                               figure(rows, number(r, "n"), "count"),
                               figure(chance, number(r, "chance"), "number"),
