@@ -79,7 +79,7 @@ stage "$RUN/chat.json" "4. Tune: teach it to answer, from a small set of convers
     keep "$RUN/chat.json" "$HIGGINS" tune "$RUN/base/model" --recipe "$HERE/tune.yaml" --data "$HERE/chat.jsonl" -o "$RUN/chat" --resume --json
 
 # The same questions before and after tuning: the base model is given the same form of a talk.
-QUESTIONS=("Hello! Who are you?" "What is a language model?" "Tell me about Debian.")
+QUESTIONS=("Who are you?" "What is a language model?" "Tell me about Debian.")
 ask() { # ask before|after MODEL
     local n=0 question
     mkdir -p "$RUN/samples"
