@@ -2,7 +2,7 @@
 # Everything that a change must pass. Builds what it tests; the last line is `N passed, N failed, N skipped`.
 #   tests/run.sh              all
 #   tests/run.sh unit golden  only these suites
-# Suites: house (the tree's own rules), c (every C test under AddressSanitizer and UndefinedBehaviorSanitizer), isa (kernels and gradients again
+# Suites: house (the tree's own rules), c (every C test under AddressSanitizer and UndefinedBehaviorSanitizer), isa (kernels, gradients and the trainer again
 # as released), threads (ThreadSanitizer), fuzz (corpora replayed), golden, parity, node.
 set -u
 cd "$(dirname "$0")/.."
@@ -77,7 +77,7 @@ if wanted c || wanted fuzz; then
     }
 fi
 if wanted isa; then
-    for t in kernels grad; do run "release test_$t" build/release/tests/test_$t; done
+    for t in kernels grad unit_train; do run "release test_$t" build/release/tests/test_$t; done
 fi
 if wanted threads; then
     build tsan && for t in $(cat tests/threaded.txt); do run "tsan $t" build/tsan/tests/$t; done
