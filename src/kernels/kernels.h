@@ -18,13 +18,7 @@
 #define HG_KERNELS_H
 
 #include <higgins/machine.h>
-
-typedef uint16_t hg_bf16;
-typedef uint16_t hg_f16;
-
-typedef enum hg_type { HG_F32, HG_F16, HG_BF16, HG_I32, HG_N_TYPES } hg_type;
-size_t hg_type_size(hg_type t);      /* bytes of an element */
-const char *hg_type_name(hg_type t); /* "f32", "f16", "bf16", "i32" */
+#include "kernels/types.h"
 
 /* The two families of matrix product. */
 typedef enum hg_compute { HG_COMPUTE_F32, HG_COMPUTE_BF16, HG_N_COMPUTE } hg_compute;
