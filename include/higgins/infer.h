@@ -22,6 +22,9 @@ typedef struct hg_sampling {
 HG_API void hg_sampling_init(hg_sampling *s); /* 1.1/64, 0, 0, 40, 0.8, 0.95, 0.05, seed 0 */
 HG_API hg_status hg_sampling_check(const hg_sampling *s, hg_err *e);
 
+/* What an answer must look like; made where grammars are. NULL: anything. */
+typedef struct hg_constraint hg_constraint;
+
 /* ---- a session: one timeline and its cache; one thread at a time ---- */
 typedef struct hg_session hg_session;
 typedef struct hg_session_options {
