@@ -13,6 +13,7 @@ extern const cli_command cli_chat;
 extern const cli_command cli_generate;
 extern const cli_command cli_inspect;
 extern const cli_command cli_export;
+extern const cli_command cli_bench;
 extern const cli_command cli_report;
 extern const cli_command cli_serve;
 extern const cli_command cli_version;
@@ -32,6 +33,7 @@ const cli_command *const cli_commands[] = {
     &cli_generate,
     &cli_inspect,
     &cli_export,
+    &cli_bench,
     &cli_report,
     &cli_serve,
     &cli_doctor,

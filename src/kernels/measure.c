@@ -2,7 +2,7 @@
  * core's cache. Speeds of training and of answering are told as shares of these. Each figure is the
  * median of several rounds, because a neighbour on the same host disturbs some of them. */
 #include "base/clock.h"
-#include "kernels/runtime.h"
+#include "kernels/measure.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,20 +50,32 @@ static void read_chunk(void *ctx, size_t begin, size_t end, int thread)
     t->sums[thread] += t->rt->k.sum_f32(t->data + begin, end - begin);
 }
 
-static hg_status measure_read(task *t, double seconds, double *gbs, hg_err *e)
+/* The task with room for every thread's sum, which the caller frees. */
+static hg_status task_init(task *t, hg_runtime *rt, hg_err *e)
+{
+    *t = (task){.rt = rt, .sums = hg_alloc((size_t)rt->n_threads, sizeof *t->sums)};
+    return t->sums != NULL ? HG_OK : hg_fail(e, HG_E_NOMEM, "no memory to measure the machine");
+}
+
+hg_status hg_measure_read(hg_runtime *rt, double seconds, double *gbs, hg_err *e)
 {
     hg_arena mem;
+    task t;
+    HG_TRY(task_init(&t, rt, e));
     hg_arena_init(&mem, 0);
-    float *data = hg_arena_alloc(&mem, READ_BYTES, 1);
-    if (data == NULL) return hg_fail(e, HG_E_NOMEM, "measuring needs 256 MiB of free memory");
-    t->data = data;
-    t->fn = read_chunk;
-    t->n = READ_BYTES / sizeof(float);
-    t->grain = READ_GRAIN / sizeof(float);
-    t->work = (double)READ_BYTES * 1e-9;
-    *gbs = rate_of(t, seconds);
+    t.data = hg_arena_alloc(&mem, READ_BYTES, 1);
+    if (t.data != NULL) {
+        t.fn = read_chunk;
+        t.n = READ_BYTES / sizeof(float);
+        t.grain = READ_GRAIN / sizeof(float);
+        t.work = (double)READ_BYTES * 1e-9;
+        *gbs = rate_of(&t, seconds);
+    }
+    hg_free(t.sums);
+    hg_status s =
+        t.data != NULL ? HG_OK : hg_fail(e, HG_E_NOMEM, "measuring needs 256 MiB of free memory");
     hg_arena_free(&mem);
-    return HG_OK;
+    return s;
 }
 
 static size_t scratch_size(const hg_gemm_kernel *g)
@@ -85,32 +97,37 @@ static void multiply(void *ctx, size_t begin, size_t end, int thread)
     t->sums[thread] += c[0];
 }
 
-static hg_status measure_product(task *t, hg_compute compute, double seconds, double *gflops,
-                                 hg_err *e)
+static hg_status make_panels(hg_runtime *rt, const hg_gemm_kernel *g, hg_err *e)
 {
-    const hg_gemm_kernel *g = t->gemm = &t->rt->k.gemm[compute];
-    for (int i = 0; i < t->rt->n_threads; i++) {
-        void *p = hg_runtime_scratch(t->rt, i, scratch_size(g));
+    for (int i = 0; i < rt->n_threads; i++) {
+        void *p = hg_runtime_scratch(rt, i, scratch_size(g));
         if (p == NULL) return hg_fail(e, HG_E_NOMEM, "no memory to measure matrix products");
         memset(p, 0, scratch_size(g));
     }
-    t->fn = multiply;
-    t->n = 16 * (size_t)t->rt->n_threads;
-    t->grain = 1;
-    t->work = 2e-9 * (double)(t->n * PANELS * PANELS * g->mr * g->nr * HG_GEMM_KC);
-    *gflops = rate_of(t, seconds);
+    return HG_OK;
+}
+
+hg_status hg_measure_product(hg_runtime *rt, hg_type type, double seconds, double *gflops,
+                             hg_err *e)
+{
+    const hg_gemm_kernel *g = &rt->k.gemm[type == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32];
+    task t;
+    HG_TRY(make_panels(rt, g, e));
+    HG_TRY(task_init(&t, rt, e));
+    t.gemm = g;
+    t.fn = multiply;
+    t.n = 16 * (size_t)rt->n_threads;
+    t.grain = 1;
+    t.work = 2e-9 * (double)(t.n * PANELS * PANELS * g->mr * g->nr * HG_GEMM_KC);
+    *gflops = rate_of(&t, seconds);
+    hg_free(t.sums);
     return HG_OK;
 }
 
 hg_status hg_machine_measure(hg_runtime *rt, double seconds, hg_machine_rates *out, hg_err *e)
 {
     *out = (hg_machine_rates){0};
-    float *sums = hg_alloc((size_t)rt->n_threads, sizeof *sums);
-    if (sums == NULL) return hg_fail(e, HG_E_NOMEM, "no memory to measure the machine");
-    task t = {.rt = rt, .sums = sums};
-    hg_status s = measure_read(&t, seconds / 3, &out->read_gbs, e);
-    if (s == HG_OK) s = measure_product(&t, HG_COMPUTE_F32, seconds / 3, &out->f32_gflops, e);
-    if (s == HG_OK) s = measure_product(&t, HG_COMPUTE_BF16, seconds / 3, &out->bf16_gflops, e);
-    hg_free(sums);
-    return s;
+    HG_TRY(hg_measure_read(rt, seconds / 3, &out->read_gbs, e));
+    HG_TRY(hg_measure_product(rt, HG_F32, seconds / 3, &out->f32_gflops, e));
+    return hg_measure_product(rt, HG_BF16, seconds / 3, &out->bf16_gflops, e);
 }
