@@ -158,6 +158,7 @@ const hg_gguf_kv *hg_gguf_find(const hg_gguf *g, const char *key);
 hg_status hg_gguf_uint(const hg_gguf *g, const char *key, uint64_t max, uint64_t *out, hg_err *e);
 hg_status hg_gguf_float(const hg_gguf *g, const char *key, double *out, hg_err *e);
 hg_status hg_gguf_bool(const hg_gguf *g, const char *key, bool *out, hg_err *e);
+hg_status hg_gguf_id(const hg_gguf *g, const char *key, int32_t *out, hg_err *e); /* or -1 */
 hg_status hg_gguf_text(const hg_gguf *g, const char *key, hg_bytes *out, hg_err *e);
 /* The strings of an array, into mem. *out is NULL when the key is missing. */
 hg_status hg_gguf_strings(const hg_gguf *g, const char *key, size_t max, hg_arena *mem,
