@@ -17,7 +17,7 @@ test:
 	@mkdir -p build && tools/setup.sh test && tests/run.sh
 
 bench: all
-	@bench/run.sh $(NAME)
+	@bench/run.sh $(NAME) $(ARGS)
 
 fuzz:
 	@mkdir -p build && tools/setup.sh test && tests/fuzz/run.sh $(NAME)
