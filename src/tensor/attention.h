@@ -7,6 +7,8 @@
 #include "tensor/matmul.h"
 #include "tensor/ops_gate.h"
 
+#include <math.h>
+
 enum {
     HG_ATT_Q = 64,    /* query rows of a block */
     HG_ATT_K = 256,   /* keys of a block */
@@ -42,6 +44,12 @@ hg_att_keys hg_att_keys_of(const hg_att *c, const hg_span *s, size_t kv_head);
 static inline size_t hg_att_first(const hg_att *c, size_t pos)
 {
     return c->a.window > 0 && pos + 1 > c->a.window ? pos + 1 - c->a.window : 0;
+}
+
+/* What the head's sink adds to a sum of exponentials of scores less `max`. */
+static inline float hg_att_sink(const hg_att *c, size_t head, float max)
+{
+    return c->a.sinks == NULL ? 0.0f : expf(c->a.sinks[head] - max);
 }
 
 static inline float *hg_att_scratch(const hg_att *c, int thread)

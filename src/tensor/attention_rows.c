@@ -86,9 +86,11 @@ static void join_row(const rows_job *j, size_t first, size_t end, size_t h, size
     const hg_att *c = j->c;
     const hg_span *s = j->parts[first].span;
     size_t d = c->a.d_head, at = (h * s->n + r) * (d + 2);
-    float *y = c->y + (s->row + r) * c->d_q + (j->parts[first].kv_head * c->group + h) * d;
-    float max = -INFINITY, sum = 0;
+    size_t head = j->parts[first].kv_head * c->group + h;
+    float *y = c->y + (s->row + r) * c->d_q + head * d;
+    float max = -INFINITY;
     for (size_t p = first; p < end; p++) max = fmaxf(max, j->parts[p].result[at + d]);
+    float sum = hg_att_sink(c, head, max);
     memset(y, 0, d * sizeof *y);
     for (size_t p = first; p < end; p++) {
         const float *found = j->parts[p].result + at;

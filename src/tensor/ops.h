@@ -54,10 +54,13 @@ typedef struct hg_attention {
     size_t window;  /* 0: all; else position p sees p - window + 1 .. p */
     const hg_span *spans;
     size_t n_spans;
+    /* [n_heads] a score beside the keys' own that has no value: a head that finds nothing to look
+     * at looks there (Xiao et al. 2023, gpt-oss). NULL: none. */
+    const float *sinks;
 } hg_attention;
 /* Causal attention, grouped queries (Vaswani 2017, Ainslie 2023), streaming softmax (Milakov 2018,
  * Dao 2022: no T x T buffer). q [n][n_heads * d_head], k, v [n][n_kv_heads * d_head]. Spans with a
- * cache cannot be recorded. */
+ * cache, and sinks, cannot be recorded. */
 hg_tensor *hg_op_attention(hg_graph *g, hg_tensor *q, hg_tensor *k, hg_tensor *v,
                            const hg_attention *a);
 

@@ -95,7 +95,8 @@ static void finish_block(const hg_att *c, const block *b, const task *t, size_t 
     size_t d = c->a.d_head;
     for (size_t i = 0; i < m; i++) {
         size_t row = t->span->row + t->row + i;
-        c->k->scale_f32(c->y + row * c->d_q + t->head * d, 1.0f / b->sum[i], b->o + i * d, d);
+        float sum = b->sum[i] + hg_att_sink(c, t->head, b->max[i]);
+        c->k->scale_f32(c->y + row * c->d_q + t->head * d, 1.0f / sum, b->o + i * d, d);
         if (c->lse != NULL) c->lse[row * c->a.n_heads + t->head] = b->max[i] + logf(b->sum[i]);
     }
 }
@@ -256,6 +257,10 @@ static bool attention_check(hg_graph *g, const hg_tensor *q, const hg_tensor *k,
         return false;
     }
     bool recorded = hg_op_recorded(g, q, k, v);
+    if (recorded && a->sinks != NULL) {
+        (void)hg_graph_fail(g, HG_E_UNSUPPORTED, "attention: sinks cannot be trained");
+        return false;
+    }
     if (recorded && (q == k || q == v || k == v)) {
         (void)hg_graph_fail(g, HG_E_ARG, "attention: q, k and v must be different tensors");
         return false;

@@ -8,8 +8,9 @@
 typedef struct problem {
     size_t n, n_heads, n_kv, d, window;
     float scale, cap;
-    float *q, *k, *v; /* one timeline of n positions */
-    double *want;     /* [n][n_heads * d] */
+    const float *sinks; /* [n_heads] or NULL */
+    float *q, *k, *v;   /* one timeline of n positions */
+    double *want;       /* [n][n_heads * d] */
 } problem;
 
 static double score(const problem *p, size_t i, size_t j, size_t h)
@@ -28,7 +29,8 @@ static void solve(problem *p)
     for (size_t i = 0; i < p->n; i++)
         for (size_t h = 0; h < p->n_heads; h++) {
             size_t kv = h / (p->n_heads / p->n_kv);
-            double sum = 0, *y = p->want + (i * p->n_heads + h) * p->d;
+            double sum = p->sinks != NULL ? exp((double)p->sinks[h]) : 0;
+            double *y = p->want + (i * p->n_heads + h) * p->d;
             for (size_t j = 0; j <= i; j++) {
                 if (p->window > 0 && j + p->window <= i) continue;
                 double e = exp(score(p, i, j, h));
@@ -60,7 +62,8 @@ static hg_tensor view(float *x, size_t rows, size_t cols)
 
 static hg_attention attention_of(const problem *p, const hg_span *spans, size_t n)
 {
-    return (hg_attention){p->n_heads, p->n_kv, p->d, p->scale, p->cap, p->window, spans, n};
+    return (hg_attention){p->n_heads, p->n_kv, p->d, p->scale, p->cap,
+                          p->window,  spans,   n,    p->sinks};
 }
 
 /* Rows [from, from + n) as one pass. */
@@ -83,6 +86,8 @@ static void check_rows(const problem *p, const hg_tensor *y, size_t from, double
         CHECK_NEAR(((float *)y->data)[i], p->want[from * p->n_heads * p->d + i], bound);
 }
 
+static const float SINKS[] = {0.7f, -3, 9};
+
 static const problem PROBLEMS[] = {
     {.n = 1, .n_heads = 2, .n_kv = 1, .d = 5, .scale = 0.5f},
     {.n = 4, .n_heads = 2, .n_kv = 2, .d = 7, .scale = 2},
@@ -91,6 +96,7 @@ static const problem PROBLEMS[] = {
     {.n = 700, .n_heads = 2, .n_kv = 1, .d = 8, .scale = 2, .window = 100},
     {.n = 600, .n_heads = 2, .n_kv = 2, .d = 8, .scale = 2, .window = 3, .cap = 1},
     {.n = 1100, .n_heads = 1, .n_kv = 1, .d = 4, .scale = 4},
+    {.n = 600, .n_heads = 3, .n_kv = 1, .d = 8, .scale = 2, .window = 120, .sinks = SINKS},
 };
 enum { N_PROBLEMS = sizeof PROBLEMS / sizeof *PROBLEMS };
 
