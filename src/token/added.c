@@ -40,6 +40,8 @@ static hg_status build(hg_tokenizer *t, added_set *set, bool normalized, bool sp
         count[(unsigned char)sorted[i]->p[0]]++;
     }
     for (size_t b = 0; b < 256; b++) set->first[b + 1] = set->first[b] + count[b];
+    unsigned char lead = (unsigned char)sorted[0]->p[0];
+    set->only = count[lead] == n ? lead : 0;
     set->id = id;
     set->n = n;
     return HG_OK;
@@ -130,6 +132,11 @@ bool hg_added_next(const hg_tokenizer *t, const added_set *set, hg_bytes text, s
 {
     if (set->n == 0) return false;
     for (size_t i = from; i < text.n; i++) {
+        if (set->only != 0) { /* nearly always '<': the C library looks at many bytes at a time */
+            const char *at = memchr(text.p + i, set->only, text.n - i);
+            if (at == NULL) return false;
+            i = (size_t)(at - text.p);
+        }
         unsigned c = (unsigned char)text.p[i];
         if (set->first[c] == set->first[c + 1]) continue;
         int32_t id = longest_at(t, set, text.p + i, text.n - i);

@@ -5,13 +5,14 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { CACHE_SLOTS = 1 << 13, CACHE_BYTES = 24, CACHE_IDS = 6, CACHE_FROM = 1 << 14 };
+enum { CACHE_BITS = 14, CACHE_BYTES = 15, CACHE_IDS = 3, CACHE_FROM = 1 << 12 };
 
-/* A word of several tokens that was met before; text with few distinct words meets them often. */
+/* A word that was met before: its bytes as two numbers, the length in the highest byte of the
+ * second, so that a look costs one line of memory and no call. */
 typedef struct cached {
-    uint8_t n_bytes, n_ids;
-    char byte[CACHE_BYTES];
+    uint64_t key[2];
     int32_t id[CACHE_IDS];
+    uint32_t n_ids;
 } cached;
 
 struct hg_encoder {
@@ -21,8 +22,9 @@ struct hg_encoder {
     hg_buf text;          /* of a piece that had to be changed before it is cut */
     utf8proc_int32_t *cp; /* while normalising */
     size_t cp_cap;
-    cached *cache; /* [CACHE_SLOTS]; NULL until enough text came by to pay for it */
+    cached *cache; /* [1 << CACHE_BITS]; NULL until enough text came by to pay for it */
     size_t n_seen;
+    const char *end; /* of the bytes that may be read behind a word */
     hg_ids *out;
     hg_token_step_fn *step; /* NULL: nobody watches */
     void *step_ctx;
@@ -73,45 +75,77 @@ static hg_status is_whole(hg_encoder *en, int32_t id, bool *yes, hg_err *e)
     return HG_OK;
 }
 
-static size_t cache_place(const char *p, size_t n)
-{
-    uint64_t h = n;
-    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 0x100000001B3u;
-    return (size_t)(h ^ h >> 29) & (CACHE_SLOTS - 1);
-}
-
 static hg_status merge_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
 {
-    if (en->cache == NULL && en->n_seen >= CACHE_FROM)
-        en->cache = hg_alloc(CACHE_SLOTS, sizeof *en->cache); /* without one it only takes longer */
-    if (en->cache == NULL || n > CACHE_BYTES) return hg_bpe_word(en->t, &en->bpe, p, n, en->out, e);
-    cached *c = &en->cache[cache_place(p, n)];
-    if (c->n_bytes == n && memcmp(c->byte, p, n) == 0) {
-        for (size_t i = 0; i < c->n_ids; i++) HG_TRY(hg_ids_push(en->out, c->id[i], e));
-        return HG_OK;
-    }
-    size_t before = en->out->n;
-    HG_TRY(hg_bpe_word(en->t, &en->bpe, p, n, en->out, e));
-    size_t made = en->out->n - before;
-    if (made > CACHE_IDS) return HG_OK;
-    c->n_bytes = (uint8_t)n;
-    c->n_ids = (uint8_t)made;
-    memcpy(c->byte, p, n);
-    memcpy(c->id, en->out->id + before, made * sizeof c->id[0]);
-    return HG_OK;
-}
-
-static hg_status encode_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
-{
     const hg_tokenizer *t = en->t;
-    en->n_seen += n;
     int32_t id = hg_token_find(t, p, n);
     if (id >= 0 && !hg_tokenizer_is_special(t, id)) {
         bool whole = t->parts.ignore_merges || n == 1;
         if (!whole) HG_TRY(is_whole(en, id, &whole, e));
         if (whole) return hg_ids_push(en->out, id, e);
     }
-    return merge_word(en, p, n, e);
+    return hg_bpe_word(t, &en->bpe, p, n, en->out, e);
+}
+
+/* The bytes of a word of at most CACHE_BYTES as a key. */
+static inline void key_of(uint64_t key[2], const hg_encoder *en, const char *p, size_t n)
+{
+    if ((size_t)(en->end - p) >= 16) {
+        memcpy(key, p, 16);
+        if (n < 8) {
+            key[0] &= ((uint64_t)1 << (8 * n)) - 1;
+            key[1] = 0;
+        } else {
+            key[1] &= ((uint64_t)1 << (8 * (n - 8))) - 1;
+        }
+    } else {
+        key[0] = key[1] = 0;
+        memcpy(key, p, n);
+    }
+    key[1] |= (uint64_t)n << 56;
+}
+
+static inline size_t cache_place(const uint64_t key[2])
+{
+    uint64_t h = (key[0] ^ key[1] * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
+    return (size_t)((h ^ h >> 32) * 0xD6E8FEB86659FD93u >> (64 - CACHE_BITS));
+}
+
+static hg_status remember(hg_encoder *en, cached *c, const uint64_t key[2], const char *p, size_t n,
+                          hg_err *e)
+{
+    size_t before = en->out->n;
+    HG_TRY(merge_word(en, p, n, e));
+    size_t made = en->out->n - before;
+    if (made > CACHE_IDS) return HG_OK;
+    memcpy(c->key, key, sizeof c->key);
+    memcpy(c->id, en->out->id + before, made * sizeof c->id[0]);
+    c->n_ids = (uint32_t)made;
+    return HG_OK;
+}
+
+static hg_status encode_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
+{
+    hg_ids *out = en->out;
+    uint64_t key[2];
+    if (en->cache == NULL || n > CACHE_BYTES) return merge_word(en, p, n, e);
+    key_of(key, en, p, n);
+    cached *c = &en->cache[cache_place(key)];
+    if (c->key[0] != key[0] || c->key[1] != key[1]) return remember(en, c, key, p, n, e);
+    if (out->cap - out->n < CACHE_IDS)
+        HG_TRY(hg_grow(&out->id, &out->cap, out->n + CACHE_IDS, sizeof *out->id, e));
+    memcpy(out->id + out->n, c->id, sizeof c->id);
+    out->n += c->n_ids;
+    return HG_OK;
+}
+
+/* Text from here on is the encoder's; a long one pays for the cache. */
+static void look_at(hg_encoder *en, const char *p, size_t n)
+{
+    en->end = p + n;
+    en->n_seen += n;
+    if (en->cache == NULL && en->n_seen >= CACHE_FROM)
+        en->cache = hg_alloc((size_t)1 << CACHE_BITS, sizeof *en->cache); /* or it takes longer */
 }
 
 /* ---- for those who watch ---- */
@@ -164,6 +198,7 @@ static hg_status on_word(void *ctx, const char *p, size_t n, hg_err *e)
     hg_encoder *en = ctx;
     size_t before = en->out->n;
     HG_TRY(encode_word(en, p, n, e));
+    if (en->step == NULL) return HG_OK;
     HG_TRY(tell_merges(en, p, n, before, e));
     return tell(en, HG_STEP_WORD, (hg_bytes){p, n}, before, e);
 }
@@ -215,12 +250,14 @@ static hg_status normalise(hg_encoder *en, hg_bytes s, hg_err *e)
 static hg_status cut_words(hg_encoder *en, const char *p, size_t n, hg_err *e)
 {
     if (n == 0) return HG_OK;
+    look_at(en, p, n);
     if (!en->t->parts.add_prefix_space || p[0] == ' ')
         return hg_splitter_run(en->t->splitter, en->split, p, n, on_word, en, e);
     hg_buf spaced = {0};
     hg_buf_putc(&spaced, ' ');
     hg_buf_put(&spaced, p, n);
     hg_status status = hg_buf_status(&spaced, e);
+    if (status == HG_OK) look_at(en, spaced.p, spaced.n);
     if (status == HG_OK)
         status = hg_splitter_run(en->t->splitter, en->split, spaced.p, spaced.n, on_word, en, e);
     hg_buf_free(&spaced);
@@ -257,6 +294,10 @@ static size_t valid_run(hg_bytes s, size_t at)
     size_t i = at, len;
     uint32_t cp;
     while (i < s.n) {
+        for (uint64_t eight; s.n - i >= 8; i += 8) {
+            memcpy(&eight, s.p + i, 8);
+            if ((eight & 0x8080808080808080u) != 0) break;
+        }
         while (i < s.n && (unsigned char)s.p[i] < 0x80) i++;
         if ((len = hg_token_utf8(s.p + i, s.n - i, &cp)) == 0) break;
         i += len;

@@ -17,6 +17,7 @@ typedef struct merge_slot {
 typedef struct added_set {
     const int32_t *id; /* [n] */
     size_t n;
+    unsigned char only;  /* the byte that all begin with, or 0 */
     uint32_t first[257]; /* those that begin with byte b: id[first[b]] to id[first[b + 1]] */
 } added_set;
 

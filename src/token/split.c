@@ -1,16 +1,18 @@
 /* From text to words: pre-tokenisation. Merges never cross a word's border, so the pattern decides
  * what can become a token; a tokenizer.json states it as regular expressions, one stage after the
  * other, each cutting the pieces of the one before. PCRE2 runs them with its compiler to machine
- * code. Patterns come from files of others, so the steps of one match are bounded. */
+ * code, unless words.c has the pattern as code of ours. Patterns come from files of others, so the
+ * steps of one match are bounded. */
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "token/token.h"
+#include "token/words.h"
 #include <pcre2.h>
 #include <string.h>
 
 enum { MAX_STEPS = 10000000, MAX_HEAP_KIB = 65536 };
 
 typedef struct stage {
-    pcre2_code *code;
+    hg_word_length *length; /* or NULL */
+    pcre2_code *code;       /* NULL with a length */
     hg_split_keep keep;
     bool has_jit;
 } stage;
@@ -64,7 +66,7 @@ static hg_status compile_stage(stage *st, const hg_split *s, hg_err *e)
     hg_buf pattern = {0};
     int code = 0;
     PCRE2_SIZE at = 0;
-    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C;
+    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY;
 
     if (strlen(s->pattern) > HG_MAX_PATTERN)
         return hg_fail(e, HG_E_LIMIT, "pre-tokeniser: a pattern of %zu bytes; at most %d allowed",
@@ -86,14 +88,24 @@ static hg_status compile_stage(stage *st, const hg_split *s, hg_err *e)
                          strlen(s->pattern) > 80 ? "..." : "", (char *)why);
         goto done;
     }
-    st->keep = s->keep;
     st->has_jit = pcre2_jit_compile(st->code, PCRE2_JIT_COMPLETE) == 0;
 done:
     hg_buf_free(&pattern);
     return status;
 }
 
-hg_status hg_splitter_new(hg_splitter **out, const hg_split *split, size_t n, hg_err *e)
+static hg_status prepare_stage(stage *st, const hg_split *s, bool by_pattern, hg_err *e)
+{
+    st->keep = s->keep;
+    if (!by_pattern && !s->is_literal && s->keep != HG_KEEP_GAPS) {
+        st->length = hg_words_find(s->pattern);
+        if (st->length != NULL) return HG_OK;
+    }
+    return compile_stage(st, s, e);
+}
+
+hg_status hg_splitter_new(hg_splitter **out, const hg_split *split, size_t n, bool by_pattern,
+                          hg_err *e)
 {
     *out = NULL;
     if (n > HG_MAX_SPLITS)
@@ -102,7 +114,7 @@ hg_status hg_splitter_new(hg_splitter **out, const hg_split *split, size_t n, hg
     hg_splitter *s = hg_alloc(1, sizeof *s);
     if (s == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a pre-tokeniser");
     for (s->n = 0; s->n < n; s->n++) {
-        hg_status status = compile_stage(&s->stage[s->n], &split[s->n], e);
+        hg_status status = prepare_stage(&s->stage[s->n], &split[s->n], by_pattern, e);
         if (status != HG_OK) {
             hg_splitter_free(s);
             return status;
@@ -115,7 +127,7 @@ hg_status hg_splitter_new(hg_splitter **out, const hg_split *split, size_t n, hg
 void hg_splitter_free(hg_splitter *s)
 {
     if (s == NULL) return;
-    for (size_t i = 0; i < s->n; i++) pcre2_code_free(s->stage[i].code);
+    for (size_t i = 0; i < s->n; i++) pcre2_code_free(s->stage[i].code); /* NULL is fine */
     hg_free(s);
 }
 
@@ -180,9 +192,23 @@ static hg_status hand_on(const run *r, size_t k, const char *p, size_t n)
     return k == r->s->n ? r->fn(r->ctx, p, n, r->e) : cut(r, k, p, n);
 }
 
+/* The same by code that knows the pattern, which leaves nothing between two words. */
+static hg_status cut_by_length(const run *r, size_t k, const char *p, size_t n)
+{
+    hg_word_length *length = r->s->stage[k].length;
+    bool is_last = k + 1 == r->s->n;
+    for (size_t at = 0; at < n;) {
+        size_t len = length((const unsigned char *)p + at, n - at);
+        HG_TRY(is_last ? r->fn(r->ctx, p + at, len, r->e) : cut(r, k + 1, p + at, len));
+        at += len;
+    }
+    return HG_OK;
+}
+
 /* Cuts one piece by stage k; the depth is the number of stages. */
 static hg_status cut(const run *r, size_t k, const char *p, size_t n)
 {
+    if (r->s->stage[k].length != NULL) return cut_by_length(r, k, p, n);
     const stage *st = &r->s->stage[k];
     size_t at = 0, from = 0, begin, end;
     while (from <= n) {

@@ -1,18 +1,11 @@
 /* The pre-tokenisers that GGUF files name instead of stating (tokenizer.ggml.pre). A row may be
  * there twice under one name when the same rule is spelled in two ways by the files it comes from;
  * the first is what a name stands for. */
-#include "token/token.h"
+#include "token/words.h"
 #include <string.h>
 
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-/* What follows the short forms ('s, 't ...) in the patterns of Llama 3 and Qwen 2. */
-#define WORDS(digits)                                                                         \
-    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" \
-    "\\s+(?!\\S)|\\s+"
-#define SHORT_I "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define SHORT_AA "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define GPT2 HG_PATTERN_GPT2
+#define DIGITS3 "\\p{N}{1,3}"
 
 typedef struct row {
     const char *name;
@@ -26,20 +19,14 @@ static const row rows[] = {
     {"mpt", false, 1, {{GPT2, false, HG_KEEP_ALL}}},
     {"olmo", false, 1, {{GPT2, false, HG_KEEP_ALL}}},
     {"phi-2", false, 1, {{GPT2, false, HG_KEEP_ALL}}},
-    {"llama-bpe", true, 1, {{SHORT_I WORDS("\\p{N}{1,3}"), false, HG_KEEP_ALL}}},
-    {"llama-bpe", true, 1, {{SHORT_AA WORDS("\\p{N}{1,3}"), false, HG_KEEP_ALL}}},
-    {"llama3", true, 1, {{SHORT_I WORDS("\\p{N}{1,3}"), false, HG_KEEP_ALL}}},
-    {"qwen2", false, 1, {{SHORT_I WORDS("\\p{N}"), false, HG_KEEP_ALL}}},
-    {"qwen2", false, 1, {{SHORT_AA WORDS("\\p{N}"), false, HG_KEEP_ALL}}},
-    {"deepseek-r1-qwen", false, 1, {{SHORT_I WORDS("\\p{N}"), false, HG_KEEP_ALL}}},
-    {"stablelm2", false, 1, {{SHORT_I WORDS("\\p{N}"), false, HG_KEEP_ALL}}},
-    {"gpt-4o",
-     false,
-     1,
-     {{"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" SHORT_I "?|[^\\r\\n\\p{L}\\p{N}]?" UPPER
-       "+" LOWER "*" SHORT_I "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|"
-       "\\s+(?!\\S)|\\s+",
-       false, HG_KEEP_ALL}}},
+    {"llama-bpe", true, 1, {{HG_PATTERN_CL100K(HG_SHORT_I, "\\p{N}{1,3}"), false, HG_KEEP_ALL}}},
+    {"llama-bpe", true, 1, {{HG_PATTERN_CL100K(HG_SHORT_AA, "\\p{N}{1,3}"), false, HG_KEEP_ALL}}},
+    {"llama3", true, 1, {{HG_PATTERN_CL100K(HG_SHORT_I, "\\p{N}{1,3}"), false, HG_KEEP_ALL}}},
+    {"qwen2", false, 1, {{HG_PATTERN_CL100K(HG_SHORT_I, "\\p{N}"), false, HG_KEEP_ALL}}},
+    {"qwen2", false, 1, {{HG_PATTERN_CL100K(HG_SHORT_AA, "\\p{N}"), false, HG_KEEP_ALL}}},
+    {"deepseek-r1-qwen", false, 1, {{HG_PATTERN_CL100K(HG_SHORT_I, "\\p{N}"), false, HG_KEEP_ALL}}},
+    {"stablelm2", false, 1, {{HG_PATTERN_CL100K(HG_SHORT_I, "\\p{N}"), false, HG_KEEP_ALL}}},
+    {"gpt-4o", false, 1, {{HG_PATTERN_O200K(HG_SHORT_I "?", DIGITS3), false, HG_KEEP_ALL}}},
     {"starcoder", false, 2, {{"\\p{N}", false, HG_KEEP_ALL}, {GPT2, false, HG_KEEP_ALL}}},
     {"refact", false, 2, {{"\\p{N}", false, HG_KEEP_ALL}, {GPT2, false, HG_KEEP_ALL}}},
     {"command-r", false, 2, {{"\\p{N}", false, HG_KEEP_ALL}, {GPT2, false, HG_KEEP_ALL}}},

@@ -99,7 +99,9 @@ bool hg_token_is_space(uint32_t cp); /* Unicode's White_Space */
 typedef struct hg_splitter hg_splitter; /* compiled; may be shared by threads */
 typedef struct hg_split_scratch hg_split_scratch;
 typedef hg_status hg_word_fn(void *ctx, const char *p, size_t n, hg_err *e);
-hg_status hg_splitter_new(hg_splitter **out, const hg_split *split, size_t n, hg_err *e);
+/* With `by_pattern` even the patterns that Higgins has code of its own for go through PCRE2. */
+hg_status hg_splitter_new(hg_splitter **out, const hg_split *split, size_t n, bool by_pattern,
+                          hg_err *e);
 void hg_splitter_free(hg_splitter *s);
 hg_split_scratch *hg_split_scratch_new(void); /* NULL when there is no room */
 void hg_split_scratch_free(hg_split_scratch *sc);

@@ -266,7 +266,7 @@ static hg_status build(hg_tokenizer *t, const hg_token_parts *parts, hg_err *e)
     HG_TRY(build_bytes(t, e));
     HG_TRY(build_merges(t, e));
     HG_TRY(hg_added_build(t, e));
-    return hg_splitter_new(&t->splitter, t->parts.split, t->parts.n_splits, e);
+    return hg_splitter_new(&t->splitter, t->parts.split, t->parts.n_splits, false, e);
 }
 
 hg_status hg_tokenizer_from_parts(hg_tokenizer **out, const hg_token_parts *parts, hg_err *e)

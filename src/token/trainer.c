@@ -57,7 +57,7 @@ hg_status hg_trainer_new(hg_trainer **out, const hg_tokenizer_options *o, hg_err
     if (tr == NULL) return hg_fail(e, HG_E_NOMEM, "no room to train a tokenizer");
     tr->o = *o;
     tr->scratch = hg_split_scratch_new();
-    hg_status s = tr->scratch != NULL ? hg_splitter_new(&tr->splitter, &gpt2, 1, e)
+    hg_status s = tr->scratch != NULL ? hg_splitter_new(&tr->splitter, &gpt2, 1, false, e)
                                       : hg_fail(e, HG_E_NOMEM, "no room to train a tokenizer");
     if (s != HG_OK) {
         hg_trainer_free(tr);

@@ -269,7 +269,7 @@ TEST(every_named_pre_tokeniser_compiles)
         bool ignore;
         const hg_split *s = hg_splits_find(names[i], &n, &ignore);
         CHECK(s != NULL);
-        CHECK_OK(hg_splitter_new(&sp, s, n, &e), e);
+        CHECK_OK(hg_splitter_new(&sp, s, n, true, &e), e);
         hg_splitter_free(sp);
     }
 }
