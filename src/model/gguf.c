@@ -18,25 +18,57 @@ typedef struct cursor {
 /* A value of each type takes this many bytes; 0: as many as it says. */
 static const size_t sizes[GGUF_N_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
-/* Types of tensors in ggml's numbering: elements and bytes of a block. */
-static const struct {
+/* Types of tensors in ggml's numbering: elements and bytes of a block. Those that Higgins does not
+ * compute with (HG_N_TYPES) are named and passed by. */
+typedef struct tensor_type {
     const char *name;
     uint32_t block, bytes;
     hg_type type;
-} tensor_types[] = {
-    [0] = {"f32", 1, 4, HG_F32},           [1] = {"f16", 1, 2, HG_F16},
-    [2] = {"q4_0", 32, 18, HG_N_TYPES},    [3] = {"q4_1", 32, 20, HG_N_TYPES},
-    [6] = {"q5_0", 32, 22, HG_N_TYPES},    [7] = {"q5_1", 32, 24, HG_N_TYPES},
-    [8] = {"q8_0", 32, 34, HG_N_TYPES},    [9] = {"q8_1", 32, 36, HG_N_TYPES},
-    [10] = {"q2_k", 256, 84, HG_N_TYPES},  [11] = {"q3_k", 256, 110, HG_N_TYPES},
-    [12] = {"q4_k", 256, 144, HG_N_TYPES}, [13] = {"q5_k", 256, 176, HG_N_TYPES},
-    [14] = {"q6_k", 256, 210, HG_N_TYPES}, [15] = {"q8_k", 256, 292, HG_N_TYPES},
-    [20] = {"iq4_nl", 32, 18, HG_N_TYPES}, [23] = {"iq4_xs", 256, 136, HG_N_TYPES},
-    [24] = {"i8", 1, 1, HG_N_TYPES},       [25] = {"i16", 1, 2, HG_N_TYPES},
-    [26] = {"i32", 1, 4, HG_I32},          [27] = {"i64", 1, 8, HG_N_TYPES},
-    [28] = {"f64", 1, 8, HG_N_TYPES},      [30] = {"bf16", 1, 2, HG_BF16},
+} tensor_type;
+
+static const tensor_type tensor_types[] = {
+    [0] = {"f32", 1, 4, HG_F32},
+    [1] = {"f16", 1, 2, HG_F16},
+    [2] = {"q4_0", 32, 18, HG_Q4_0},
+    [3] = {"q4_1", 32, 20, HG_Q4_1},
+    [6] = {"q5_0", 32, 22, HG_Q5_0},
+    [7] = {"q5_1", 32, 24, HG_Q5_1},
+    [8] = {"q8_0", 32, 34, HG_Q8_0},
+    [9] = {"q8_1", 32, 36, HG_N_TYPES},
+    [10] = {"q2_k", 256, 84, HG_Q2_K},
+    [11] = {"q3_k", 256, 110, HG_Q3_K},
+    [12] = {"q4_k", 256, 144, HG_Q4_K},
+    [13] = {"q5_k", 256, 176, HG_Q5_K},
+    [14] = {"q6_k", 256, 210, HG_Q6_K},
+    [15] = {"q8_k", 256, 292, HG_N_TYPES},
+    [16] = {"iq2_xxs", 256, 66, HG_N_TYPES},
+    [17] = {"iq2_xs", 256, 74, HG_N_TYPES},
+    [18] = {"iq3_xxs", 256, 98, HG_N_TYPES},
+    [19] = {"iq1_s", 256, 50, HG_N_TYPES},
+    [20] = {"iq4_nl", 32, 18, HG_IQ4_NL},
+    [21] = {"iq3_s", 256, 110, HG_N_TYPES},
+    [22] = {"iq2_s", 256, 82, HG_N_TYPES},
+    [23] = {"iq4_xs", 256, 136, HG_IQ4_XS},
+    [24] = {"i8", 1, 1, HG_N_TYPES},
+    [25] = {"i16", 1, 2, HG_N_TYPES},
+    [26] = {"i32", 1, 4, HG_I32},
+    [27] = {"i64", 1, 8, HG_N_TYPES},
+    [28] = {"f64", 1, 8, HG_N_TYPES},
+    [29] = {"iq1_m", 256, 56, HG_N_TYPES},
+    [30] = {"bf16", 1, 2, HG_BF16},
+    [34] = {"tq1_0", 256, 54, HG_N_TYPES},
+    [35] = {"tq2_0", 256, 66, HG_N_TYPES},
+    [39] = {"mxfp4", 32, 17, HG_MXFP4},
 };
 enum { N_TENSOR_TYPES = sizeof tensor_types / sizeof tensor_types[0] };
+
+uint32_t hg_gguf_type_number(hg_type t)
+{
+    uint32_t n = 0;
+    while (n + 1 < N_TENSOR_TYPES && !(tensor_types[n].name != NULL && tensor_types[n].type == t))
+        n++;
+    return n;
+}
 
 static size_t left(const cursor *c)
 {
@@ -123,6 +155,28 @@ static hg_status get_kv(cursor *c, hg_gguf_kv *kv, hg_err *e)
     return HG_OK;
 }
 
+/* Type and bytes of a tensor whose shape is known. A block does not go over the end of a row. */
+static hg_status set_type(const cursor *c, uint64_t number, size_t n, hg_entry *en, hg_bytes name,
+                          hg_err *e)
+{
+    if (number >= N_TENSOR_TYPES || tensor_types[number].name == NULL)
+        return hg_fail(e, HG_E_UNSUPPORTED, "%s: tensor %.*s has type %llu, which is not known",
+                       c->path, (int)name.n, name.p, (unsigned long long)number);
+    const tensor_type *t = &tensor_types[number];
+    size_t row = (size_t)en->dim[en->n_dims - 1], n_bytes = 0;
+    if (row % t->block != 0)
+        return hg_fail(e, HG_E_FORMAT,
+                       "%s: tensor %.*s has rows of %zu; type %s needs a multiple of %u", c->path,
+                       (int)name.n, name.p, row, t->name, t->block);
+    if (!hg_mul(n / t->block, t->bytes, &n_bytes))
+        return hg_fail(e, HG_E_FORMAT, "%s: tensor %.*s has an impossible size", c->path,
+                       (int)name.n, name.p);
+    en->type = t->type;
+    en->type_name = t->name;
+    en->n_bytes = n_bytes;
+    return HG_OK;
+}
+
 /* The shape: GGUF counts dimensions from the contiguous one. */
 static hg_status get_dims(cursor *c, hg_bytes name, hg_entry *en, uint64_t *n_values, hg_err *e)
 {
@@ -152,16 +206,7 @@ static hg_status get_tensor(cursor *c, hg_store *s, hg_err *e)
     HG_TRY(get_dims(c, name, &en, &n, e));
     HG_TRY(get(c, 4, "a tensor", &type, e));
     HG_TRY(get(c, 8, "a tensor", &offset, e));
-    if (type >= N_TENSOR_TYPES || tensor_types[type].name == NULL)
-        return hg_fail(e, HG_E_UNSUPPORTED, "%s: tensor %.*s has type %llu, which is not known",
-                       c->path, (int)name.n, name.p, (unsigned long long)type);
-    size_t blocks = (size_t)n / tensor_types[type].block, n_bytes;
-    if (n % tensor_types[type].block != 0 || !hg_mul(blocks, tensor_types[type].bytes, &n_bytes))
-        return hg_fail(e, HG_E_FORMAT, "%s: tensor %.*s has an impossible size", c->path,
-                       (int)name.n, name.p);
-    en.type = tensor_types[type].type;
-    en.type_name = tensor_types[type].name;
-    en.n_bytes = n_bytes;
+    HG_TRY(set_type(c, type, (size_t)n, &en, name, e));
     en.offset = offset;
     hg_err why = {0};
     hg_status st = hg_store_add(s, name.p, name.n, &en, &why);

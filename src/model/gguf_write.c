@@ -18,12 +18,6 @@ static hg_type type_of(const hg_model *m, const hg_stored *st, hg_weights as)
     return hg_type_as(hg_param_type(m, st->part[0]), as);
 }
 
-/* ggml's number of a type. */
-static uint32_t type_number(hg_type t)
-{
-    return t == HG_F16 ? 1 : t == HG_BF16 ? 30 : 0;
-}
-
 static uint64_t aligned(uint64_t n)
 {
     return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -31,7 +25,7 @@ static uint64_t aligned(uint64_t n)
 
 static uint64_t bytes_of(const hg_stored *st, hg_type type)
 {
-    return (uint64_t)st->rows * (st->cols > 0 ? st->cols : 1) * hg_type_size(type);
+    return hg_type_bytes(type, st->rows * (st->cols > 0 ? st->cols : 1));
 }
 
 static void put_tensor(hg_buf *b, const char *name, size_t rows, size_t cols, hg_type type,
@@ -42,7 +36,7 @@ static void put_tensor(hg_buf *b, const char *name, size_t rows, size_t cols, hg
     put(b, cols > 0 ? 2 : 1, 4);
     if (cols > 0) put(b, cols, 8);
     put(b, rows, 8);
-    put(b, type_number(type), 4);
+    put(b, hg_gguf_type_number(type), 4);
     put(b, offset, 8);
 }
 

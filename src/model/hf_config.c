@@ -253,7 +253,7 @@ static const char *act_name(const hg_arch *a)
 
 static const char *torch_type(const hg_model *m, hg_weights as)
 {
-    switch (hg_type_as(hg_param_type(m, m->embed), as)) {
+    switch (hg_type_plain(hg_param_type(m, m->embed), as)) {
     case HG_F16:
         return "float16";
     case HG_BF16:

@@ -104,7 +104,8 @@ typedef struct hg_files {
 /* Finds every parameter's place in the files. */
 hg_status hg_files_bind(hg_model *m, hg_files *f, hg_err *e);
 
-/* Values [begin, end), counted as the model orders them, in the file's type, into out. */
+/* Values [begin, end), counted as the model orders them, in the file's type, into out; both are
+ * multiples of the type's block. */
 void hg_source_copy(const hg_source *s, size_t begin, size_t end, void *out);
 /* The source's values where they lie, when they lie as the model wants them and are aligned; else
  * NULL. */
@@ -152,6 +153,7 @@ typedef struct hg_gguf {
 /* Reads the header: metadata into g (kv in `mem`), tensors into s. */
 hg_status hg_gguf_parse(hg_gguf *g, hg_store *s, hg_arena *mem, const unsigned char *p, size_t n,
                         const char *path, hg_err *e);
+uint32_t hg_gguf_type_number(hg_type t); /* ggml's, of one that a GGUF can hold */
 const hg_gguf_kv *hg_gguf_find(const hg_gguf *g, const char *key);
 /* These leave *out alone when the key is missing and fail when its value has another type.
  * Sentences from here on do not name the file: who opened it does. */
@@ -180,6 +182,8 @@ hg_status hg_config_write(hg_buf *out, const hg_model *m, hg_weights as, hg_err 
 hg_type hg_param_type(const hg_model *m, const hg_tensor *t);
 /* The type that `as` makes of it. */
 hg_type hg_type_as(hg_type stored, hg_weights as);
+/* The same, but what it can be computed with today: blocks become float32. */
+hg_type hg_type_plain(hg_type stored, hg_weights as);
 void hg_to_f32(const hg_kernels *k, float *to, const void *from, hg_type type, size_t n);
 void hg_from_f32(const hg_kernels *k, void *to, hg_type type, const float *from, size_t n);
 

@@ -5,6 +5,7 @@
  * training everything becomes float32 with a gradient. For export nothing is taken from the mapped
  * files until it is written. */
 #include "model/inner.h"
+#include "kernels/quant.h"
 #include "tensor/matmul.h"
 #include "text/json.h"
 #include "token/token.h"
@@ -35,12 +36,20 @@ hg_type hg_type_as(hg_type stored, hg_weights as)
     }
 }
 
+hg_type hg_type_plain(hg_type stored, hg_weights as)
+{
+    hg_type t = hg_type_as(stored, as);
+    return hg_type_is_block(t) ? HG_F32 : t;
+}
+
 void hg_to_f32(const hg_kernels *k, float *to, const void *from, hg_type type, size_t n)
 {
     if (type == HG_F16)
         k->f16_to_f32(to, from, n);
     else if (type == HG_BF16)
         k->bf16_to_f32(to, from, n);
+    else if (hg_type_is_block(type))
+        hg_blocks_to_f32(to, from, type, n);
     else
         memcpy(to, from, n * sizeof *to);
 }
@@ -59,7 +68,7 @@ void hg_from_f32(const hg_kernels *k, void *to, hg_type type, const float *from,
 static void source_f32(const hg_source *s, const hg_kernels *k, size_t begin, size_t end,
                        float *out)
 {
-    uint16_t raw[1024];
+    uint16_t raw[1024]; /* a multiple of every block, none of whose types has more than 2 bytes */
     if (s->entry->type == HG_F32) {
         hg_source_copy(s, begin, end, out);
         return;
@@ -116,10 +125,11 @@ static hg_status hold_rows(hg_model *m, hg_tensor *t, hg_type want, hg_err *e)
         m->n_bytes += s->entry->n_bytes;
         return HG_OK;
     }
-    t->data = hg_arena_raw(&m->mem, hg_tensor_count(t), hg_type_size(want));
+    size_t size = hg_type_bytes(want, hg_tensor_count(t));
+    t->data = hg_arena_raw(&m->mem, size, 1);
     if (t->data == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", t->name);
     fill(m, t, want, t->data);
-    m->n_bytes += hg_tensor_count(t) * hg_type_size(want);
+    m->n_bytes += size;
     return HG_OK;
 }
 
@@ -146,7 +156,7 @@ static hg_status pack(hg_model *m, hg_tensor *t, hg_type want, hg_runtime *rt, h
     void *copy = NULL;
     HG_TRY(find_matrix(m, t, want, &w, &copy, e));
     size_t size = hg_packed_size(rt, m->compute, t->dim[0], t->dim[1]);
-    t->type = want;
+    if (t->data == NULL) t->type = want; /* else that of the rows of a tied embedding */
     t->packed = hg_arena_raw(&m->mem, size, 1);
     if (t->packed != NULL) hg_pack_weight(rt, m->compute, t->packed, &w, t->dim[0], t->dim[1]);
     hg_free(copy);
@@ -183,7 +193,7 @@ static hg_status load_for_inference(hg_model *m, hg_weights as, hg_runtime *rt, 
         hg_type want = hg_type_as(hg_param_type(m, t), as);
         if (t->n_dims == 1) HG_TRY(hold_rows(m, t, HG_F32, e));
         if (is_table(m, t)) HG_TRY(hold_rows(m, t, want, e));
-        if (is_matrix(m, t)) HG_TRY(pack(m, t, want, rt, e));
+        if (is_matrix(m, t)) HG_TRY(pack(m, t, hg_type_plain(hg_param_type(m, t), as), rt, e));
     }
     return HG_OK;
 }

@@ -30,6 +30,20 @@ static void row_of(const hg_model *m, const hg_stored *st, size_t r, float *out)
     hg_model_row(m, st->part[i], r, out);
 }
 
+/* Rows of blocks as the files have them. */
+static hg_status write_blocks(hg_writer *w, const hg_model *m, const hg_stored *st, void *row,
+                              hg_err *e)
+{
+    for (size_t r = 0; r < st->rows; r++) {
+        size_t i = 0, at = hg_stored_row(st, r);
+        while (at >= st->part[i]->dim[0]) at -= st->part[i++]->dim[0];
+        hg_source_copy(&m->files->source[st->part[i] - m->tensors], at * st->cols,
+                       (at + 1) * st->cols, row);
+        HG_TRY(hg_writer_put(w, row, hg_type_bytes(hg_param_type(m, st->part[i]), st->cols), e));
+    }
+    return HG_OK;
+}
+
 static hg_status write_rows(hg_writer *w, const hg_model *m, const hg_stored *st, hg_type type,
                             float *row, hg_err *e)
 {
@@ -77,6 +91,8 @@ hg_status hg_stored_write(hg_writer *w, const hg_model *m, const hg_stored *st, 
         s = hg_fail(e, HG_E_NOMEM, "no room to write %s", st->name);
     else if (st->cols == 0)
         s = write_vector(w, m, st, type, all, line, e);
+    else if (hg_type_is_block(type))
+        s = write_blocks(w, m, st, line, e);
     else if (st->is_transposed)
         s = write_transposed(w, m, st, type, all, line, e);
     else

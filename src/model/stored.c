@@ -87,33 +87,40 @@ size_t hg_stored_row(const hg_stored *st, size_t file_row)
 
 const void *hg_source_direct(const hg_source *s)
 {
-    size_t size = hg_type_size(s->entry->type);
+    hg_type t = s->entry->type;
+    size_t alignment = hg_type_is_block(t) ? sizeof(hg_f16) : hg_type_size(t);
     if (s->is_transposed || s->n_heads > 0) return NULL;
-    const unsigned char *p = s->entry->p + s->row0 * s->cols * size;
-    return (uintptr_t)p % size == 0 ? (const void *)p : NULL;
+    const unsigned char *p = s->entry->p + s->row0 * hg_type_bytes(t, s->cols);
+    return (uintptr_t)p % alignment == 0 ? (const void *)p : NULL;
 }
 
-/* The value that is first in the file of those that lie as row r of the parameter. */
-static const unsigned char *row_at(const hg_source *s, size_t r, size_t size)
+/* Value c of row r of the parameter, where the file has it. */
+static const unsigned char *value_at(const hg_source *s, size_t r, size_t c)
 {
+    hg_type t = s->entry->type;
     size_t row = s->row0 + (s->n_heads > 0 ? interleaved_row(r, s->d_head) : r);
-    return s->entry->p + (s->is_transposed ? row : row * s->cols) * size;
+    if (s->is_transposed) return s->entry->p + (c * s->file_rows + row) * hg_type_size(t);
+    return s->entry->p + row * hg_type_bytes(t, s->cols) + hg_type_bytes(t, c);
+}
+
+static void copy_column(const hg_source *s, size_t r, size_t c, size_t n, unsigned char *to)
+{
+    size_t size = hg_type_size(s->entry->type);
+    for (size_t i = 0; i < n; i++) memcpy(to + i * size, value_at(s, r, c + i), size);
 }
 
 void hg_source_copy(const hg_source *s, size_t begin, size_t end, void *out)
 {
-    size_t size = hg_type_size(s->entry->type);
     unsigned char *to = out;
     while (begin < end) {
         size_t r = begin / s->cols, c = begin % s->cols;
         size_t n = s->cols - c < end - begin ? s->cols - c : end - begin;
-        const unsigned char *from = row_at(s, r, size);
+        size_t n_bytes = hg_type_bytes(s->entry->type, n);
         if (s->is_transposed)
-            for (size_t i = 0; i < n; i++)
-                memcpy(to + i * size, from + (c + i) * s->file_rows * size, size);
+            copy_column(s, r, c, n, to);
         else
-            memcpy(to, from + c * size, n * size);
-        to += n * size;
+            memcpy(to, value_at(s, r, c), n_bytes);
+        to += n_bytes;
         begin += n;
     }
 }
@@ -161,7 +168,11 @@ static hg_status bind_one(hg_model *m, hg_files *f, const hg_stored *st, hg_err 
     if (!same_shape(st, en)) return refuse_shape(st, en, e);
     if (en->type == HG_N_TYPES || en->type == HG_I32)
         return hg_fail(e, HG_E_UNSUPPORTED,
-                       "tensor %s is stored as %s; Higgins reads f32, f16 and bf16", st->name,
+                       "tensor %s is stored as %s, which Higgins does not read", st->name,
+                       en->type_name);
+    if (hg_type_is_block(en->type) && st->cols == 0)
+        return hg_fail(e, HG_E_UNSUPPORTED,
+                       "tensor %s is stored as %s; a vector is f32, f16 or bf16", st->name,
                        en->type_name);
     en->is_used = true;
     size_t row0 = 0;

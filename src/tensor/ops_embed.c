@@ -3,6 +3,7 @@
  *
  * Backward scatters: the gradient of row i goes to row ids[i]. Rows may repeat, so the target rows
  * are dealt to a fixed number of parts and each part adds its own in order of i. */
+#include "kernels/quant.h"
 #include "tensor/ops_impl.h"
 
 #include <string.h>
@@ -21,12 +22,14 @@ static void pick_chunk(void *ctx, size_t begin, size_t end, int thread)
     const pick_job *j = ctx;
     (void)thread;
     for (size_t i = begin; i < end; i++) {
-        const char *row = (const char *)j->src + (size_t)j->ids[i] * j->d * hg_type_size(j->type);
+        const char *row = (const char *)j->src + (size_t)j->ids[i] * hg_type_bytes(j->type, j->d);
         float *to = j->dst + i * j->d;
         if (j->type == HG_BF16)
             j->k->bf16_to_f32(to, (const hg_bf16 *)(const void *)row, j->d);
         else if (j->type == HG_F16)
             j->k->f16_to_f32(to, (const hg_f16 *)(const void *)row, j->d);
+        else if (hg_type_is_block(j->type))
+            hg_blocks_to_f32(to, row, j->type, j->d);
         else
             memcpy(to, row, j->d * sizeof *to);
     }
@@ -86,7 +89,7 @@ static int32_t *index_array(const int32_t *ids)
 
 hg_tensor *hg_op_embed(hg_graph *g, hg_tensor *table, const int32_t *ids, size_t n)
 {
-    if (!hg_op_check_weight(g, "embed", "table", table)) return NULL;
+    if (!hg_op_check_table(g, "embed", "table", table)) return NULL;
     if (table->data == NULL)
         return hg_graph_fail(g, HG_E_ARG,
                              "embed: the table is held only packed; its rows are "

@@ -17,14 +17,16 @@ const char *hg_shape_text(const hg_tensor *t, char out[HG_SHAPE_TEXT])
     return out;
 }
 
-bool hg_op_check_weight(hg_graph *g, const char *op, const char *input, const hg_tensor *t)
+static bool check_values(hg_graph *g, const char *op, const char *input, const hg_tensor *t,
+                         bool may_be_blocks)
 {
     if (g->status != HG_OK) return false;
     if (t == NULL) {
         (void)hg_graph_fail(g, HG_E_ARG, "%s: %s is missing", op, input);
         return false;
     }
-    if (t->type != HG_F32 && t->type != HG_F16 && t->type != HG_BF16) {
+    bool is_block = hg_type_is_block(t->type) && (may_be_blocks || t->packed != NULL);
+    if (t->type != HG_F32 && t->type != HG_F16 && t->type != HG_BF16 && !is_block) {
         (void)hg_graph_fail(g, HG_E_ARG, "%s: %s is %s; f32, f16 or bf16 is needed", op, input,
                             hg_type_name(t->type));
         return false;
@@ -34,6 +36,16 @@ bool hg_op_check_weight(hg_graph *g, const char *op, const char *input, const hg
         return false;
     }
     return true;
+}
+
+bool hg_op_check_weight(hg_graph *g, const char *op, const char *input, const hg_tensor *t)
+{
+    return check_values(g, op, input, t, false);
+}
+
+bool hg_op_check_table(hg_graph *g, const char *op, const char *input, const hg_tensor *t)
+{
+    return check_values(g, op, input, t, true);
 }
 
 bool hg_op_check(hg_graph *g, const char *op, const char *input, const hg_tensor *t)

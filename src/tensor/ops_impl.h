@@ -12,9 +12,12 @@ const char *hg_shape_text(const hg_tensor *t, char out[HG_SHAPE_TEXT]);
 /* False (and a failed graph, naming op and input) unless t is there, is float32 and has data. False
  * at once in a graph that has failed. */
 bool hg_op_check(hg_graph *g, const char *op, const char *input, const hg_tensor *t);
-/* The same for a weight, which may be of any float type. */
+/* The same for a weight, which may be of any float type, or of any at all when it is held packed.
+ */
 bool hg_op_check_weight(hg_graph *g, const char *op, const char *input, const hg_tensor *t);
-/* ... and must be a vector [n]. */
+/* ... and for a table whose rows are looked up, which may come in blocks. */
+bool hg_op_check_table(hg_graph *g, const char *op, const char *input, const hg_tensor *t);
+/* As hg_op_check, and must be a vector [n]. */
 bool hg_op_check_vector(hg_graph *g, const char *op, const char *input, const hg_tensor *t,
                         size_t n);
 /* An activation of the shape of x. */
