@@ -3,10 +3,10 @@
 #   tests/run.sh              all
 #   tests/run.sh unit golden  only these suites
 # Suites: house (the tree's own rules), c (every C test under AddressSanitizer and UndefinedBehaviorSanitizer), isa (kernels, gradients and the trainer again
-# as released), threads (ThreadSanitizer), fuzz (corpora replayed), golden, parity, node.
+# as released), arm (cross-built for aarch64, run by qemu), threads (ThreadSanitizer), fuzz (corpora replayed), golden, parity, node.
 set -u
 cd "$(dirname "$0")/.."
-ALL="house c isa threads fuzz golden parity node"
+ALL="house c isa arm threads fuzz golden parity node"
 SUITES=${*:-$ALL}
 export HG_TEST_DATA=${HG_TEST_DATA:-$PWD/../shared/data}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
@@ -78,6 +78,10 @@ if wanted c || wanted fuzz; then
 fi
 if wanted isa; then
     for t in kernels grad unit_train; do run "release test_$t" build/release/tests/test_$t; done
+fi
+if wanted arm; then
+    # What differs there is in the kernels and in what stands on them at once.
+    build arm64 && for t in kernels unit_tensor; do run "arm64 test_$t" qemu-aarch64 build/arm64/tests/test_$t; done
 fi
 if wanted threads; then
     build tsan && for t in $(cat tests/threaded.txt); do run "tsan $t" build/tsan/tests/$t; done

@@ -12,6 +12,10 @@ BUILD="gcc make cmake ninja-build pkg-config libc6-dev libjansson-dev libyaml-de
 RUN="bible-kjv sqlite3-doc debian-reference-en developers-reference"
 TEST="clang clang-format libclang-rt-14-dev python3 python3-torch python3-numpy nodejs npm chromium curl jq zstd gzip git"
 
+# The same libraries for aarch64, its compiler, and what runs its programs here: on an amd64 machine the Arm kernels are tested too.
+ARM="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libjansson-dev:arm64 libyaml-dev:arm64 libgumbo-dev:arm64 libpcre2-dev:arm64
+ libutf8proc-dev:arm64 zlib1g-dev:arm64 libzstd-dev:arm64 libxxhash-dev:arm64 libsodium-dev:arm64 libmicrohttpd-dev:arm64 libedit-dev:arm64"
+
 missing() { # prints the packages of its arguments that are not installed
     for p in "$@"; do
         case $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null) in installed) continue ;; esac
@@ -68,6 +72,10 @@ case ${1:-} in
 build) install_packages $BUILD ;;
 run) install_packages $BUILD $RUN ;;
 test)
+    if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+        TEST="$TEST $ARM"
+        dpkg --print-foreign-architectures | grep -qx arm64 || { NEED="the architecture arm64" && as_root dpkg --add-architecture arm64; }
+    fi
     install_packages $BUILD $TEST
     install_npm
     ;;

@@ -14,7 +14,7 @@ typedef enum hg_isa {
     HG_ISA_C,      /* plain C17 */
     HG_ISA_AVX2,   /* x86-64 with AVX2, FMA, F16C */
     HG_ISA_AVX512, /* ... with AVX-512 F, BW, DQ, VL, VNNI and BF16 */
-    HG_ISA_NEON,   /* aarch64 */
+    HG_ISA_NEON,   /* aarch64 with dot products of bytes (Armv8.2) */
     HG_N_ISA
 } hg_isa;
 

@@ -1,7 +1,7 @@
 /* Which instruction set this machine can run: the CPU's own report (CPUID) and the operating
  * system's word that it saves the wide registers (XGETBV). Asked directly, because compilers'
- * built-in probes lack names for some sets. Reference: Intel SDM vol. 1, 13.3 and vol. 2A, CPUID.
- */
+ * built-in probes lack names for some sets. On Arm the kernel tells what it found. Reference: Intel
+ * SDM vol. 1, 13.3 and vol. 2A, CPUID. */
 #include <higgins/machine.h>
 
 #include <string.h>
@@ -27,6 +27,8 @@ bool hg_isa_is_built(hg_isa isa)
 {
 #if defined(__x86_64__)
     return isa == HG_ISA_C || isa == HG_ISA_AVX2 || isa == HG_ISA_AVX512;
+#elif defined(__aarch64__)
+    return isa == HG_ISA_C || isa == HG_ISA_NEON;
 #else
     return isa == HG_ISA_C;
 #endif
@@ -71,6 +73,16 @@ hg_isa hg_isa_detect(void)
         return HG_ISA_AVX2;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !has(a, AVX512_BF16)) return HG_ISA_AVX2;
     return HG_ISA_AVX512;
+}
+
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+/* The dot products of bytes came with Armv8.2; every aarch64 has the rest. */
+hg_isa hg_isa_detect(void)
+{
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 ? HG_ISA_NEON : HG_ISA_C;
 }
 
 #else

@@ -17,5 +17,10 @@ void hg_kernels_init(hg_kernels *k, hg_isa isa)
         k->isa = HG_ISA_AVX512;
         hg_kernels_avx512(k);
     }
+#elif defined(__aarch64__)
+    if (isa >= HG_ISA_NEON) {
+        k->isa = HG_ISA_NEON;
+        hg_kernels_neon(k);
+    }
 #endif
 }

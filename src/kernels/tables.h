@@ -8,9 +8,11 @@
 void hg_kernels_c(hg_kernels *k); /* every entry */
 void hg_kernels_avx2(hg_kernels *k);
 void hg_kernels_avx512(hg_kernels *k);
+void hg_kernels_neon(hg_kernels *k);
 /* The matrix products alone, in files of their own; the calls above use them. */
 void hg_gemm_c(hg_kernels *k);
 void hg_gemm_avx2(hg_kernels *k);
 void hg_gemm_avx512(hg_kernels *k);
+void hg_gemm_neon(hg_kernels *k);
 
 #endif

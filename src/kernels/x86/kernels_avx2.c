@@ -158,7 +158,7 @@ INLINE void v_store_f16(hg_f16 *p, vec a, size_t n)
     store_halves(p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), n);
 }
 
-#include "kernels/x86/vector_kernels.h"
+#include "kernels/vector_kernels.h"
 
 void hg_kernels_avx2(hg_kernels *k)
 {

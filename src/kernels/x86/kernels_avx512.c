@@ -129,7 +129,7 @@ INLINE void v_store_f16(hg_f16 *p, vec a, size_t n)
     _mm256_mask_storeu_epi16(p, first_lanes(n), h);
 }
 
-#include "kernels/x86/vector_kernels.h"
+#include "kernels/vector_kernels.h"
 
 void hg_kernels_avx512(hg_kernels *k)
 {

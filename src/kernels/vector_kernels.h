@@ -1,6 +1,7 @@
-/* The vector kernels, once for both x86 sets. The file that includes this defines a vector of
- * floats and its few operations: vec, WIDTH, v_set, v_add, v_sub, v_mul, v_div, v_fma (a * b + c),
- * v_sqrt, v_min, v_max (the second operand where one is NaN), v_round, v_pow2 (2^n of whole n in
+/* The vector kernels, once for every set of vector instructions. The file that includes this
+ * defines a vector of floats and its few operations: vec, WIDTH, v_set, v_add, v_sub, v_mul, v_div,
+ * v_fma (a * b + c), v_sqrt, v_min, v_max (the second operand where one is NaN), v_round, v_pow2
+ * (2^n of whole n in
  * [-126, 127]), v_zero_below, v_sum, v_largest; and loads and stores of the first `n` lanes of each
  * type, where n may be WIDTH or more and lanes beyond it are zero and not touched in memory.
  *
