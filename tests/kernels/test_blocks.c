@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "kernels/quant.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { N_BLOCKS = 300, LARGEST = 210 };
@@ -67,4 +68,97 @@ TEST(a_q8_0_block_is_its_scale_times_its_integers)
     hg_blocks_to_f32(y, &b, HG_Q8_0, 32);
     CHECK(y[0] == -6.0f && y[31] == 10.0f);
     for (int i = 1; i < 31; i++) CHECK(y[i] == 0.0f);
+}
+
+/* ---- quantising ---- */
+
+static double lost(hg_type t, const float *x, const float *weight, size_t n, float *y)
+{
+    void *blocks = hg_alloc(1, hg_type_bytes(t, n));
+    double off = 0, all = 0;
+    CHECK(blocks != NULL);
+    hg_f32_to_blocks(blocks, x, weight, t, n);
+    hg_blocks_to_f32(y, blocks, t, n);
+    for (size_t i = 0; i < n; i++) {
+        double w = weight == NULL ? 1.0 : (double)weight[i], d = (double)y[i] - (double)x[i];
+        CHECK(isfinite(y[i]));
+        off += w * d * d;
+        all += w * (double)x[i] * (double)x[i];
+    }
+    hg_free(blocks);
+    return all > 0 ? sqrt(off / all) : sqrt(off);
+}
+
+/* Uniform values: the error of n_levels equal steps is 1 / n_levels of the range's deviation;
+ * scales that are themselves rounded cost a little. */
+TEST(more_bits_lose_less_and_each_type_no_more_than_its_steps)
+{
+    static const struct {
+        hg_type type;
+        double most;
+    } want[] = {{HG_Q2_K, 0.25},     {HG_Q3_K, 0.125},    {HG_Q4_0, 1.0 / 15}, {HG_Q4_1, 1.0 / 16},
+                {HG_Q4_K, 1.0 / 16}, {HG_MXFP4, 0.125},   {HG_Q5_0, 1.0 / 30}, {HG_Q5_1, 1.0 / 31},
+                {HG_Q5_K, 1.0 / 31}, {HG_Q6_K, 1.0 / 62}, {HG_Q8_0, 1.0 / 250}};
+    enum { N = 16 * HG_SUPER };
+    hg_rng r;
+    float *y = hg_alloc(N, sizeof *y);
+    hg_rng_init(&r, 5, 1);
+    float *x = random_floats(N, 1.0, &r);
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        CHECK(hg_can_quantize(want[i].type));
+        double l = lost(want[i].type, x, NULL, N, y);
+        CHECK(l > want[i].most / 3 && l < want[i].most);
+    }
+    CHECK(!hg_can_quantize(HG_F16) && !hg_can_quantize(HG_IQ4_NL) && !hg_can_quantize(HG_IQ4_XS));
+    hg_free(x);
+    hg_free(y);
+}
+
+TEST(weights_move_the_error_to_where_it_matters_less)
+{
+    enum { N = 8 * HG_SUPER };
+    hg_rng r;
+    float *y = hg_alloc(N, sizeof *y), *w = hg_alloc(N, sizeof *w);
+    hg_rng_init(&r, 6, 1);
+    float *x = random_floats(N, 1.0, &r);
+    for (size_t i = 0; i < N; i++) w[i] = i % 4 == 0 ? 100.0f : 1.0f;
+    for (int t = HG_Q4_0; t < HG_N_TYPES; t++) {
+        if (!hg_can_quantize((hg_type)t) || t == HG_Q8_0) continue;
+        double with = lost((hg_type)t, x, w, N, y), off = 0, all = 0;
+        (void)lost((hg_type)t, x, NULL, N, y);
+        for (size_t i = 0; i < N; i++) {
+            off += (double)w[i] * pow((double)y[i] - (double)x[i], 2);
+            all += (double)w[i] * pow((double)x[i], 2);
+        }
+        CHECK(with < sqrt(off / all));
+    }
+    hg_free(x);
+    hg_free(y);
+    hg_free(w);
+}
+
+/* Rows that no fit likes: zeros, one value everywhere, one value alone, the ends of float32, no
+ * weight at all. */
+TEST(odd_rows_stay_finite_and_near)
+{
+    float x[HG_SUPER], y[HG_SUPER], none[HG_SUPER] = {0};
+    for (int t = HG_Q4_0; t < HG_N_TYPES; t++) {
+        if (!hg_can_quantize((hg_type)t)) continue;
+        hg_type type = (hg_type)t;
+        double most = type == HG_Q2_K || type == HG_MXFP4 ? 0.5 : type == HG_Q3_K ? 0.2 : 0.1;
+        memset(x, 0, sizeof x);
+        CHECK(lost(type, x, NULL, HG_SUPER, y) == 0);
+        for (int v = -1; v <= 1; v += 2) {
+            for (int i = 0; i < HG_SUPER; i++) x[i] = 0.37f * (float)v;
+            CHECK(lost(type, x, NULL, HG_SUPER, y) < most);
+            CHECK(lost(type, x, none, HG_SUPER, y) < most);
+            memset(x, 0, sizeof x);
+            x[77] = 3.0f * (float)v;
+            CHECK(lost(type, x, NULL, HG_SUPER, y) < most);
+            for (int i = 0; i < HG_SUPER; i++) x[i] = (float)v * (i % 2 == 0 ? 3e38f : 1e-44f);
+            (void)lost(type, x, NULL, HG_SUPER, y);
+            for (int i = 0; i < HG_SUPER; i++) x[i] = (float)v * 1e-40f;
+            (void)lost(type, x, NULL, HG_SUPER, y);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Quantised blocks against ggml, whose library comes with npm's node-llama-cpp: what each type's bytes mean, bit for bit."""
+"""Quantised blocks against ggml, whose library comes with npm's node-llama-cpp: what each type's bytes
+mean, bit for bit, and how much of random rows is lost (-v prints it)."""
 import ctypes, glob, os, subprocess, sys
 import numpy as np
 
@@ -56,6 +57,45 @@ def need_ggml():
     return ctypes.CDLL(libs[0])
 
 
+def rows_of(kind, rng):
+    """What weights look like: independent, heavy-tailed, and a product of few factors with some large columns."""
+    if kind == "normal":
+        return rng.normal(0, 0.05, (64, 512))
+    if kind == "laplace":
+        return rng.laplace(0, 0.03, (64, 512))
+    x = rng.normal(0, 1, (64, 48)) @ rng.normal(0, 0.01, (48, 512)) + rng.standard_t(4, (64, 512)) * 0.02
+    x[:, ::37] *= 4
+    return x * rng.lognormal(0, 0.5, (64, 1))
+
+
+def error_of(name, blocks, x, w):
+    y = np.frombuffer(tool("to_f32", name, x.size, stdin=blocks), np.float32).reshape(x.shape)
+    return np.sqrt(np.mean(w * (y - x) ** 2.0) / np.mean(w * x**2.0))
+
+
+def ggml_quantized(name, x, w):
+    ggml, out = need_ggml(), np.empty(x.size // block_of(name)[0] * block_of(name)[1], np.uint8)
+    ggml.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
+    ggml.ggml_quantize_chunk(TYPES[name], x.ctypes.data, out.ctypes.data, 0, *x.shape, None if w is None else w.ctypes.data)
+    return out.tobytes()
+
+
+def no_worse(name, kind, weighted):
+    rng = np.random.default_rng(11)
+    x = np.ascontiguousarray(rows_of(kind, rng), np.float32)
+    w = rng.lognormal(0, 1, x.shape[1]).astype(np.float32) if weighted else None
+    ours = tool("from_f32", name, *x.shape, *(["w"] if weighted else []), stdin=(w.tobytes() if weighted else b"") + x.tobytes())
+    a, b = (error_of(name, q, x, 1 if w is None else w) for q in (ours, ggml_quantized(name, x, w)))
+    if VERBOSE:
+        print(f"{name} {kind}{' weighted' * weighted}: {a:.5f} {b:.5f} {a / b:.4f}")
+    assert a <= b, f"error {a:.5f}, ggml's {b:.5f}"
+
+
+VERBOSE = "-v" in sys.argv
 for name in TYPES:
     cases.run(f"{name} blocks mean the same bits as in ggml", lambda: same_bits(name))
+for name in [n for n in TYPES if not n.startswith("iq")]:
+    for kind in ("normal", "laplace", "like weights"):
+        for weighted in (False, True):
+            cases.run(f"{name}: {kind} rows{' with importance' * weighted} keep what ggml's keep", lambda: no_worse(name, kind, weighted))
 cases.close()
