@@ -151,8 +151,8 @@ typedef struct decoding {
 static void decode(void *ctx)
 {
     decoding *d = ctx;
-    d->failed |= hg_matmul_packed(d->rt, HG_COMPUTE_BF16, d->y, d->x, d->packed, 1, d->n_out,
-                                  d->n_in, NULL) != HG_OK;
+    d->failed |= hg_matmul_packed(d->rt, HG_BF16, d->y, d->x, d->packed, 1, d->n_out, d->n_in,
+                                  NULL) != HG_OK;
 }
 
 static void read_some(void *ctx, size_t begin, size_t end, int thread)
@@ -176,7 +176,7 @@ static bool time_decoding(bench *out, hg_runtime *rt)
     double s[2];
     hg_arena_init(&mem, 0);
     hg_rng_init(&r, 2, 0);
-    d.bytes = hg_packed_size(rt, HG_COMPUTE_BF16, d.n_out, d.n_in);
+    d.bytes = hg_packed_size(rt, HG_BF16, d.n_out, d.n_in);
     d.packed = hg_arena_alloc(&mem, d.bytes, 1);
     d.x = random_matrix(&mem, d.n_in, &r);
     d.y = random_matrix(&mem, d.n_out, &r);

@@ -13,7 +13,7 @@
  *   B panel: nr columns, the last one padded with zeros: bf16 [k/2][nr][2], f32 [k][nr];
  *   an odd k is padded with one zero in the bf16 family.
  * In the bf16 family both operands are rounded to bf16 (nearest even) when packed; products are
- * exact and are summed in float32. */
+ * exact and are summed in float32. Quantised weights have panels and tiles of their own. */
 #ifndef HG_KERNELS_H
 #define HG_KERNELS_H
 
@@ -26,10 +26,11 @@ typedef enum hg_compute { HG_COMPUTE_F32, HG_COMPUTE_BF16, HG_N_COMPUTE } hg_com
 enum { HG_GEMM_KC = 512, HG_GEMM_MAX_MR = 16, HG_GEMM_MAX_NR = 64 };
 
 /* Where a matrix lies before it is packed: element (row, col) is at base + row * row_stride + col *
- * col_stride, in elements; one of the two strides is 1. */
+ * col_stride, in elements; one of the two strides is 1. A weight in blocks has a col_stride of 1
+ * and whole blocks in its rows. */
 typedef struct hg_matrix {
     const void *base;
-    hg_type type; /* F32, F16 or BF16 */
+    hg_type type; /* F32, F16 or BF16; a weight to be packed may come in blocks */
     size_t row_stride, col_stride;
 } hg_matrix;
 
@@ -49,6 +50,23 @@ typedef struct hg_gemm_kernel {
                  size_t cols, bool first);
 } hg_gemm_kernel;
 
+/* The same over weights that are quantised, panel by panel: qgemm.h has the layouts and the
+ * arithmetic. One panel of A takes all of k. */
+typedef struct hg_qgemm_kernel {
+    size_t mr;  /* rows of a panel of A, at most HG_Q_MAX_MR */
+    size_t few; /* a product of so many rows runs over the packed panels; of more, over wide ones */
+    /* Quantises rows of x (ldx apart) into one panel of A. A block with a NaN or an infinity makes
+     * its rows' results NaN. */
+    void (*pack_a)(void *dst, const float *x, size_t ldx, size_t rows, size_t k, hg_type t);
+    void (*widen)(void *dst, const void *panel, size_t k, hg_type t);
+    /* c[rows][cols] = A panel times wide B panel. */
+    void (*tile)(float *c, size_t ldc, const void *a, const void *wide, size_t k, size_t rows,
+                 size_t cols, hg_type t);
+    /* The same bits from a packed panel; rows <= few. Prefetches beyond the panel. */
+    void (*few_tile)(float *c, size_t ldc, const void *a, const void *panel, size_t k, size_t rows,
+                     size_t cols, hg_type t);
+} hg_qgemm_kernel;
+
 typedef struct hg_adamw {
     float lr, beta1, beta2, eps, weight_decay; /* weight_decay is multiplied by lr */
     float correction1, correction2;            /* 1 - beta1^t, 1 - beta2^t */
@@ -58,6 +76,7 @@ typedef struct hg_adamw {
 typedef struct hg_kernels {
     hg_isa isa;
     hg_gemm_kernel gemm[HG_N_COMPUTE];
+    hg_qgemm_kernel qgemm;
 
     /* Vectors. n may be anything; pointers need the alignment of their type only. */
     float (*dot_f32)(const float *a, const float *b, size_t n);

@@ -183,6 +183,7 @@ static void adamw_f32(float *w, float *m, float *v, const float *g, const hg_ada
 void hg_kernels_c(hg_kernels *k)
 {
     hg_gemm_c(k);
+    hg_qgemm_c(k);
     k->dot_f32 = dot_f32;
     k->axpy_f32 = axpy_f32;
     k->add_f32 = add_f32;

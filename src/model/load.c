@@ -143,7 +143,7 @@ static hg_status find_matrix(const hg_model *m, const hg_tensor *t, hg_type want
     *copy = NULL;
     *out = (hg_matrix){direct, want, t->dim[1], 1};
     if (direct != NULL) return HG_OK;
-    *copy = hg_alloc(hg_tensor_count(t), hg_type_size(want));
+    *copy = hg_alloc(1, hg_type_bytes(want, hg_tensor_count(t)));
     if (*copy == NULL) return hg_fail(e, HG_E_NOMEM, "no room to unpack %s", t->name);
     fill(m, t, want, *copy);
     out->base = *copy;
@@ -155,10 +155,10 @@ static hg_status pack(hg_model *m, hg_tensor *t, hg_type want, hg_runtime *rt, h
     hg_matrix w;
     void *copy = NULL;
     HG_TRY(find_matrix(m, t, want, &w, &copy, e));
-    size_t size = hg_packed_size(rt, m->compute, t->dim[0], t->dim[1]);
-    if (t->data == NULL) t->type = want; /* else that of the rows of a tied embedding */
+    size_t size = hg_packed_size(rt, want, t->dim[0], t->dim[1]);
+    t->type = want;
     t->packed = hg_arena_raw(&m->mem, size, 1);
-    if (t->packed != NULL) hg_pack_weight(rt, m->compute, t->packed, &w, t->dim[0], t->dim[1]);
+    if (t->packed != NULL) hg_pack_weight(rt, want, t->packed, &w, t->dim[0], t->dim[1]);
     hg_free(copy);
     m->n_bytes += size;
     if (t->packed == NULL)
@@ -175,8 +175,7 @@ static bool is_matrix(const hg_model *m, const hg_tensor *t)
     return t->n_dims == 2 && (t == m->head || !is_table(m, t));
 }
 
-/* bfloat16 weights are multiplied as such on every machine; one of another type among them makes
- * the products float32. */
+/* Of the products that attention needs: each weight brings its own. */
 static hg_compute family(const hg_model *m, hg_weights as)
 {
     for (size_t i = 0; i < m->n_params; i++)
@@ -193,7 +192,7 @@ static hg_status load_for_inference(hg_model *m, hg_weights as, hg_runtime *rt, 
         hg_type want = hg_type_as(hg_param_type(m, t), as);
         if (t->n_dims == 1) HG_TRY(hold_rows(m, t, HG_F32, e));
         if (is_table(m, t)) HG_TRY(hold_rows(m, t, want, e));
-        if (is_matrix(m, t)) HG_TRY(pack(m, t, hg_type_plain(hg_param_type(m, t), as), rt, e));
+        if (is_matrix(m, t)) HG_TRY(pack(m, t, want, rt, e));
     }
     return HG_OK;
 }

@@ -4,6 +4,7 @@
  * only ever decides who computes an element, never the order of its sum, so that no result depends
  * on threads or on the number of rows. Reference for the blocking: Goto and van de Geijn 2008. */
 #include "tensor/matmul.h"
+#include "tensor/matmul_quant.h"
 
 enum {
     ROW_PANELS = 12,      /* A panels in a block of rows: with KC they stay in the L2 cache */
@@ -230,17 +231,32 @@ static void pack_all(hg_pool *pool, packing *p)
         hg_pool_run(pool, n_panels(p->g, p->n), 2, pack_by_panels, p);
 }
 
-size_t hg_packed_size(const hg_runtime *rt, hg_compute compute, size_t n_out, size_t n_in)
+size_t hg_matmul_b_size(const hg_runtime *rt, hg_compute compute, size_t n, size_t k)
 {
     const hg_gemm_kernel *g = &rt->k.gemm[compute];
-    return n_panels(g, n_out) * g->nr * padded_k(g, n_in) * g->elem_size;
+    return n_panels(g, n) * g->nr * padded_k(g, k) * g->elem_size;
 }
 
-void hg_pack_weight(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *w, size_t n_out,
+static hg_compute family(hg_type t)
+{
+    return t == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
+}
+
+size_t hg_packed_size(const hg_runtime *rt, hg_type type, size_t n_out, size_t n_in)
+{
+    if (hg_type_is_block(type)) return hg_quant_packed_size(type, n_out, n_in);
+    return hg_matmul_b_size(rt, family(type), n_out, n_in);
+}
+
+void hg_pack_weight(hg_runtime *rt, hg_type type, void *dst, const hg_matrix *w, size_t n_out,
                     size_t n_in)
 {
+    if (hg_type_is_block(type)) {
+        hg_quant_pack(rt, dst, w, n_out, n_in);
+        return;
+    }
     hg_matrix b = {w->base, w->type, w->col_stride, w->row_stride}; /* B = W^T */
-    packing p = {&rt->k.gemm[compute], &b, dst, n_out, n_in};
+    packing p = {&rt->k.gemm[family(type)], &b, dst, n_out, n_in};
     pack_all(rt->pool, &p);
 }
 
@@ -282,7 +298,7 @@ hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, co
     }
     product p = {.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add, .rt = rt};
     cut(&p, (size_t)rt->n_threads);
-    size_t b_bytes = ceil_div(hg_packed_size(rt, compute, n, k), 64) * 64;
+    size_t b_bytes = ceil_div(hg_matmul_b_size(rt, compute, n, k), 64) * 64;
     size_t a_bytes = room_for_a(&p);
     char *shared = hg_runtime_scratch(rt, -1, b_bytes + a_bytes);
     if (shared == NULL)
@@ -294,16 +310,17 @@ hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, co
     return run(&p, e);
 }
 
-hg_status hg_matmul_packed(hg_runtime *rt, hg_compute compute, float *y, const float *x,
+hg_status hg_matmul_packed(hg_runtime *rt, hg_type type, float *y, const float *x,
                            const void *packed, size_t m, size_t n_out, size_t n_in, hg_err *e)
 {
-    const hg_gemm_kernel *g = &rt->k.gemm[compute];
+    const hg_gemm_kernel *g = &rt->k.gemm[family(type)];
     hg_matrix a = {x, HG_F32, n_in, 1};
     if (m == 0 || n_out == 0) return HG_OK;
     if (n_in == 0) {
         clear(y, n_out, m, n_out);
         return HG_OK;
     }
+    if (hg_type_is_block(type)) return hg_quant_matmul(rt, type, y, x, packed, m, n_out, n_in, e);
     product p = {.g = g, .c = y, .ldc = n_out, .a = &a, .packed_b = packed, .rt = rt};
     p.m = m;
     p.n = n_out;
@@ -326,7 +343,7 @@ hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, si
         clear(c, ldc, m, n);
         return HG_OK;
     }
-    size_t b_bytes = ceil_div(hg_packed_size(rt, compute, n, k), 64) * 64;
+    size_t b_bytes = ceil_div(hg_matmul_b_size(rt, compute, n, k), 64) * 64;
     char *mine = hg_runtime_scratch(rt, t, b_bytes + rows_scratch(g));
     if (mine == NULL) return HG_E_NOMEM;
     packing pack = {g, b, mine, n, k};

@@ -14,14 +14,22 @@ hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, si
                          const hg_matrix *a, const hg_matrix *b, size_t m, size_t n, size_t k,
                          bool add);
 
-/* Bytes of a packed [n_out][n_in] weight of a family, and the packing itself (from any type; `dst`
- * 64-byte aligned). */
-size_t hg_packed_size(const hg_runtime *rt, hg_compute compute, size_t n_out, size_t n_in);
-void hg_pack_weight(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *w, size_t n_out,
+/* Bytes that hg_matmul packs B [k][n] into. */
+size_t hg_matmul_b_size(const hg_runtime *rt, hg_compute compute, size_t n, size_t k);
+
+/* A weight [n_out][n_in] in the kernels' own layout. How it lies and how it is multiplied follows
+ * from its type alone: f32 and f16 as float32, bf16 with activations rounded to bf16, types that
+ * come in blocks with activations quantised (kernels/qgemm.h); n_in is a multiple of their block.
+ * Experts of one tensor are packed behind each other, each hg_packed_size bytes.
+ *
+ * Packs `w`, which has the packed type or, if that is a plain one, any plain type. `dst` is 64-byte
+ * aligned. */
+size_t hg_packed_size(const hg_runtime *rt, hg_type type, size_t n_out, size_t n_in);
+void hg_pack_weight(hg_runtime *rt, hg_type type, void *dst, const hg_matrix *w, size_t n_out,
                     size_t n_in);
-/* y[m][n_out] = x[m][n_in] W^T with W packed: the product of prefill and of decoding (m = 1 reads W
- * once, at the speed of memory). */
-hg_status hg_matmul_packed(hg_runtime *rt, hg_compute compute, float *y, const float *x,
+/* y[m][n_out] = x[m][n_in] W^T: the product of prefill and of decoding (m = 1 reads W once, at the
+ * speed of memory). A row's bits do not depend on m. */
+hg_status hg_matmul_packed(hg_runtime *rt, hg_type type, float *y, const float *x,
                            const void *packed, size_t m, size_t n_out, size_t n_in, hg_err *e);
 
 #endif

@@ -71,8 +71,8 @@ hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
     hg_tensor *y = hg_graph_tensor(g, n, n_out);
     if (y == NULL) return NULL;
     if (w->packed != NULL) {
-        hg_status s = hg_matmul_packed(g->rt, g->compute, y->data, x->data, w->packed, n, n_out,
-                                       n_in, &g->err);
+        hg_status s =
+            hg_matmul_packed(g->rt, w->type, y->data, x->data, w->packed, n, n_out, n_in, &g->err);
         if (s != HG_OK) g->status = s;
     } else {
         product(g, y->data, n_out, (hg_matrix){x->data, HG_F32, n_in, 1},

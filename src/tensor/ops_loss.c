@@ -113,7 +113,7 @@ static hg_status chunk_logits(pass *p, const float *x)
     const loss *l = p->l;
     hg_graph *g = p->g;
     if (l->w->packed != NULL)
-        return hg_matmul_packed(g->rt, g->compute, p->c.logits, x, l->w->packed, p->c.m, l->n_vocab,
+        return hg_matmul_packed(g->rt, l->w->type, p->c.logits, x, l->w->packed, p->c.m, l->n_vocab,
                                 l->d, &g->err);
     hg_matrix a = {x, HG_F32, l->d, 1}, b = {l->w->data, l->w->type, 1, l->d};
     return hg_matmul(g->rt, g->compute, p->c.logits, l->n_vocab, &a, &b, p->c.m, l->n_vocab, l->d,

@@ -118,8 +118,8 @@ static uint64_t scratch(const hg_runtime *rt, hg_compute compute, const hg_model
                         size_t tokens)
 {
     size_t wide = c->d_ff > c->d_model ? c->d_ff : c->d_model;
-    uint64_t head = hg_packed_size(rt, compute, c->n_vocab, c->d_model);
-    uint64_t rows = hg_packed_size(rt, compute, wide, tokens), n = head > rows ? head : rows;
+    uint64_t head = hg_matmul_b_size(rt, compute, c->n_vocab, c->d_model);
+    uint64_t rows = hg_matmul_b_size(rt, compute, wide, tokens), n = head > rows ? head : rows;
     for (int t = 0; t < rt->n_threads; t++) n += rt->scratch[t].size;
     return n;
 }

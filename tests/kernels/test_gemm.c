@@ -235,10 +235,11 @@ static void linear(hg_runtime *rt, hg_compute compute, float *y, const float *x,
     }
     hg_arena mem;
     hg_arena_init(&mem, 0);
-    void *packed = hg_arena_raw(&mem, hg_packed_size(rt, compute, N, K), 1);
+    hg_type type = compute == HG_COMPUTE_BF16 ? HG_BF16 : HG_F32;
+    void *packed = hg_arena_raw(&mem, hg_packed_size(rt, type, N, K), 1);
     CHECK(packed != NULL);
-    hg_pack_weight(rt, compute, packed, &weight, N, K);
-    CHECK_OK(hg_matmul_packed(rt, compute, y, x, packed, m, N, K, &e), e);
+    hg_pack_weight(rt, type, packed, &weight, N, K);
+    CHECK_OK(hg_matmul_packed(rt, type, y, x, packed, m, N, K, &e), e);
     hg_arena_free(&mem);
 }
 

@@ -135,4 +135,5 @@ void hg_kernels_avx512(hg_kernels *k)
 {
     fill_vector_kernels(k);
     hg_gemm_avx512(k);
+    hg_qgemm_avx512(k);
 }

@@ -95,10 +95,11 @@ TEST(linear_is_the_same_from_every_type_and_packed)
             lab_begin(&l, (hg_compute)compute, false);
             hg_tensor *v = as_type(&l, w, type), packed = *v;
             hg_matrix m = {v->data, type, IN, 1};
-            size_t size = hg_packed_size(l.rt, l.g.compute, OUT, IN);
+            packed.type = compute == HG_COMPUTE_BF16 ? HG_BF16 : HG_F32;
+            size_t size = hg_packed_size(l.rt, packed.type, OUT, IN);
             packed.packed = hg_arena_raw(&l.keep, size, 1);
             packed.data = NULL;
-            hg_pack_weight(l.rt, l.g.compute, packed.packed, &m, OUT, IN);
+            hg_pack_weight(l.rt, packed.type, packed.packed, &m, OUT, IN);
             hg_tensor *y = hg_op_linear(&l.g, x, v, b);
             hg_tensor *z = hg_op_linear(&l.g, x, &packed, b);
             CHECK(y != NULL && z != NULL);
