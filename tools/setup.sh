@@ -18,7 +18,8 @@ ARM="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libjansson-dev:arm64 
 
 missing() { # prints the packages of its arguments that are not installed
     for p in "$@"; do
-        case $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null) in installed) continue ;; esac
+        # A package that is there for two architectures says so twice.
+        case $(dpkg-query -W -f '${db:Status-Status} ' "$p" 2>/dev/null) in installed*) continue ;; esac
         # A command that came another way (a Node.js of one's own, say) is as good.
         case $p in nodejs) command -v node >/dev/null && continue ;; npm | clang | clang-format | cmake | git | python3) command -v "$p" >/dev/null && continue ;; esac
         echo "$p"
