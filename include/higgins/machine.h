@@ -50,6 +50,7 @@ typedef struct hg_machine_rates {
     double read_gbs;                /* memory read, all threads, GB/s */
     double f32_gflops, bf16_gflops; /* matrix product in a shape that fits the caches, all threads;
                                        2 FLOP a multiply-add */
+    double int8_gops;               /* products of bytes in registers, as quantised weights use */
 } hg_machine_rates;
 
 /* Measures for about `seconds`; needs 256 MiB. */

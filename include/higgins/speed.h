@@ -51,7 +51,7 @@ typedef struct hg_speed_row {
     hg_speed_job job;
     double tokens_s;        /* median over the repeats, as are the following */
     double joules;          /* a token */
-    double rate, limit;     /* GB/s of memory, or GFLOP/s of products, whichever binds the job; and
+    double rate, limit;     /* GB/s of memory, or GOP/s of products, whichever binds the job; and
                                what the machine gave beside it */
     double share;           /* rate / limit, pair by pair */
     bool is_bound_by_reads; /* rate is GB/s */

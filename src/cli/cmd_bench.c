@@ -79,7 +79,7 @@ static void name_row(char out[64], const hg_speed_job *j)
 
 static const char *unit_of(const hg_speed_row *r)
 {
-    return r->is_bound_by_reads ? "GB/s" : "GFLOP/s";
+    return r->is_bound_by_reads ? "GB/s" : "GOP/s";
 }
 
 static void print_json(const hg_model *m, hg_runtime *rt, const hg_speed_report *r, double opened)

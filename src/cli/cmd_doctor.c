@@ -115,8 +115,9 @@ static void print_json(const report *p)
            m->n_cores, p->threads, hg_isa_name(p->isa), hg_isa_name(m->isa),
            (unsigned long long)m->memory, (unsigned long long)m->memory_free);
     cli_print_json_string(m->joules_source, strlen(m->joules_source));
-    printf(", \"read_gbs\": %.4g, \"f32_gflops\": %.4g, \"bf16_gflops\": %.4g", p->r.read_gbs,
-           p->r.f32_gflops, p->r.bf16_gflops);
+    printf(", \"read_gbs\": %.4g, \"f32_gflops\": %.4g, \"bf16_gflops\": %.4g, "
+           "\"int8_gops\": %.4g",
+           p->r.read_gbs, p->r.f32_gflops, p->r.bf16_gflops, p->r.int8_gops);
     json_answers(p);
     json_training(p);
     printf("}\n");
@@ -142,6 +143,8 @@ static void tell_machine(const report *p)
     printf("  matrix products, float32 %7.0f GFLOP/s\n", p->r.f32_gflops);
     printf("  matrix products, bfloat16%7.0f GFLOP/s  sets the speed of training\n",
            p->r.bf16_gflops);
+    printf("  products of bytes        %7.0f GOP/s    bounds reading with quantised weights\n",
+           p->r.int8_gops);
 }
 
 static void tell_answers(const report *p)

@@ -23,7 +23,7 @@
 /* The two families of matrix product. */
 typedef enum hg_compute { HG_COMPUTE_F32, HG_COMPUTE_BF16, HG_N_COMPUTE } hg_compute;
 
-enum { HG_GEMM_KC = 512, HG_GEMM_MAX_MR = 16, HG_GEMM_MAX_NR = 64 };
+enum { HG_GEMM_KC = 512, HG_GEMM_MAX_MR = 16, HG_GEMM_MAX_NR = 64, HG_PEAK_I8 = 1024 };
 
 /* Where a matrix lies before it is packed: element (row, col) is at base + row * row_stride + col *
  * col_stride, in elements; one of the two strides is 1. A weight in blocks has a col_stride of 1
@@ -77,6 +77,10 @@ typedef struct hg_kernels {
     hg_isa isa;
     hg_gemm_kernel gemm[HG_N_COMPUTE];
     hg_qgemm_kernel qgemm;
+
+    /* Multiplies and adds HG_PEAK_I8 pairs of bytes, `rounds` times, in registers alone: what the
+     * set can do with quantised weights at the most. The result means nothing. */
+    int32_t (*peak_i8)(size_t rounds);
 
     /* Vectors. n may be anything; pointers need the alignment of their type only. */
     float (*dot_f32)(const float *a, const float *b, size_t n);

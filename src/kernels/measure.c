@@ -107,11 +107,33 @@ static hg_status make_panels(hg_runtime *rt, const hg_gemm_kernel *g, hg_err *e)
     return HG_OK;
 }
 
+enum { SPINS = 16, SPIN_ROUNDS = 4096 };
+
+static void spin(void *ctx, size_t begin, size_t end, int thread)
+{
+    const task *t = ctx;
+    for (size_t i = begin; i < end; i++) t->sums[thread] += (float)t->rt->k.peak_i8(SPIN_ROUNDS);
+}
+
+static hg_status measure_i8(hg_runtime *rt, double seconds, double *gops, hg_err *e)
+{
+    task t;
+    HG_TRY(task_init(&t, rt, e));
+    t.fn = spin;
+    t.n = SPINS * (size_t)rt->n_threads;
+    t.grain = 1;
+    t.work = 2e-9 * (double)t.n * SPIN_ROUNDS * HG_PEAK_I8;
+    *gops = rate_of(&t, seconds);
+    hg_free(t.sums);
+    return HG_OK;
+}
+
 hg_status hg_measure_product(hg_runtime *rt, hg_type type, double seconds, double *gflops,
                              hg_err *e)
 {
     const hg_gemm_kernel *g = &rt->k.gemm[type == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32];
     task t;
+    if (hg_type_is_block(type)) return measure_i8(rt, seconds, gflops, e);
     HG_TRY(make_panels(rt, g, e));
     HG_TRY(task_init(&t, rt, e));
     t.gemm = g;
@@ -127,7 +149,8 @@ hg_status hg_measure_product(hg_runtime *rt, hg_type type, double seconds, doubl
 hg_status hg_machine_measure(hg_runtime *rt, double seconds, hg_machine_rates *out, hg_err *e)
 {
     *out = (hg_machine_rates){0};
-    HG_TRY(hg_measure_read(rt, seconds / 3, &out->read_gbs, e));
-    HG_TRY(hg_measure_product(rt, HG_F32, seconds / 3, &out->f32_gflops, e));
-    return hg_measure_product(rt, HG_BF16, seconds / 3, &out->bf16_gflops, e);
+    HG_TRY(hg_measure_read(rt, seconds / 4, &out->read_gbs, e));
+    HG_TRY(hg_measure_product(rt, HG_F32, seconds / 4, &out->f32_gflops, e));
+    HG_TRY(hg_measure_product(rt, HG_BF16, seconds / 4, &out->bf16_gflops, e));
+    return hg_measure_product(rt, HG_Q8_0, seconds / 4, &out->int8_gops, e);
 }

@@ -43,6 +43,7 @@ run "$HIGGINS" doctor --seconds 0.3 --json --threads 1
 expect_code 0
 expect_equal "$(field "$OUT" "['read_gbs'] > 0.1")" True
 expect_equal "$(field "$OUT" "['bf16_gflops'] > 0.1")" True
+expect_equal "$(field "$OUT" "['int8_gops'] > 0.1")" True
 expect_equal "$(field "$OUT" "['threads']")" 1
 expect_equal "$(field "$OUT" "['cores'] >= 1")" True
 expect_equal "$(field "$OUT" "['answering']['sizes'][0]['fits']")" True

@@ -131,8 +131,25 @@ INLINE void v_store_f16(hg_f16 *p, vec a, size_t n)
 
 #include "kernels/vector_kernels.h"
 
+/* Sixteen sums, so that none waits for itself. The empty assembly keeps the compiler from folding
+ * the rounds. */
+static int32_t peak_i8(size_t rounds)
+{
+    enum { SUMS = HG_PEAK_I8 / 64 };
+    __m512i sum[SUMS], a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
+    for (size_t i = 0; i < SUMS; i++) sum[i] = _mm512_setzero_si512();
+    for (size_t r = 0; r < rounds; r++) {
+        __asm__ volatile("" : "+v"(a), "+v"(b));
+#pragma GCC unroll 16
+        for (size_t i = 0; i < SUMS; i++) sum[i] = _mm512_dpbusd_epi32(sum[i], a, b);
+    }
+    for (size_t i = 1; i < SUMS; i++) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
+    return _mm512_reduce_add_epi32(sum[0]);
+}
+
 void hg_kernels_avx512(hg_kernels *k)
 {
+    k->peak_i8 = peak_i8;
     fill_vector_kernels(k);
     hg_gemm_avx512(k);
     hg_qgemm_avx512(k);
