@@ -180,4 +180,5 @@ void hg_kernels_neon(hg_kernels *k)
     k->peak_i8 = peak_i8;
     fill_vector_kernels(k);
     hg_gemm_neon(k);
+    hg_qgemm_neon(k);
 }
