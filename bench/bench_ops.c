@@ -86,8 +86,12 @@ static hg_tensor *forward(net *n, hg_graph *g)
     const shape *s = &n->s;
     size_t d_head = s->d / s->n_heads;
     hg_rope rope = {d_head, d_head, false, n->inv_freq, 1};
-    hg_attention a = {s->n_heads, s->n_heads, d_head, 1 / sqrtf((float)d_head), 0, 0,
-                      n->spans,   s->n_spans, NULL};
+    hg_attention a = {.n_heads = s->n_heads,
+                      .n_kv_heads = s->n_heads,
+                      .d_head = d_head,
+                      .scale = 1 / sqrtf((float)d_head),
+                      .spans = n->spans,
+                      .n_spans = s->n_spans};
     hg_tensor *x = hg_op_embed(g, n->embed, n->ids, s->n_spans * s->t);
     for (size_t i = 0; i < s->n_layers; i++) {
         const layer *l = &n->l[i];

@@ -27,10 +27,20 @@ typedef struct hg_constraint hg_constraint;
 
 /* ---- a session: one timeline and its cache; one thread at a time ---- */
 typedef struct hg_session hg_session;
+/* How keys and values are held. Q8_0: 8 bits and a scale for 32 of them; heads must be a multiple
+ * of 32 wide (HG_E_ARG). */
+typedef enum hg_cache_type {
+    HG_CACHE_AUTO, /* bfloat16 where the weights are, else float16 */
+    HG_CACHE_F32,
+    HG_CACHE_F16,
+    HG_CACHE_BF16,
+    HG_CACHE_Q8_0
+} hg_cache_type;
+/* "auto", "f32", "f16", "bf16", "q8_0"; false when `name` is none of them. */
+HG_API bool hg_cache_type_parse(const char *name, hg_cache_type *out);
 typedef struct hg_session_options {
     uint32_t n_ctx; /* 0: the model's */
-    bool cache_f32; /* keys and values in float32; default bfloat16 where the weights are, else
-                       float16 */
+    hg_cache_type cache;
 } hg_session_options;
 HG_API hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
                                 const hg_session_options *o, hg_err *e);
@@ -56,10 +66,10 @@ typedef struct hg_engine_options {
     uint32_t n_ctx;         /* a session's; 0: the model's */
     uint32_t prefill_chunk; /* tokens of prompts a step works off, so that decoding goes on beside a
                                long prompt; HG_MAX_PREFILL_CHUNK at the most */
-    bool cache_f32;         /* as a session's */
+    hg_cache_type cache;    /* as a session's */
 } hg_engine_options;
 enum { HG_MAX_SESSIONS = 1024, HG_MAX_PREFILL_CHUNK = 8192 };
-HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256, false */
+HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256, AUTO */
 /* The runtime computes for the engine alone until hg_engine_free. HG_E_MISSING when the model has
  * no tokenizer. Caches are made as sessions need them. */
 HG_API hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,

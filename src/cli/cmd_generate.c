@@ -129,12 +129,17 @@ static int run(cli *c, void *values, int n_args, char **args)
     hg_ids ids = {0};
     char *text = NULL;
     size_t n = 0;
+    hg_cache_type cache;
     int code;
     (void)n_args;
 
     if (!cli_sampling_check(&v->sampling))
         return cli_misuse(c, "--dtype: \"%s\" is no type; stored, f32, f16 or bf16 allowed",
                           v->sampling.dtype);
+    if (!hg_cache_type_parse(v->sampling.cache_type, &cache))
+        return cli_misuse(c,
+                          "--cache-type: \"%s\" is no type; auto, f32, f16, bf16 or q8_0 allowed",
+                          v->sampling.cache_type);
     hg_request r = cli_sampling_request(&v->sampling);
     hg_status s = read_prompt(args[1], &text, &n, &e);
     if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, &e);

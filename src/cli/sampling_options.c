@@ -35,7 +35,8 @@ void cli_sampling_init(cli_sampling *o)
                         .repetition_penalty = plain(s.repetition_penalty),
                         .presence_penalty = plain(s.presence_penalty),
                         .frequency_penalty = plain(s.frequency_penalty),
-                        .dtype = "stored"};
+                        .dtype = "stored",
+                        .cache_type = "auto"};
 }
 
 bool cli_sampling_check(const cli_sampling *o)

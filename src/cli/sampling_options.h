@@ -10,7 +10,7 @@ typedef struct cli_sampling {
     double temperature, top_p, min_p;
     double repetition_penalty, presence_penalty, frequency_penalty;
     cli_list stop;
-    const char *dtype;
+    const char *dtype, *cache_type;
 } cli_sampling;
 
 /* The rows of an option table whose values hold a cli_sampling as `member`. */
@@ -106,9 +106,17 @@ typedef struct cli_sampling {
          CLI_SAMPLING_ROW(type, member, context),                                                   \
          0,                                                                                         \
          4194304},                                                                                  \
+        {"dtype",                                                                                   \
+         0,                                                                                         \
+         CLI_TEXT,                                                                                  \
+         "TYPE",                                                                                    \
+         "weights as stored, f32, f16 or bf16",                                                     \
+         CLI_SAMPLING_ROW(type, member, dtype),                                                     \
+         0,                                                                                         \
+         0},                                                                                        \
     {                                                                                               \
-        "dtype", 0, CLI_TEXT, "TYPE", "weights as stored, f32, f16 or bf16",                        \
-            CLI_SAMPLING_ROW(type, member, dtype), 0, 0                                             \
+        "cache-type", 0, CLI_TEXT, "TYPE", "keys and values in f32, f16, bf16, q8_0 or auto",       \
+            CLI_SAMPLING_ROW(type, member, cache_type), 0, 0                                        \
     }
 
 void cli_sampling_init(cli_sampling *o); /* the library's own defaults */

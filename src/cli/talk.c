@@ -10,7 +10,9 @@ hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_samplin
     hg_engine_options_init(&eo);
     eo.max_sessions = 1;
     eo.n_ctx = (uint32_t)o->context;
-    eo.cache_f32 = cli_sampling_weights(o) == HG_WEIGHTS_F32;
+    (void)hg_cache_type_parse(o->cache_type, &eo.cache);
+    if (eo.cache == HG_CACHE_AUTO && cli_sampling_weights(o) == HG_WEIGHTS_F32)
+        eo.cache = HG_CACHE_F32;
     t->n_ctx = o->context > 0 ? (uint32_t)o->context : hg_model_get_config(t->model)->n_ctx;
     return hg_engine_new(&t->engine, t->model, t->rt, &eo, e);
 }

@@ -2,21 +2,22 @@
 #ifndef HG_INFER_CACHE_H
 #define HG_INFER_CACHE_H
 
+#include <higgins/infer.h>
 #include "model/model.h"
 
 typedef struct hg_cache {
     hg_type type;
+    hg_kv_shape shape;
     size_t n_layers, n_ctx;
-    size_t row_bytes;   /* keys (or values) of one position in one layer */
-    hg_kv_layer *layer; /* [n_layers], each k and v [n_ctx][n_kv_heads][d_head] */
+    hg_kv_layer *layer; /* [n_layers] */
     int32_t *ids;       /* [n_ctx] tokens held */
     size_t n;           /* positions held */
-    size_t n_wide;      /* of them, from the first on, were run in wide spans (see step.h) */
     hg_arena mem;
 } hg_cache;
 
-/* float32 when asked for, else bfloat16 where the weights are, else float16. */
-hg_type hg_cache_type(const hg_model *m, bool f32);
+/* The type that an option asks for; automatic: bfloat16 where the weights are, else float16.
+ * HG_E_ARG where the model's heads do not come in whole blocks of it. */
+hg_status hg_cache_choose(const hg_model *m, hg_cache_type asked, hg_type *out, hg_err *e);
 /* n_ctx as asked for, the model's when 0; HG_E_LIMIT when the model's positions end before. */
 hg_status hg_cache_context(const hg_model *m, uint32_t asked, size_t *n_ctx, hg_err *e);
 /* Bytes that hg_cache_new takes; UINT64_MAX when they cannot be counted. */

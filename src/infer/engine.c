@@ -25,6 +25,7 @@ struct hg_engine {
     hg_runtime *rt;
     hg_engine_options o;
     size_t n_ctx;
+    hg_type cache_type;
     int32_t end_id[2];
     pthread_t thread;
 
@@ -270,8 +271,7 @@ static void admit(hg_engine *en)
         hg_err why = {0};
         hg_slot *s = hg_slots_choose(en->slots, en->n_slots, w, &source, &shared);
         if (s == NULL) return;
-        const hg_type type = hg_cache_type(en->m, en->o.cache_f32);
-        const bool ok = hg_slot_new(s, en->m, en->rt, en->n_ctx, type, &why) == HG_OK;
+        const bool ok = hg_slot_new(s, en->m, en->rt, en->n_ctx, en->cache_type, &why) == HG_OK;
         if (!ok && s != en->slots) {
             en->n_slots = (size_t)(s - en->slots);
             continue;
@@ -350,7 +350,7 @@ static hg_status engine_rooms(hg_engine *en, hg_err *e)
     if (en->slots == NULL || en->running == NULL || en->lanes == NULL || en->active == NULL ||
         en->drawing == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for an engine of %zu sessions", n);
-    return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk + HG_STEP_BLOCK, n, e);
+    return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk, n, e);
 }
 
 static hg_status check_options(const hg_model *m, const hg_engine_options *o, hg_err *e)
@@ -372,17 +372,20 @@ hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
 {
     hg_engine_options defaults;
     size_t n_ctx = 0;
+    hg_type type;
     *out = NULL;
     hg_engine_options_init(&defaults);
     if (o == NULL) o = &defaults;
     HG_TRY(check_options(m, o, e));
     HG_TRY(hg_cache_context(m, o->n_ctx, &n_ctx, e));
+    HG_TRY(hg_cache_choose(m, o->cache, &type, e));
     hg_engine *en = hg_alloc(1, sizeof *en);
     if (en == NULL) return hg_fail(e, HG_E_NOMEM, "no room for an engine");
     en->m = m;
     en->rt = rt;
     en->o = *o;
     en->n_ctx = n_ctx;
+    en->cache_type = type;
     en->end_id[0] = m->c.eos_id;
     en->end_id[1] = hg_chat_end_id(hg_model_tokenizer(m));
     const hg_status s = engine_rooms(en, e);

@@ -23,10 +23,12 @@ hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
 {
     const hg_session_options none = {0};
     size_t n_ctx = 0;
+    hg_type type;
     hg_status s;
     *out = NULL;
     if (o == NULL) o = &none;
     HG_TRY(hg_cache_context(m, o->n_ctx, &n_ctx, e));
+    HG_TRY(hg_cache_choose(m, o->cache, &type, e));
     hg_session *n = hg_alloc(1, sizeof *n);
     if (n == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a session");
     n->m = m;
@@ -34,7 +36,7 @@ hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
     n->score_chunk = SCORE_FLOATS / m->c.n_vocab;
     if (n->score_chunk > n->chunk) n->score_chunk = n->chunk;
     if (n->score_chunk < 8) n->score_chunk = 8;
-    s = hg_cache_new(&n->cache, m, n_ctx, hg_cache_type(m, o->cache_f32), e);
+    s = hg_cache_new(&n->cache, m, n_ctx, type, e);
     if (s == HG_OK) s = hg_stepper_init(&n->step, m, rt, n->chunk, 1, e);
     if (s != HG_OK) {
         hg_session_free(n);
@@ -56,9 +58,11 @@ uint64_t hg_session_bytes(const hg_model *m, const hg_session_options *o)
 {
     const hg_session_options none = {0};
     size_t n_ctx = 0;
+    hg_type type;
     if (o == NULL) o = &none;
     if (hg_cache_context(m, o->n_ctx, &n_ctx, NULL) != HG_OK) return UINT64_MAX;
-    const uint64_t cache = hg_cache_bytes(m, n_ctx, hg_cache_type(m, o->cache_f32));
+    if (hg_cache_choose(m, o->cache, &type, NULL) != HG_OK) return UINT64_MAX;
+    const uint64_t cache = hg_cache_bytes(m, n_ctx, type);
     const uint64_t step = hg_stepper_bytes(m, hg_stepper_rows(m), 1);
     return cache > UINT64_MAX - step ? UINT64_MAX : cache + step;
 }
@@ -76,10 +80,10 @@ void hg_session_rewind(hg_session *s, size_t length)
 }
 
 /* One chunk. The logits of the last row stay with the session when any are wanted. */
-static hg_status run(hg_session *s, const int32_t *ids, size_t n, size_t n_wide, hg_want want,
-                     float **all, hg_err *e)
+static hg_status run(hg_session *s, const int32_t *ids, size_t n, hg_want want, float **all,
+                     hg_err *e)
 {
-    hg_lane lane = {.cache = &s->cache, .ids = ids, .n = n, .n_wide = n_wide, .want = want};
+    hg_lane lane = {.cache = &s->cache, .ids = ids, .n = n, .want = want};
     s->logits = NULL; /* the step's arena begins anew */
     HG_TRY(hg_stepper_run(&s->step, &lane, 1, e));
     if (all != NULL) *all = lane.logits;
@@ -94,7 +98,7 @@ static hg_status need_logits(hg_session *s, hg_err *e)
     if (s->logits != NULL || s->cache.n == 0) return HG_OK;
     const int32_t last = s->cache.ids[s->cache.n - 1];
     hg_cache_rewind(&s->cache, s->cache.n - 1);
-    const hg_status status = run(s, &last, 1, 0, HG_WANT_LAST, NULL, e);
+    const hg_status status = run(s, &last, 1, HG_WANT_LAST, NULL, e);
     if (status != HG_OK) s->cache.n++; /* its keys and values still stand */
     return status;
 }
@@ -112,16 +116,13 @@ static hg_status check_room(const hg_session *s, const int32_t *ids, size_t n, h
 hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const float **logits,
                           hg_err *e)
 {
-    const size_t before = s->cache.n, wide_end = hg_wide_rows(before + n);
+    const size_t before = s->cache.n;
     if (logits != NULL) *logits = NULL;
     HG_TRY(check_room(s, ids, n, e));
     for (size_t i = 0, rows; i < n; i += rows) {
-        size_t wide = wide_end > before + i ? wide_end - before - i : 0;
         rows = n - i < s->chunk ? n - i : s->chunk;
-        if (wide > rows) wide = rows;
         const bool last = i + rows == n && logits != NULL;
-        const hg_status status =
-            run(s, ids + i, rows, wide, last ? HG_WANT_LAST : HG_WANT_NONE, NULL, e);
+        const hg_status status = run(s, ids + i, rows, last ? HG_WANT_LAST : HG_WANT_NONE, NULL, e);
         if (status != HG_OK) {
             hg_cache_rewind(&s->cache, before);
             return status;
@@ -166,7 +167,7 @@ static hg_status score_chunk(hg_session *s, const int32_t *ids, size_t n, double
     logprob[0] = 0.0;
     t.logits = s->logits;
     if (t.logits != NULL) score_rows(&t, 0, 1, 0);
-    HG_TRY(run(s, ids, n, n, HG_WANT_ALL, &all, e));
+    HG_TRY(run(s, ids, n, HG_WANT_ALL, &all, e));
     t = (score_task){t.k, all, ids + 1, logprob + 1, t.n_vocab};
     hg_pool_run(s->step.rt->pool, n - 1, 1, score_rows, &t);
     return HG_OK;

@@ -46,26 +46,13 @@ static bool goes_on(const hg_slot *source, size_t shared)
     return source->work == NULL && source->cache.n - shared <= SAME_TIMELINE;
 }
 
-/* How many of the first positions that a cache shares with a prompt are the bits that reading the
- * prompt would give: rows must have been run in the kind of span that the prompt asks for. */
-static size_t usable(const hg_cache *c, const hg_work *w)
-{
-    const size_t wide = hg_wide_rows(w->r.n_prompt);
-    size_t n = hg_cache_shared(c, w->prompt, w->r.n_prompt - 1);
-    if (n > wide && c->n_wide == wide) return n;
-    if (n > c->n_wide) n = c->n_wide;
-    if (n > wide) n = wide;
-    return n / HG_STEP_BLOCK *
-           HG_STEP_BLOCK; /* what is left of the wide part is then wide enough */
-}
-
 hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const hg_slot **source,
                          size_t *shared)
 {
     hg_slot *from = NULL, *to;
     *shared = 0;
     for (size_t i = 0; i < n_slots; i++) {
-        const size_t n = usable(&slots[i].cache, w);
+        const size_t n = hg_cache_shared(&slots[i].cache, w->prompt, w->r.n_prompt - 1);
         if (n < *shared || n == 0) continue;
         if (n == *shared && !goes_on(&slots[i], n)) continue;
         *shared = n;
@@ -83,7 +70,6 @@ void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared)
     hg_cache_rewind(&s->cache, shared);
     s->work = w;
     s->n_fed = shared;
-    s->n_wide = hg_wide_rows(w->r.n_prompt);
     s->logits = NULL;
     hg_sampler_begin(&s->sampler, &w->r.sampling);
     hg_detok_begin(&s->detok, &w->stops);
@@ -93,16 +79,6 @@ void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared)
     w->usage.cached_tokens = (uint32_t)shared;
 }
 
-/* How many tokens of the prompt to read next: all, or as many whole blocks as the budget holds.
- * What a cache left of the last block is less than one. */
-static size_t piece(const hg_slot *s, size_t budget)
-{
-    const size_t left = s->work->r.n_prompt - s->n_fed;
-    size_t n = budget / HG_STEP_BLOCK * HG_STEP_BLOCK;
-    if (n < HG_STEP_BLOCK) n = HG_STEP_BLOCK;
-    return left < n ? left : n;
-}
-
 bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane)
 {
     const size_t left = s->work->r.n_prompt - s->n_fed;
@@ -110,9 +86,7 @@ bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane)
     if (left == 0) return true;
     if (budget == 0) return false;
     lane->ids = s->work->prompt + s->n_fed;
-    lane->n = piece(s, budget);
-    lane->n_wide = s->n_fed >= s->n_wide ? 0 : s->n_wide - s->n_fed;
-    if (lane->n_wide > lane->n) lane->n_wide = lane->n;
+    lane->n = left < budget ? left : budget;
     lane->want = lane->n == left ? HG_WANT_LAST : HG_WANT_NONE;
     return true;
 }

@@ -29,7 +29,6 @@ typedef struct hg_slot {
     hg_detok detok;
     hg_work *work;    /* NULL: free */
     size_t n_fed;     /* of the prompt, cached tokens too */
-    size_t n_wide;    /* of the prompt, what is to be fed in wide spans */
     int32_t token;    /* chosen and not yet fed */
     int32_t chosen;   /* by the last draw */
     float *logits;    /* of this step, or NULL: still reading the prompt */
@@ -52,8 +51,8 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
 /* Begins w in a free slot whose cache is there, with the first `shared` positions of source. */
 void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared);
 
-/* What the slot adds to the next step: its token, or a piece of its prompt of about `budget` tokens
- * (HG_STEP_BLOCK more at the most); false when the budget is 0 and it still reads. */
+/* What the slot adds to the next step: its token, or a piece of its prompt of `budget` tokens at
+ * the most; false when the budget is 0 and it still reads. */
 bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane);
 /* Chooses the next token from s->logits; on a pool's thread. */
 void hg_slot_draw(hg_slot *s);

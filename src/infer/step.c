@@ -1,16 +1,9 @@
 /* A step: rows of several timelines through the one transformer. A session's step is one lane; the
  * engine's is one lane for each running request, so that weights are read once for all of them.
- * Rows never mix: attention works span by span and a matrix product's row does not depend on how
- * many there are, so a timeline gets the same bits alone and in company as long as its own spans
- * are cut alike (see hg_wide_rows). */
+ * Rows never mix, and no row's result depends on how many others there are: not in a matrix
+ * product, not in attention. So a timeline gets the same bits alone and in company, in one go and
+ * token by token. */
 #include "infer/step.h"
-#include "tensor/attention.h"
-
-enum {
-    NARROW = HG_ATT_FEW, /* rows of a narrow span */
-    LANE_SPANS = 1 + (HG_STEP_BLOCK + NARROW - 1) / NARROW
-};
-_Static_assert((int)HG_STEP_BLOCK > (int)HG_ATT_FEW, "a block must be wide enough for a wide span");
 
 static const double STEP_BYTES = 48e6; /* of a prompt chunk's activations, roughly */
 
@@ -24,12 +17,12 @@ static double row_bytes(const hg_model *m)
 size_t hg_stepper_rows(const hg_model *m)
 {
     const double rows = STEP_BYTES / row_bytes(m);
-    return rows < 16.0 ? 16 : rows > 512.0 ? 512 : (size_t)rows / HG_STEP_BLOCK * HG_STEP_BLOCK;
+    return rows < 16.0 ? 16 : rows > 512.0 ? 512 : (size_t)rows;
 }
 
 uint64_t hg_stepper_bytes(const hg_model *m, size_t max_rows, size_t max_lanes)
 {
-    const double lanes = (double)(max_lanes * LANE_SPANS) * m->c.n_layers * sizeof(hg_kv_layer);
+    const double lanes = (double)max_lanes * m->c.n_layers * sizeof(hg_kv_layer);
     const double logits = 4.0 * (double)max_lanes * m->c.n_vocab;
     return (uint64_t)((double)max_rows * (12.0 + row_bytes(m)) + lanes + logits);
 }
@@ -38,16 +31,16 @@ hg_status hg_stepper_init(hg_stepper *s, const hg_model *m, hg_runtime *rt, size
                           size_t max_lanes, hg_err *e)
 {
     size_t n_kv = 0;
-    *s = (hg_stepper){.m = m, .rt = rt, .max_rows = max_rows, .max_spans = max_lanes * LANE_SPANS};
+    *s = (hg_stepper){.m = m, .rt = rt, .max_rows = max_rows, .max_lanes = max_lanes};
     s->compute = m->compute;
     hg_arena_init(&s->own, 64 * 1024);
     hg_arena_init(&s->step, 0);
     s->ids = HG_NEW(&s->own, int32_t, max_rows);
     s->pos = HG_NEW(&s->own, int32_t, max_rows);
     s->out = HG_NEW(&s->own, int32_t, max_rows);
-    s->spans = HG_NEW(&s->own, hg_span, s->max_spans);
-    s->cache_of = HG_NEW(&s->own, const hg_cache *, s->max_spans);
-    if (hg_mul(s->max_spans, m->c.n_layers, &n_kv)) s->kv = HG_NEW(&s->own, hg_kv_layer, n_kv);
+    s->spans = HG_NEW(&s->own, hg_span, s->max_lanes);
+    s->cache_of = HG_NEW(&s->own, const hg_cache *, s->max_lanes);
+    if (hg_mul(s->max_lanes, m->c.n_layers, &n_kv)) s->kv = HG_NEW(&s->own, hg_kv_layer, n_kv);
     if (s->ids != NULL && s->pos != NULL && s->out != NULL && s->spans != NULL &&
         s->cache_of != NULL && s->kv != NULL)
         return HG_OK;
@@ -71,15 +64,7 @@ hg_status hg_check_ids(const hg_model *m, const int32_t *ids, size_t n, hg_err *
     return HG_OK;
 }
 
-static void lay_span(hg_stepper *s, hg_batch *b, const hg_cache *cache, size_t row, size_t n,
-                     size_t pos0)
-{
-    s->spans[b->n_spans] = (hg_span){.row = row, .n = n, .pos0 = pos0};
-    s->cache_of[b->n_spans++] = cache;
-}
-
-/* Lays one lane's rows behind those already in the batch. Spans of one timeline may follow each
- * other in a step: attention stores all rows' keys and values before it reads any. */
+/* Lays one lane's rows behind those already in the batch. */
 static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane)
 {
     const size_t past = lane->cache->n, first = b->n;
@@ -87,11 +72,8 @@ static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane)
         s->ids[first + r] = lane->ids[r];
         s->pos[first + r] = (int32_t)(past + r);
     }
-    if (lane->n_wide > 0) lay_span(s, b, lane->cache, first, lane->n_wide, past);
-    for (size_t r = lane->n_wide, n; r < lane->n; r += n) {
-        n = lane->n - r < NARROW ? lane->n - r : NARROW;
-        lay_span(s, b, lane->cache, first + r, n, past + r);
-    }
+    s->spans[b->n_spans] = (hg_span){.row = first, .n = lane->n, .pos0 = past};
+    s->cache_of[b->n_spans++] = lane->cache;
     if (lane->want == HG_WANT_LAST) s->out[b->n_out++] = (int32_t)(first + lane->n - 1);
     for (size_t r = 0; lane->want == HG_WANT_ALL && r < lane->n; r++)
         s->out[b->n_out++] = (int32_t)(first + r);
@@ -109,7 +91,6 @@ static void lay_caches(hg_stepper *s, const hg_batch *b)
 static void append(const hg_lane *lane)
 {
     hg_cache *c = lane->cache;
-    if (c->n_wide == c->n && lane->n_wide > NARROW) c->n_wide += lane->n_wide;
     for (size_t r = 0; r < lane->n; r++) c->ids[c->n++] = lane->ids[r];
 }
 

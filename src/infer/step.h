@@ -5,17 +5,6 @@
 
 #include "infer/cache.h"
 
-/* Attention runs many rows of a timeline as matrix products (a wide span) and a few as dot products
- * (a narrow one); the last bits of a row depend on which. So which it is must depend on the text
- * alone, or an answer would change with the company its prompt was read in, or with what a cache
- * held: a text of n tokens runs its first hg_wide_rows(n) rows in wide spans and the rest, its last
- * row always, in narrow ones. */
-enum { HG_STEP_BLOCK = 8 };
-static inline size_t hg_wide_rows(size_t n)
-{
-    return n == 0 ? 0 : (n - 1) / HG_STEP_BLOCK * HG_STEP_BLOCK;
-}
-
 typedef enum hg_want { HG_WANT_NONE, HG_WANT_LAST, HG_WANT_ALL } hg_want;
 
 /* What a step adds to one timeline. */
@@ -23,7 +12,6 @@ typedef struct hg_lane {
     hg_cache *cache;
     const int32_t *ids; /* [n], n > 0, checked against the vocabulary by the caller */
     size_t n;
-    size_t n_wide; /* of these rows, to be run as one wide span; the others go in narrow ones */
     hg_want want;
     float *logits; /* out: [1 or n][n_vocab] as wanted, or NULL; valid until the next step */
 } hg_lane;
@@ -33,11 +21,11 @@ typedef struct hg_stepper {
     const hg_model *m;
     hg_runtime *rt;
     hg_compute compute;
-    size_t max_rows, max_spans;
+    size_t max_rows, max_lanes;
     int32_t *ids, *pos, *out;  /* [max_rows] */
-    hg_span *spans;            /* [max_spans] */
-    const hg_cache **cache_of; /* [max_spans] whose it is */
-    hg_kv_layer *kv;           /* [n_layers][n_spans] */
+    hg_span *spans;            /* [max_lanes] */
+    const hg_cache **cache_of; /* [max_lanes] whose it is */
+    hg_kv_layer *kv;           /* [n_layers][n_lanes] */
     hg_arena own, step;
 } hg_stepper;
 

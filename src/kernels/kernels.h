@@ -18,6 +18,7 @@
 #define HG_KERNELS_H
 
 #include <higgins/machine.h>
+#include "kernels/kv.h"
 #include "kernels/types.h"
 
 /* The two families of matrix product. */
@@ -81,6 +82,7 @@ typedef struct hg_kernels {
     /* Multiplies and adds HG_PEAK_I8 pairs of bytes, `rounds` times, in registers alone: what the
      * set can do with quantised weights at the most. The result means nothing. */
     int32_t (*peak_i8)(size_t rounds);
+    hg_kv_kernel kv[HG_N_KV]; /* attention */
 
     /* Vectors. n may be anything; pointers need the alignment of their type only. */
     float (*dot_f32)(const float *a, const float *b, size_t n);

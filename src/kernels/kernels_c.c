@@ -198,6 +198,7 @@ void hg_kernels_c(hg_kernels *k)
     k->peak_i8 = peak_i8;
     hg_gemm_c(k);
     hg_qgemm_c(k);
+    hg_kv_c(k);
     k->dot_f32 = dot_f32;
     k->axpy_f32 = axpy_f32;
     k->add_f32 = add_f32;

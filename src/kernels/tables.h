@@ -11,6 +11,7 @@ void hg_kernels_avx512(hg_kernels *k);
 void hg_kernels_neon(hg_kernels *k);
 /* The matrix products alone, in files of their own; the calls above use them. */
 void hg_gemm_c(hg_kernels *k);
+void hg_kv_c(hg_kernels *k); /* attention's */
 void hg_gemm_avx2(hg_kernels *k);
 void hg_gemm_avx512(hg_kernels *k);
 void hg_gemm_neon(hg_kernels *k);

@@ -33,6 +33,20 @@ typedef struct back_job {
     float **part_dq; /* [n_spans][MAX_PARTS]; [0] is not used */
 } back_job;
 
+/* c (+)= a b in a task; notes a lack of memory. */
+static void product(hg_att *c, int thread, float *to, size_t ldc, hg_matrix a, hg_matrix b,
+                    size_t m, size_t n, size_t k, bool add)
+{
+    if (hg_matmul_here(c->rt, thread, c->compute, to, ldc, &a, &b, m, n, k, add) != HG_OK)
+        atomic_store(&c->no_room, true);
+}
+
+static void scale_rows(const hg_att *c, float *to, const float *from, size_t ld, size_t m)
+{
+    for (size_t i = 0; i < m; i++)
+        c->k->scale_f32(to + i * c->a.d_head, c->a.scale, from + i * ld, c->a.d_head);
+}
+
 static size_t n_parts_of(const hg_span *s)
 {
     size_t n = s->n / PART_MIN;
@@ -99,22 +113,22 @@ static void back_pair(back_job *j, const back_task *t, const pair *p, int thread
     size_t q_at = (t->span->row + p->row) * c->d_q + p->head * d;
     const float *k = c->key + kv_at, *v = c->value + kv_at, *dy = j->dy + q_at;
     hg_matrix s_t = {p->s, HG_F32, 1, HG_ATT_K}, ds_t = {p->ds, HG_F32, 1, HG_ATT_K};
-    hg_att_scale_rows(c, p->q, c->q + q_at, c->d_q, p->m);
-    hg_att_product(c, thread, p->s, HG_ATT_K, (hg_matrix){p->q, HG_F32, d, 1},
-                   (hg_matrix){k, HG_F32, 1, c->d_kv}, p->m, p->nk, d, false);
-    hg_att_product(c, thread, p->ds, HG_ATT_K, (hg_matrix){dy, HG_F32, c->d_q, 1},
-                   (hg_matrix){v, HG_F32, 1, c->d_kv}, p->m, p->nk, d, false);
+    scale_rows(c, p->q, c->q + q_at, c->d_q, p->m);
+    product(c, thread, p->s, HG_ATT_K, (hg_matrix){p->q, HG_F32, d, 1},
+            (hg_matrix){k, HG_F32, 1, c->d_kv}, p->m, p->nk, d, false);
+    product(c, thread, p->ds, HG_ATT_K, (hg_matrix){dy, HG_F32, c->d_q, 1},
+            (hg_matrix){v, HG_F32, 1, c->d_kv}, p->m, p->nk, d, false);
     for (size_t i = 0; i < p->m; i++) back_row(j, p, t->span, i);
     if (j->dv != NULL)
-        hg_att_product(c, thread, j->dv + kv_at, c->d_kv, s_t, (hg_matrix){dy, HG_F32, c->d_q, 1},
-                       p->nk, d, p->m, true);
+        product(c, thread, j->dv + kv_at, c->d_kv, s_t, (hg_matrix){dy, HG_F32, c->d_q, 1}, p->nk,
+                d, p->m, true);
     if (j->dk != NULL)
-        hg_att_product(c, thread, j->dk + kv_at, c->d_kv, ds_t,
-                       (hg_matrix){c->q + q_at, HG_F32, c->d_q, 1}, p->nk, d, p->m, true);
+        product(c, thread, j->dk + kv_at, c->d_kv, ds_t,
+                (hg_matrix){c->q + q_at, HG_F32, c->d_q, 1}, p->nk, d, p->m, true);
     if (t->dq != NULL)
-        hg_att_product(c, thread, t->dq + (p->row - t->dq_row) * c->d_q + p->head * d, c->d_q,
-                       (hg_matrix){p->ds, HG_F32, HG_ATT_K, 1}, (hg_matrix){k, HG_F32, c->d_kv, 1},
-                       p->m, d, p->nk, true);
+        product(c, thread, t->dq + (p->row - t->dq_row) * c->d_q + p->head * d, c->d_q,
+                (hg_matrix){p->ds, HG_F32, HG_ATT_K, 1}, (hg_matrix){k, HG_F32, c->d_kv, 1}, p->m,
+                d, p->nk, true);
 }
 
 static void clear_rows(float *x, size_t ld, size_t rows, size_t n)

@@ -4,6 +4,7 @@
 #ifndef HG_TENSOR_OPS_H
 #define HG_TENSOR_OPS_H
 
+#include "tensor/kv.h"
 #include "tensor/tensor.h"
 
 /* Rows ids[i] of table [n_vocab][d] -> [n][d]. ids must be below n_vocab (checked: HG_E_ARG). Kept
@@ -37,11 +38,7 @@ hg_tensor *hg_op_rope(hg_graph *g, hg_tensor *x, const int32_t *pos, const hg_ro
 /* A run of consecutive rows that belong to one timeline. Without a cache the keys are the span's
  * own rows (training: one span a document, so that packed documents never see each other). With a
  * cache the rows' keys and values are first stored at pos0 .. pos0 + n - 1 and attention reads 0 ..
- * pos0 + n - 1. */
-typedef struct hg_kv_layer {
-    hg_type type; /* F32, F16 or BF16 */
-    void *k, *v;  /* [n_ctx][n_kv_heads][d_head] */
-} hg_kv_layer;
+ * pos0 + n - 1, from a ring what the window sees. */
 typedef struct hg_span {
     size_t row, n;         /* rows [row, row + n) of q, k, v */
     size_t pos0;           /* position of the first in its timeline */
@@ -52,11 +49,11 @@ typedef struct hg_attention {
     float scale;    /* of q k; usually 1 / sqrt(d_head) */
     float soft_cap; /* 0: none; else s = cap tanh(s / cap) */
     size_t window;  /* 0: all; else position p sees p - window + 1 .. p */
-    const hg_span *spans;
-    size_t n_spans;
     /* [n_heads] a score beside the keys' own that has no value: a head that finds nothing to look
      * at looks there (Xiao et al. 2023, gpt-oss). NULL: none. */
     const float *sinks;
+    const hg_span *spans;
+    size_t n_spans;
 } hg_attention;
 /* Causal attention, grouped queries (Vaswani 2017, Ainslie 2023), streaming softmax (Milakov 2018,
  * Dao 2022: no T x T buffer). q [n][n_heads * d_head], k, v [n][n_kv_heads * d_head]. Spans with a

@@ -1,197 +1,100 @@
 /* Causal attention with grouped queries: where the rows of one timeline look at each other.
  *
- * The work is cut into tasks of (span, head, block of query rows). A task walks over its keys in
- * blocks and keeps for each row the largest score so far, the sum of exponentials and the weighted
- * sum of values, rescaled when a larger score comes (Milakov and Gimelshein 2018, Dao et al. 2022):
- * scores of the whole span never exist at once. Scores and sums of values are matrix products;
- * spans of a few rows are in attention_rows.c. */
+ * Keys and values are read from tiles. A span with a cache first stores its rows there; one without
+ * (training, scoring in one go) gets tiles for the time of the op, so that both are one forward
+ * pass (attention_tiles.c). Spans without a cache are worked off some MB of tiles at a time. */
 #include "tensor/attention.h"
 
-#include <math.h>
 #include <string.h>
 
-hg_att_keys hg_att_keys_of(const hg_att *c, const hg_span *s, size_t kv_head)
+static const size_t TILE_BYTES = 16u << 20; /* of spans without a cache at a time */
+
+typedef struct store_job {
+    const hg_att *c;
+    const hg_kv_shape *shape;
+    size_t first, n; /* spans */
+    const hg_kv_layer *layers;
+} store_job;
+
+static size_t span_pos(const hg_span *s)
 {
-    size_t at = kv_head * c->a.d_head;
-    if (s->kv == NULL)
-        return (hg_att_keys){c->key + s->row * c->d_kv + at, c->value + s->row * c->d_kv + at,
-                             HG_F32, c->d_kv, 0};
-    at *= hg_type_size(s->kv->type);
-    return (hg_att_keys){(const char *)s->kv->k + at, (const char *)s->kv->v + at, s->kv->type,
-                         c->d_kv, s->pos0};
+    return s->kv != NULL ? s->pos0 : 0;
 }
 
-void hg_att_product(hg_att *c, int thread, float *to, size_t ldc, hg_matrix a, hg_matrix b,
-                    size_t m, size_t n, size_t k, bool add)
+/* Rows [begin, end), counted from the first span's first. */
+static void store_chunk(void *ctx, size_t begin, size_t end, int thread)
 {
-    if (hg_matmul_here(c->rt, thread, c->compute, to, ldc, &a, &b, m, n, k, add) != HG_OK)
-        atomic_store(&c->no_room, true);
-}
-
-void hg_att_scale_rows(const hg_att *c, float *to, const float *from, size_t ld, size_t m)
-{
-    for (size_t i = 0; i < m; i++)
-        c->k->scale_f32(to + i * c->a.d_head, c->a.scale, from + i * ld, c->a.d_head);
-}
-
-/* ---- one block of query rows ---- */
-
-typedef struct task {
-    const hg_span *span;
-    size_t head, row; /* row: first of the block, within the span */
-} task;
-
-typedef struct block {
-    float *q; /* [HG_ATT_Q][d_head] scaled */
-    float *s; /* [HG_ATT_Q][HG_ATT_K] scores, then exp(score - max) */
-    float *o; /* [HG_ATT_Q][d_head] */
-    float max[HG_ATT_Q], sum[HG_ATT_Q];
-} block;
-
-/* Row i's scores s[0..n) of which [from, to) are seen: exponentials in place, zero elsewhere, and
- * what the row has summed so far rescaled to the new maximum. */
-static void softmax_row(const hg_att *c, block *b, size_t i, size_t n, size_t from, size_t to)
-{
-    float *s = b->s + i * HG_ATT_K, *o = b->o + i * c->a.d_head;
-    if (from >= to) {
-        memset(s, 0, n * sizeof *s);
-        return;
-    }
-    if (c->a.soft_cap > 0) hg_soft_cap(c->k, s + from, s + from, c->a.soft_cap, to - from);
-    float max = c->k->max_f32(s + from, to - from);
-    if (max < b->max[i]) max = b->max[i];
-    memset(s, 0, from * sizeof *s);
-    float sum = c->k->exp_sum_f32(s + from, s + from, max, to - from);
-    memset(s + to, 0, (n - to) * sizeof *s);
-    if (max > b->max[i]) {
-        float shrink = expf(b->max[i] - max); /* 0 at the first block */
-        b->sum[i] *= shrink;
-        c->k->scale_f32(o, shrink, o, c->a.d_head);
-    }
-    b->max[i] = max;
-    b->sum[i] += sum;
-}
-
-static void keys_block(hg_att *c, block *b, const hg_att_keys *ks, int thread, size_t pos, size_t m,
-                       size_t from, size_t to)
-{
-    size_t d = c->a.d_head, size = hg_type_size(ks->type);
-    hg_matrix kt = {(const char *)ks->k + from * ks->stride * size, ks->type, 1, ks->stride};
-    hg_matrix v = {(const char *)ks->v + from * ks->stride * size, ks->type, ks->stride, 1};
-    hg_att_product(c, thread, b->s, HG_ATT_K, (hg_matrix){b->q, HG_F32, d, 1}, kt, m, to - from, d,
-                   false);
-    for (size_t i = 0; i < m; i++) {
-        size_t first = hg_att_first(c, pos + i), end = pos + i + 1;
-        first = first > from ? first - from : 0;
-        end = end < to ? (end > from ? end - from : 0) : to - from;
-        softmax_row(c, b, i, to - from, first, end);
-    }
-    hg_att_product(c, thread, b->o, d, (hg_matrix){b->s, HG_F32, HG_ATT_K, 1}, v, m, d, to - from,
-                   true);
-}
-
-static void finish_block(const hg_att *c, const block *b, const task *t, size_t m)
-{
-    size_t d = c->a.d_head;
-    for (size_t i = 0; i < m; i++) {
-        size_t row = t->span->row + t->row + i;
-        float sum = b->sum[i] + hg_att_sink(c, t->head, b->max[i]);
-        c->k->scale_f32(c->y + row * c->d_q + t->head * d, 1.0f / sum, b->o + i * d, d);
-        if (c->lse != NULL) c->lse[row * c->a.n_heads + t->head] = b->max[i] + logf(b->sum[i]);
+    const store_job *j = ctx;
+    const hg_att *c = j->c;
+    const size_t row0 = c->a.spans[j->first].row;
+    (void)thread;
+    for (size_t i = 0; i < j->n; i++) {
+        const hg_span *s = &c->a.spans[j->first + i];
+        const size_t from = s->row - row0, to = from + s->n;
+        for (size_t r = begin > from ? begin : from; r < end && r < to; r++)
+            hg_kv_put(c->k, j->shape, &j->layers[i], span_pos(s) + (r - from),
+                      c->key + (row0 + r) * c->d_kv, c->value + (row0 + r) * c->d_kv);
     }
 }
 
-static void query_block(hg_att *c, const task *t, int thread)
+/* Stores the rows of spans [first, first + n) in their tiles, then attends. */
+static void run_spans(hg_graph *g, hg_att *c, size_t first, size_t n, const hg_kv_layer *layers)
 {
-    size_t d = c->a.d_head, left = t->span->n - t->row, m = left < HG_ATT_Q ? left : HG_ATT_Q;
-    hg_att_keys ks = hg_att_keys_of(c, t->span, t->head / c->group);
-    size_t pos = ks.offset + t->row, end = pos + m;
-    float *scratch = hg_att_scratch(c, thread);
-    block b = {.q = scratch, .o = scratch + HG_ATT_Q * d, .s = scratch + 2 * HG_ATT_Q * d};
-    for (size_t i = 0; i < m; i++) {
-        b.max[i] = -INFINITY;
-        b.sum[i] = 0;
+    hg_kv_shape shape;
+    const hg_span *spans = c->a.spans + first;
+    (void)hg_kv_shape_of(&shape, layers[0].type, c->a.n_kv_heads, c->a.d_head);
+    for (size_t i = 0; i < n; i++) hg_kv_enter(&shape, &layers[i], span_pos(&spans[i]), spans[i].n);
+    store_job j = {c, &shape, first, n, layers};
+    hg_pool_run(g->rt->pool, spans[n - 1].row + spans[n - 1].n - spans[0].row,
+                hg_op_grain(4 * c->d_kv * sizeof(float)), store_chunk, &j);
+    hg_att_forward(g, c, first, n, layers);
+}
+
+/* Layers for spans from `first` on: as many as are cached in the same type, or as share one lot of
+ * tiles for now. Returns how many, 0 with a failed graph. */
+static size_t layers_of(hg_graph *g, const hg_att *c, size_t first, hg_kv_layer *layers)
+{
+    const hg_span *s = c->a.spans + first;
+    const hg_type type = c->compute == HG_COMPUTE_BF16 ? HG_BF16 : HG_F32;
+    const size_t left = c->a.n_spans - first;
+    hg_kv_shape shape;
+    size_t n = 0, n_tiles = 0;
+    if (s->kv != NULL) {
+        for (; n < left && s[n].kv != NULL && s[n].kv->type == s->kv->type; n++)
+            layers[n] = *s[n].kv;
+        return n;
     }
-    memset(b.o, 0, m * d * sizeof *b.o);
-    hg_att_scale_rows(c, b.q, c->q + (t->span->row + t->row) * c->d_q + t->head * d, c->d_q, m);
-    for (size_t from = hg_att_first(c, pos) / HG_ATT_K * HG_ATT_K; from < end; from += HG_ATT_K)
-        keys_block(c, &b, &ks, thread, pos, m, from, end < from + HG_ATT_K ? end : from + HG_ATT_K);
-    finish_block(c, &b, t, m);
-}
-
-typedef struct block_job {
-    hg_att *c;
-    const task *tasks;
-} block_job;
-
-static void block_chunk(void *ctx, size_t begin, size_t end, int thread)
-{
-    const block_job *j = ctx;
-    for (size_t i = begin; i < end; i++) query_block(j->c, &j->tasks[i], thread);
-}
-
-static bool goes_by_rows(const hg_att *c, const hg_span *s)
-{
-    return s->n <= HG_ATT_FEW && c->lse == NULL;
-}
-
-/* The last blocks of a span have the most keys: they come first, so that no thread is left with a
- * long one at the end. */
-static size_t list_tasks(const hg_att *c, task *to)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->a.n_spans; i++) {
-        const hg_span *s = &c->a.spans[i];
-        if (goes_by_rows(c, s)) continue;
-        for (size_t b = (s->n + HG_ATT_Q - 1) / HG_ATT_Q; b-- > 0;)
-            for (size_t h = 0; h < c->a.n_heads; h++, n++)
-                if (to != NULL) to[n] = (task){s, h, b * HG_ATT_Q};
+    (void)hg_kv_shape_of(&shape, type, c->a.n_kv_heads, c->a.d_head);
+    for (; n < left && s[n].kv == NULL; n++) {
+        const size_t tiles = (s[n].n + HG_KV_TILE - 1) / HG_KV_TILE;
+        if (n > 0 && (n_tiles + tiles) * shape.tile_bytes > TILE_BYTES) break;
+        layers[n] = (hg_kv_layer){.type = type, .n_tiles = tiles};
+        n_tiles += tiles;
     }
+    char *tiles = hg_arena_raw(g->mem, n_tiles, shape.tile_bytes);
+    if (tiles == NULL) {
+        (void)hg_graph_fail(g, HG_E_NOMEM, "attention: no memory for the keys of %zu rows",
+                            n_tiles * HG_KV_TILE);
+        return 0;
+    }
+    for (size_t i = 0; i < n; tiles += layers[i++].n_tiles * shape.tile_bytes)
+        layers[i].tiles = tiles;
     return n;
 }
 
-static void blocks(hg_graph *g, hg_att *c)
+static void run_all(hg_graph *g, hg_att *c)
 {
-    size_t n = list_tasks(c, NULL);
-    if (n == 0) return;
-    task *tasks = HG_NEW_RAW(g->mem, task, n);
-    c->scratch_floats = 2 * HG_ATT_Q * c->a.d_head + (size_t)HG_ATT_Q * HG_ATT_K;
-    c->scratch = HG_NEW_RAW(g->mem, float, (size_t)g->rt->n_threads * c->scratch_floats);
-    if (tasks == NULL || c->scratch == NULL) {
-        (void)hg_graph_fail(g, HG_E_NOMEM, "attention: no memory for %zu blocks", n);
+    hg_kv_layer *layers = HG_NEW_RAW(g->mem, hg_kv_layer, c->a.n_spans);
+    if (layers == NULL) {
+        (void)hg_graph_fail(g, HG_E_NOMEM, "attention: no memory for %zu spans", c->a.n_spans);
         return;
     }
-    (void)list_tasks(c, tasks);
-    block_job j = {c, tasks};
-    hg_pool_run(g->rt->pool, n, 1, block_chunk, &j);
-}
-
-/* ---- the cache ---- */
-
-static void store_row(const hg_kernels *k, const hg_kv_layer *kv, void *cache, size_t pos,
-                      const float *row, size_t n)
-{
-    char *to = (char *)cache + pos * n * hg_type_size(kv->type);
-    if (kv->type == HG_BF16)
-        k->f32_to_bf16((hg_bf16 *)(void *)to, row, n);
-    else if (kv->type == HG_F16)
-        k->f32_to_f16((hg_f16 *)(void *)to, row, n);
-    else
-        memcpy(to, row, n * sizeof *row);
-}
-
-static void store_chunk(void *ctx, size_t begin, size_t end, int thread)
-{
-    const hg_att *c = ctx;
-    (void)thread;
-    for (size_t i = 0; i < c->a.n_spans; i++) {
-        const hg_span *s = &c->a.spans[i];
-        if (s->kv == NULL) continue;
-        for (size_t r = begin > s->row ? begin : s->row; r < end && r < s->row + s->n; r++) {
-            size_t pos = s->pos0 + (r - s->row);
-            store_row(c->k, s->kv, s->kv->k, pos, c->key + r * c->d_kv, c->d_kv);
-            store_row(c->k, s->kv, s->kv->v, pos, c->value + r * c->d_kv, c->d_kv);
-        }
+    for (size_t first = 0, n; first < c->a.n_spans && g->status == HG_OK; first += n) {
+        const hg_arena_mark here = hg_arena_here(g->mem);
+        n = layers_of(g, c, first, layers);
+        if (n == 0) return;
+        run_spans(g, c, first, n, layers);
+        hg_arena_rewind(g->mem, here);
     }
 }
 
@@ -216,10 +119,12 @@ static bool spans_check(hg_graph *g, const hg_attention *a, size_t n, bool recor
                                 "attention: span %zu has a cache, which cannot be recorded", i);
             return false;
         }
-        if (s->kv->type != HG_F32 && s->kv->type != HG_F16 && s->kv->type != HG_BF16) {
+        hg_kv_shape shape;
+        if (!hg_kv_shape_of(&shape, s->kv->type, a->n_kv_heads, a->d_head)) {
             (void)hg_graph_fail(g, HG_E_ARG,
-                                "attention: the cache is %s; f32, f16 or bf16 is needed",
-                                hg_type_name(s->kv->type));
+                                "attention: the cache is %s; f32, f16, bf16, or q8_0 with heads of "
+                                "a multiple of %d values is needed",
+                                hg_type_name(s->kv->type), HG_KV_PANEL);
             return false;
         }
     }
@@ -302,13 +207,8 @@ hg_tensor *hg_op_attention(hg_graph *g, hg_tensor *q, hg_tensor *k, hg_tensor *v
                 .y = y->data,
                 .lse = saved != NULL ? saved->lse : NULL};
     hg_arena_mark here = hg_arena_here(g->mem);
-    hg_pool_run(g->rt->pool, hg_tensor_rows(k), hg_op_grain(4 * c.d_kv * sizeof(float)),
-                store_chunk, &c);
-    blocks(g, &c);
-    if (!recorded) hg_att_few_rows(g, &c);
+    run_all(g, &c);
     hg_arena_rewind(g->mem, here);
-    if (atomic_load(&c.no_room))
-        return hg_graph_fail(g, HG_E_NOMEM, "attention: no memory for the products' scratch");
     if (recorded && hg_op_record(g, hg_att_back, (hg_tensor *[3]){q, k, v}, y, saved) == NULL)
         return NULL;
     return g->status == HG_OK ? y : NULL;

@@ -60,7 +60,7 @@ static hg_status one_sample(hg_trainer *t, hg_sampler *sampler, size_t which, hg
     hg_status s = render(t, prompt, &ids, e);
     if (s != HG_OK || ids.n == 0) goto done;
     const hg_session_options so = {.n_ctx = (uint32_t)(ids.n + (size_t)r->sample_tokens),
-                                   .cache_f32 = true};
+                                   .cache = HG_CACHE_F32};
     if (so.n_ctx > t->job->model->c.n_ctx)
         goto done; /* a prompt that does not fit gives no sample */
     s = hg_session_new(&session, t->job->model, t->job->rt, &so, e);

@@ -32,7 +32,7 @@ static void compare(size_t n_heads, size_t n_kv, size_t d, size_t window, float 
               .k = lab_input(&l, n, n_kv * d, false),
               .v = lab_input(&l, n, n_kv * d, false),
               .residual = residual};
-    a.a = (hg_attention){n_heads, n_kv, d, 0.9f, cap, window, spans, n_spans, NULL};
+    a.a = (hg_attention){n_heads, n_kv, d, 0.9f, cap, window, NULL, spans, n_spans};
     lab_compare(&l, build, &a, 0.02f, 2e-4);
     lab_close(&l);
 }
@@ -142,7 +142,7 @@ static void compare_long(size_t n, size_t window)
     args a = {.q = lab_tensor(&l, n, 4 * 8, false),
               .k = lab_tensor(&l, n, 2 * 8, false),
               .v = lab_tensor(&l, n, 2 * 8, false)};
-    a.a = (hg_attention){4, 2, 8, 0.5f, 0, window, &span, 1, NULL};
+    a.a = (hg_attention){4, 2, 8, 0.5f, 0, window, NULL, &span, 1};
     hg_tensor *dy = lab_tensor(&l, n, 4 * 8, false);
     exact_backward(&l, &x, &a, dy, n);
     lab_begin(&l, HG_COMPUTE_F32, true);

@@ -154,7 +154,7 @@ static void block_new(lab *l, block *b)
         b->pos[i] = i < 4 ? i : i - 4;
         b->targets[i] = i == 3 ? -1 : (i + 1) * 5 % VOCAB;
     }
-    b->att = (hg_attention){2, 1, 4, 0.5f, 0, 0, b->spans, 2, NULL};
+    b->att = (hg_attention){2, 1, 4, 0.5f, 0, 0, NULL, b->spans, 2};
     b->rope = (hg_rope){4, 4, false, b->inv_freq, 1};
 }
 

@@ -182,9 +182,47 @@ static int32_t peak_i8(size_t rounds)
     return all;
 }
 
+/* ---- attention ---- */
+
+typedef __m256i pairs;
+enum { KV_ROWS = 6 };
+#define KV_HEIGHTS(X, k) X(1, k) X(2, k) X(3, k) X(4, k) X(5, k) X(6, k)
+#define KV_EACH(r, rows) _Pragma("GCC unroll 6") for (size_t r = 0; r < (rows); r++)
+
+INLINE vec v_load_i8(const int8_t *p, size_t n)
+{
+    int8_t b[WIDTH] = {0};
+    memcpy(b, p, n < WIDTH ? n : WIDTH);
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)b)));
+}
+
+INLINE pairs v_load_pairs(const void *p, size_t n)
+{
+    return n >= WIDTH ? _mm256_loadu_si256(p) : _mm256_maskload_epi32(p, first_lanes(n));
+}
+
+INLINE pairs v_set_pair(const int *p)
+{
+    return _mm256_set1_epi32(*p);
+}
+
+/* This set has no product of pairs: a shift and a mask give their floats, exactly. */
+INLINE vec v_dot_pairs(vec sum, pairs a, pairs b)
+{
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000);
+    vec even_a = _mm256_castsi256_ps(_mm256_slli_epi32(a, 16));
+    vec even_b = _mm256_castsi256_ps(_mm256_slli_epi32(b, 16));
+    vec odd_a = _mm256_castsi256_ps(_mm256_and_si256(a, upper));
+    vec odd_b = _mm256_castsi256_ps(_mm256_and_si256(b, upper));
+    return v_fma(odd_a, odd_b, v_fma(even_a, even_b, sum));
+}
+
+#include "kernels/x86/kv_kernels.h"
+
 void hg_kernels_avx2(hg_kernels *k)
 {
     k->peak_i8 = peak_i8;
     fill_vector_kernels(k);
+    fill_kv_kernels(k);
     hg_gemm_avx2(k);
 }

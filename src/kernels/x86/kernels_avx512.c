@@ -147,10 +147,45 @@ static int32_t peak_i8(size_t rounds)
     return _mm512_reduce_add_epi32(sum[0]);
 }
 
+/* ---- attention ---- */
+
+typedef __m512i pairs;
+enum { KV_ROWS = 14 };
+#define KV_HEIGHTS(X, k) \
+    X(1, k)              \
+    X(2, k)              \
+    X(3, k)              \
+    X(4, k) X(5, k) X(6, k) X(7, k) X(8, k) X(9, k) X(10, k) X(11, k) X(12, k) X(13, k) X(14, k)
+#define KV_EACH(r, rows) _Pragma("GCC unroll 14") for (size_t r = 0; r < (rows); r++)
+
+INLINE vec v_load_i8(const int8_t *p, size_t n)
+{
+    __m128i bytes = _mm_maskz_loadu_epi8(first_lanes(n), p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
+INLINE pairs v_load_pairs(const void *p, size_t n)
+{
+    return _mm512_maskz_loadu_epi32(first_lanes(n), p);
+}
+
+INLINE pairs v_set_pair(const int *p)
+{
+    return _mm512_set1_epi32(*p);
+}
+
+INLINE vec v_dot_pairs(vec sum, pairs a, pairs b)
+{
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+}
+
+#include "kernels/x86/kv_kernels.h"
+
 void hg_kernels_avx512(hg_kernels *k)
 {
     k->peak_i8 = peak_i8;
     fill_vector_kernels(k);
+    fill_kv_kernels(k);
     hg_gemm_avx512(k);
     hg_qgemm_avx512(k);
 }

@@ -346,7 +346,7 @@ TEST(a_prompt_that_goes_on_with_a_conversation_reuses_its_cache)
     hg_buf_clear(&warm->text);
     r = request(ids, 200, 30, warm);
     CHECK_OK(hg_engine_run(en, &r, NULL, NULL, &usage, &e), e);
-    CHECK_EQ(usage.cached_tokens, 96); /* the whole blocks of the first prompt's */
+    CHECK_EQ(usage.cached_tokens, 100);
     hg_buf_clear(&warm->text);
     CHECK_OK(hg_engine_run(en, &r, NULL, NULL, &usage, &e), e); /* asked again */
     CHECK_EQ(usage.cached_tokens, 199);
@@ -379,13 +379,13 @@ TEST(a_shared_beginning_is_copied_and_both_timelines_stay)
     CHECK_OK(hg_engine_run(en, &r, NULL, NULL, &usage, &e), e);
     r = request(b, 200, 1, h);
     CHECK_OK(hg_engine_run(en, &r, NULL, NULL, &usage, &e), e);
-    CHECK_EQ(usage.cached_tokens, 96);
+    CHECK_EQ(usage.cached_tokens, 100);
     r = request(a, 300, 1, h);
     CHECK_OK(hg_engine_run(en, &r, NULL, NULL, &usage, &e), e);
-    CHECK_EQ(usage.cached_tokens, 192);
+    CHECK_EQ(usage.cached_tokens, 200);
     r = request(b, 300, 1, h);
     CHECK_OK(hg_engine_run(en, &r, NULL, NULL, &usage, &e), e);
-    CHECK_EQ(usage.cached_tokens, 192);
+    CHECK_EQ(usage.cached_tokens, 200);
     hg_engine_free(en);
     heard_free(h);
     tiny_end(&t);

@@ -58,7 +58,7 @@ hg_model *tiny_model(bool speaks)
                                .d_model = 64,
                                .n_heads = 4,
                                .n_kv_heads = 2,
-                               .d_head = 16,
+                               .d_head = 32,
                                .d_ff = 96,
                                .n_vocab = TINY_VOCAB,
                                .n_ctx = TINY_CTX,

@@ -29,8 +29,7 @@ static void solve(problem *p)
     for (size_t i = 0; i < p->n; i++)
         for (size_t h = 0; h < p->n_heads; h++) {
             size_t kv = h / (p->n_heads / p->n_kv);
-            double sum = p->sinks != NULL ? exp((double)p->sinks[h]) : 0;
-            double *y = p->want + (i * p->n_heads + h) * p->d;
+            double sum = 0, *y = p->want + (i * p->n_heads + h) * p->d;
             for (size_t j = 0; j <= i; j++) {
                 if (p->window > 0 && j + p->window <= i) continue;
                 double e = exp(score(p, i, j, h));
@@ -38,6 +37,7 @@ static void solve(problem *p)
                 for (size_t c = 0; c < p->d; c++)
                     y[c] += e * (double)p->v[(j * p->n_kv + kv) * p->d + c];
             }
+            if (p->sinks != NULL) sum += exp((double)p->sinks[h]);
             for (size_t c = 0; c < p->d; c++) y[c] /= sum;
         }
 }
@@ -62,8 +62,8 @@ static hg_tensor view(float *x, size_t rows, size_t cols)
 
 static hg_attention attention_of(const problem *p, const hg_span *spans, size_t n)
 {
-    return (hg_attention){p->n_heads, p->n_kv, p->d, p->scale, p->cap,
-                          p->window,  spans,   n,    p->sinks};
+    return (hg_attention){p->n_heads, p->n_kv,  p->d,  p->scale, p->cap,
+                          p->window,  p->sinks, spans, n};
 }
 
 /* Rows [from, from + n) as one pass. */
@@ -86,17 +86,17 @@ static void check_rows(const problem *p, const hg_tensor *y, size_t from, double
         CHECK_NEAR(((float *)y->data)[i], p->want[from * p->n_heads * p->d + i], bound);
 }
 
-static const float SINKS[] = {0.7f, -3, 9};
-
+static const float SINKS[] = {0.5f, -2.0f, 3.0f, 1.0f};
 static const problem PROBLEMS[] = {
     {.n = 1, .n_heads = 2, .n_kv = 1, .d = 5, .scale = 0.5f},
     {.n = 4, .n_heads = 2, .n_kv = 2, .d = 7, .scale = 2},
     {.n = 65, .n_heads = 3, .n_kv = 1, .d = 16, .scale = 1},
-    {.n = 300, .n_heads = 4, .n_kv = 2, .d = 9, .scale = 3, .cap = 2},
+    {.n = 70, .n_heads = 60, .n_kv = 1, .d = 32, .scale = 0.5f},
+    {.n = 300, .n_heads = 4, .n_kv = 2, .d = 9, .scale = 3, .cap = 2, .sinks = SINKS},
+    {.n = 300, .n_heads = 2, .n_kv = 1, .d = 64, .scale = 0.5f, .window = 130, .sinks = SINKS},
     {.n = 700, .n_heads = 2, .n_kv = 1, .d = 8, .scale = 2, .window = 100},
     {.n = 600, .n_heads = 2, .n_kv = 2, .d = 8, .scale = 2, .window = 3, .cap = 1},
     {.n = 1100, .n_heads = 1, .n_kv = 1, .d = 4, .scale = 4},
-    {.n = 600, .n_heads = 3, .n_kv = 1, .d = 8, .scale = 2, .window = 120, .sinks = SINKS},
 };
 enum { N_PROBLEMS = sizeof PROBLEMS / sizeof *PROBLEMS };
 
@@ -114,28 +114,96 @@ TEST(attention_without_a_cache_is_the_formula)
     }
 }
 
-TEST(attention_with_a_cache_is_the_same_in_one_go_in_chunks_and_token_by_token)
+/* A cache of `n_tiles` tiles of 128 positions; tiles NULL when the type cannot hold the heads. */
+static hg_kv_layer cache_of(lab *l, const problem *p, hg_type type, size_t n_tiles)
 {
-    static const size_t chunks[] = {5000, 190, 3, 1};
-    static const double bound[] = {2e-6, 1e-3, 1e-2}; /* of f32, f16 and bf16 caches */
+    hg_kv_shape shape;
+    hg_kv_layer kv = {.type = type, .n_tiles = n_tiles};
+    if (hg_kv_shape_of(&shape, type, p->n_kv, p->d))
+        kv.tiles = hg_arena_raw(&l->keep, n_tiles, shape.tile_bytes);
+    /* What was never stored must not be seen. */
+    if (kv.tiles != NULL) memset(kv.tiles, 0xff, n_tiles * shape.tile_bytes);
+    return kv;
+}
+
+static const hg_type TYPES[] = {HG_F32, HG_F16, HG_BF16, HG_Q8_0};
+static const double TYPE_BOUND[] = {2e-6, 1e-3, 2e-2, 1e-2}; /* of each type's rounding */
+enum { N_TYPES = 4 };
+
+/* All of a problem in chunks, into out [n][n_heads * d]. */
+static void run_chunks(lab *l, const problem *p, size_t chunk, const hg_kv_layer *kv, float *out)
+{
+    const size_t dq = p->n_heads * p->d;
+    for (size_t from = 0; from < p->n; from += chunk) {
+        const size_t n = p->n - from < chunk ? p->n - from : chunk;
+        lab_begin(l, HG_COMPUTE_F32, false);
+        memcpy(out + from * dq, run(l, p, from, n, kv)->data, n * dq * sizeof *out);
+    }
+}
+
+TEST_SECONDS(attention_with_a_cache_gives_the_same_bits_in_one_go_in_chunks_and_token_by_token, 120)
+{
+    static const size_t chunks[] = {5000, 190, 17, 3, 1};
     for (size_t i = 0; i < N_PROBLEMS; i++)
-        for (hg_type type = HG_F32; type <= HG_BF16; type++)
-            for (size_t c = 0; c < 4; c++) {
-                lab l;
-                problem p = PROBLEMS[i];
-                lab_open(&l, 2);
-                problem_new(&l, &p);
-                size_t bytes = p.n * p.n_kv * p.d * hg_type_size(type);
-                hg_kv_layer kv = {type, hg_arena_raw(&l.keep, bytes, 1),
-                                  hg_arena_raw(&l.keep, bytes, 1)};
-                for (size_t from = 0; from < p.n; from += chunks[c]) {
-                    size_t n = p.n - from < chunks[c] ? p.n - from : chunks[c];
-                    lab_begin(&l, HG_COMPUTE_F32, false);
-                    check_rows(&p, run(&l, &p, from, n, &kv), from,
-                               bound[type] * (1 + (double)p.scale));
-                }
-                lab_close(&l);
+        for (size_t t = 0; t < N_TYPES; t++) {
+            lab l;
+            problem p = PROBLEMS[i];
+            lab_open(&l, 2);
+            problem_new(&l, &p);
+            const size_t count = p.n * p.n_heads * p.d;
+            float *whole = HG_NEW(&l.keep, float, count), *parts = HG_NEW(&l.keep, float, count);
+            for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
+                hg_kv_layer kv = cache_of(&l, &p, TYPES[t], (p.n + 127) / 128);
+                if (kv.tiles == NULL) break;
+                run_chunks(&l, &p, chunks[c], &kv, c == 0 ? whole : parts);
+                if (c > 0) CHECK(memcmp(whole, parts, count * sizeof *whole) == 0);
             }
+            hg_tensor y = view(whole, p.n, p.n_heads * p.d);
+            if (TYPES[t] != HG_Q8_0 || p.d % 32 == 0)
+                check_rows(&p, &y, 0, TYPE_BOUND[t] * (1 + (double)p.scale));
+            lab_close(&l);
+        }
+}
+
+TEST(the_bits_do_not_depend_on_the_number_of_threads)
+{
+    const problem problems[] = {{.n = 1100, .n_heads = 4, .n_kv = 1, .d = 32, .scale = 0.5f},
+                                {.n = 700, .n_heads = 2, .n_kv = 2, .d = 16, .scale = 1}};
+    for (size_t i = 0; i < 2; i++) {
+        float *out[3];
+        lab l[3];
+        size_t bytes = 0;
+        for (int t = 0; t < 3; t++) {
+            problem p = problems[i];
+            lab_open(&l[t], 1 + 3 * t);
+            problem_new(&l[t], &p);
+            bytes = p.n * p.n_heads * p.d * sizeof(float);
+            out[t] = hg_arena_raw(&l[t].keep, bytes, 1);
+            hg_kv_layer kv = cache_of(&l[t], &p, HG_BF16, 9);
+            run_chunks(&l[t], &p, t == 1 ? 5000 : 64, &kv, out[t]);
+        }
+        for (int t = 1; t < 3; t++) CHECK(memcmp(out[0], out[t], bytes) == 0);
+        for (int t = 0; t < 3; t++) lab_close(&l[t]);
+    }
+}
+
+/* A window needs no more tiles than it and a step's rows reach over. */
+TEST(a_ring_of_tiles_serves_a_window)
+{
+    for (size_t t = 0; t < N_TYPES; t++) {
+        lab l;
+        problem p = {.n = 1100, .n_heads = 4, .n_kv = 2, .d = 32, .scale = 0.5f, .window = 150};
+        lab_open(&l, 2);
+        problem_new(&l, &p);
+        const size_t count = p.n * p.n_heads * p.d;
+        float *line = HG_NEW(&l.keep, float, count), *ring = HG_NEW(&l.keep, float, count);
+        hg_kv_layer kv = cache_of(&l, &p, TYPES[t], 9);
+        run_chunks(&l, &p, 90, &kv, line);
+        kv = cache_of(&l, &p, TYPES[t], 3); /* 150 + 90 positions lie in three tiles or fewer */
+        run_chunks(&l, &p, 90, &kv, ring);
+        CHECK(memcmp(line, ring, count * sizeof *line) == 0);
+        lab_close(&l);
+    }
 }
 
 TEST(spans_of_a_batch_do_not_see_each_other)

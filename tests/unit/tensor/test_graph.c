@@ -69,7 +69,7 @@ TEST(attention_tells_what_does_not_fit)
     hg_tensor *v = lab_tensor(&l, 6, 4, false);
     hg_kv_layer kv = {0};
     hg_span spans[] = {{.row = 0, .n = 2}, {.row = 2, .n = 3}, {.row = 5, .n = 1, .kv = &kv}};
-    hg_attention a = {2, 1, 4, 1, 0, 0, spans, 2, NULL};
+    hg_attention a = {2, 1, 4, 1, 0, 0, NULL, spans, 2};
     check_failure(&l, hg_op_attention(&l.g, q, k, v, &a), HG_E_ARG,
                   "attention: the spans end at row 5 of 6");
     a.sinks = (const float[]){1, 2};
@@ -226,7 +226,7 @@ static void train_once(lab *l, outcome *o, int n_threads, hg_compute compute)
     hg_err e = {0};
     int32_t ids[N], pos[N];
     hg_span spans[] = {{.row = 0, .n = 600}, {.row = 600, .n = 3}, {.row = 603, .n = 97}};
-    hg_attention a = {4, 2, 12, 0.3f, 0, 0, spans, 3, NULL};
+    hg_attention a = {4, 2, 12, 0.3f, 0, 0, NULL, spans, 3};
     lab_open(l, n_threads);
     for (size_t i = 0; i < N_PARAMS; i++) {
         o->param[i] = lab_tensor(l, shape[i][0], shape[i][1], true);
@@ -295,7 +295,7 @@ TEST(a_second_step_takes_no_more_memory_than_the_first)
     hg_err e = {0};
     int32_t ids[N] = {0}, pos[N] = {0};
     hg_span span = {.row = 0, .n = N};
-    hg_attention a = {4, 2, 12, 0.3f, 0, 0, &span, 1, NULL};
+    hg_attention a = {4, 2, 12, 0.3f, 0, 0, NULL, &span, 1};
     for (int i = 0; i < 3; i++) {
         lab_begin(&l, HG_COMPUTE_BF16, true);
         CHECK_OK(hg_graph_backward(&l.g, small_model(&l, o.param, ids, pos, &a), 1, &e), e);
