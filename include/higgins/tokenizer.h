@@ -1,5 +1,6 @@
-/* Text to token ids and back: byte-level BPE, read from and written as Hugging Face's
- * tokenizer.json; its training; conversations. */
+/* Text to token ids and back: BPE of bytes (GPT-2, Llama 3, Qwen ...), BPE and unigram of
+ * SentencePiece (Llama 2, Gemma, T5 ...), read from every file they come in and written as Hugging
+ * Face's tokenizer.json; training; conversations. */
 #ifndef HIGGINS_TOKENIZER_H
 #define HIGGINS_TOKENIZER_H
 
@@ -11,14 +12,16 @@ extern "C" {
 
 typedef struct hg_tokenizer hg_tokenizer; /* immutable; may be shared by threads */
 
-HG_API hg_status hg_tokenizer_open(hg_tokenizer **out, const char *path,
-                                   hg_err *e); /* a tokenizer.json */
+/* A tokenizer.json, SentencePiece's tokenizer.model, a rank file of tiktoken, a GGUF, or a folder
+ * with one of the first two or with GPT-2's vocab.json and merges.txt. */
+HG_API hg_status hg_tokenizer_open(hg_tokenizer **out, const char *path, hg_err *e);
 HG_API hg_status hg_tokenizer_parse(hg_tokenizer **out, hg_bytes json, hg_err *e);
 HG_API void hg_tokenizer_free(hg_tokenizer *t);
 HG_API uint32_t hg_tokenizer_count(const hg_tokenizer *t); /* ids, special ones too */
 
 /* Ids of `text` appended to *ids (grown with hg's own allocator; free with hg_ids_free). Broken
- * UTF-8 is encoded byte by byte. With `special`, the text of special tokens becomes their ids;
+ * UTF-8 is encoded byte by byte; SentencePiece's kinds read a byte that belongs to no character as
+ * U+FFFD, as SentencePiece does. With `special`, the text of special tokens becomes their ids;
  * without, it stays text (what users say is encoded without). */
 typedef struct hg_ids {
     int32_t *id;
@@ -35,6 +38,9 @@ HG_API hg_bytes hg_tokenizer_piece(const hg_tokenizer *t, int32_t id, bool speci
 HG_API int32_t hg_tokenizer_special(const hg_tokenizer *t,
                                     const char *text); /* id of a special token, or -1 */
 HG_API bool hg_tokenizer_is_special(const hg_tokenizer *t, int32_t id);
+/* Some tokenizers begin every text with a space that is not there: then the space that the first
+ * piece of a whole text begins with is not to be shown. */
+HG_API bool hg_tokenizer_drops_space(const hg_tokenizer *t);
 /* The ids that the tokenizer puts before and behind every text (its post-processor), or -1.
  * Encoding does not add them: what is a text is the caller's to know. */
 HG_API int32_t hg_tokenizer_bos(const hg_tokenizer *t);

@@ -162,19 +162,6 @@ static int read_input(cli *c, const char *path, char **out, size_t *n)
     return code;
 }
 
-/* "tokenizer.json" of a model's folder, when a folder is given. */
-static hg_status open_tokenizer(hg_tokenizer **out, const char *path, hg_err *e)
-{
-    char inside[4096];
-    int n = snprintf(inside, sizeof inside, "%s/tokenizer.json", path);
-    FILE *f = n > 0 && (size_t)n < sizeof inside ? fopen(inside, "rb") : NULL;
-    if (f != NULL) {
-        (void)fclose(f);
-        return hg_tokenizer_open(out, inside, e);
-    }
-    return hg_tokenizer_open(out, path, e);
-}
-
 /* Text that a terminal cannot spoil: spaces and line ends made visible, other bytes in hex. */
 static void print_visible(hg_bytes s)
 {
@@ -222,7 +209,8 @@ static void print_token_json(const hg_tokenizer *t, int32_t id)
 /* ---- encode ---- */
 
 static const cli_option encode_options[] = {
-    {"tokenizer", 'k', CLI_TEXT, "FILE", "the tokenizer.json, or a model's folder",
+    {"tokenizer", 'k', CLI_TEXT, "FILE",
+     "a tokenizer (.json, .model, .tiktoken, GGUF) or a model's folder",
      offsetof(code_values, tokenizer), 0, 0},
     {"special", 's', CLI_FLAG, NULL, "read special tokens such as <|im_end|> as what they are",
      offsetof(code_values, special), 0, 0},
@@ -360,7 +348,7 @@ static int run_encode(cli *c, void *values, int n_args, char **args)
     size_t n = 0;
     int code = read_input(c, args[0], &text, &n);
     if (code != 0) goto done;
-    if (open_tokenizer(&t, v->tokenizer, &e) != HG_OK) {
+    if (hg_tokenizer_open(&t, v->tokenizer, &e) != HG_OK) {
         code = cli_fail(c, &e);
         goto done;
     }
@@ -408,7 +396,8 @@ const cli_command cli_tokenizer_encode = {
 /* ---- decode ---- */
 
 static const cli_option decode_options[] = {
-    {"tokenizer", 'k', CLI_TEXT, "FILE", "the tokenizer.json, or a model's folder",
+    {"tokenizer", 'k', CLI_TEXT, "FILE",
+     "a tokenizer (.json, .model, .tiktoken, GGUF) or a model's folder",
      offsetof(code_values, tokenizer), 0, 0},
     {"special", 's', CLI_FLAG, NULL, "print special tokens too", offsetof(code_values, special), 0,
      0},
@@ -436,17 +425,29 @@ static hg_status read_ids(const hg_tokenizer *t, const char *text, hg_ids *ids, 
     }
 }
 
+/* The bytes of id i of a whole text; a space that stands for its beginning is not shown. */
+static hg_bytes piece_of(const hg_tokenizer *t, const code_values *v, const hg_ids *ids, size_t i,
+                         bool *is_first)
+{
+    hg_bytes s = hg_tokenizer_piece(t, ids->id[i], v->special);
+    if (s.n == 0) return s;
+    if (*is_first && hg_tokenizer_drops_space(t) && s.p[0] == ' ') s = (hg_bytes){s.p + 1, s.n - 1};
+    *is_first = false;
+    return s;
+}
+
 /* The pieces of JSON come one after the other; a character may be spread over several. */
 static int print_decoded_json(cli *c, const hg_tokenizer *t, const code_values *v,
                               const hg_ids *ids)
 {
     size_t n = 0;
+    bool is_first = true;
     for (size_t i = 0; i < ids->n; i++) n += hg_tokenizer_piece(t, ids->id[i], v->special).n;
     char *text = malloc(n + 1);
     if (text == NULL) return no_memory(c);
     n = 0;
     for (size_t i = 0; i < ids->n; i++) {
-        hg_bytes s = hg_tokenizer_piece(t, ids->id[i], v->special);
+        hg_bytes s = piece_of(t, v, ids, i, &is_first);
         if (s.n > 0) memcpy(text + n, s.p, s.n);
         n += s.n;
     }
@@ -473,13 +474,14 @@ static int run_decode(cli *c, void *values, int n_args, char **args)
     size_t n = 0;
     int code = read_input(c, args[0], &text, &n);
     if (code != 0) goto done;
-    if (open_tokenizer(&t, v->tokenizer, &e) != HG_OK || read_ids(t, text, &ids, &e) != HG_OK) {
+    if (hg_tokenizer_open(&t, v->tokenizer, &e) != HG_OK || read_ids(t, text, &ids, &e) != HG_OK) {
         code = cli_fail(c, &e);
     } else if (c->json) {
         code = print_decoded_json(c, t, v, &ids);
     } else {
+        bool is_first = true;
         for (size_t i = 0; i < ids.n; i++) {
-            hg_bytes s = hg_tokenizer_piece(t, ids.id[i], v->special);
+            hg_bytes s = piece_of(t, v, &ids, i, &is_first);
             (void)fwrite(s.p, 1, s.n, stdout);
         }
     }

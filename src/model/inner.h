@@ -167,6 +167,8 @@ hg_status hg_gguf_strings(const hg_gguf *g, const char *key, size_t max, hg_aren
                           hg_bytes **out, size_t *n, hg_err *e);
 hg_status hg_gguf_config(const hg_gguf *g, const hg_store *s, hg_model_config *c, hg_arch *row,
                          hg_err *e);
+/* *out is NULL when there is none. */
+hg_status hg_tokenizer_of_folder(hg_tokenizer **out, const char *dir, hg_err *e);
 /* *out is NULL when the file carries none. */
 hg_status hg_gguf_tokenizer(const hg_gguf *g, hg_tokenizer **out, hg_err *e);
 /* The metadata of a model and its tokenizer, for the writer: bytes and number of pairs. */

@@ -282,12 +282,8 @@ static hg_status read_template(hg_model *m, const char *dir, hg_err *e)
 
 static hg_status read_tokenizer(hg_model *m, const char *dir, hg_err *e)
 {
-    char *path = hg_path_join(dir, "tokenizer.json");
-    if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
-    hg_status s = HG_OK;
-    if (hg_path_exists(path)) s = hg_tokenizer_open(&m->tokenizer, path, e);
-    hg_free(path);
-    return s == HG_OK ? read_template(m, dir, e) : s;
+    HG_TRY(hg_tokenizer_of_folder(&m->tokenizer, dir, e));
+    return read_template(m, dir, e);
 }
 
 static hg_status open_folder(hg_model **out, const char *path, hg_files *f, hg_err *e)

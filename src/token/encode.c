@@ -3,7 +3,6 @@
  * and come back. */
 #include "token/inner.h"
 #include <string.h>
-#include <utf8proc.h>
 
 enum { CACHE_BITS = 14, CACHE_BYTES = 15, CACHE_IDS = 3, CACHE_FROM = 1 << 12 };
 
@@ -19,12 +18,12 @@ struct hg_encoder {
     const hg_tokenizer *t;
     hg_split_scratch *split;
     bpe_scratch bpe;
-    hg_buf text;          /* of a piece that had to be changed before it is cut */
-    utf8proc_int32_t *cp; /* while normalising */
-    size_t cp_cap;
+    uni_scratch uni;
+    hg_normal_scratch normal;
+    hg_buf mended; /* text that was no UTF-8 */
     cached *cache; /* [1 << CACHE_BITS]; NULL until enough text came by to pay for it */
     size_t n_seen;
-    const char *end; /* of the bytes that may be read behind a word */
+    bool is_start; /* of the text: nothing of it was encoded yet */
     hg_ids *out;
     hg_token_step_fn *step; /* NULL: nobody watches */
     void *step_ctx;
@@ -49,8 +48,9 @@ void hg_encoder_free(hg_encoder *en)
     if (en == NULL) return;
     hg_split_scratch_free(en->split);
     hg_bpe_scratch_free(&en->bpe);
-    hg_buf_free(&en->text);
-    hg_free(en->cp);
+    hg_free(en->uni.best);
+    hg_normal_scratch_free(&en->normal);
+    hg_buf_free(&en->mended);
     hg_free(en->cache);
     hg_free(en);
 }
@@ -78,6 +78,7 @@ static hg_status is_whole(hg_encoder *en, int32_t id, bool *yes, hg_err *e)
 static hg_status merge_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
 {
     const hg_tokenizer *t = en->t;
+    if (t->trie != NULL) return hg_unigram_word(t, &en->uni, p, n, en->out, e);
     int32_t id = hg_token_find(t, p, n);
     if (id >= 0 && !hg_tokenizer_is_special(t, id)) {
         bool whole = t->parts.ignore_merges || n == 1;
@@ -88,9 +89,9 @@ static hg_status merge_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
 }
 
 /* The bytes of a word of at most CACHE_BYTES as a key. */
-static inline void key_of(uint64_t key[2], const hg_encoder *en, const char *p, size_t n)
+static inline void key_of(uint64_t key[2], const char *p, size_t n, size_t room)
 {
-    if ((size_t)(en->end - p) >= 16) {
+    if (room >= 16) {
         memcpy(key, p, 16);
         if (n < 8) {
             key[0] &= ((uint64_t)1 << (8 * n)) - 1;
@@ -124,12 +125,12 @@ static hg_status remember(hg_encoder *en, cached *c, const uint64_t key[2], cons
     return HG_OK;
 }
 
-static hg_status encode_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
+static hg_status encode_word(hg_encoder *en, const char *p, size_t n, size_t room, hg_err *e)
 {
     hg_ids *out = en->out;
     uint64_t key[2];
     if (en->cache == NULL || n > CACHE_BYTES) return merge_word(en, p, n, e);
-    key_of(key, en, p, n);
+    key_of(key, p, n, room);
     cached *c = &en->cache[cache_place(key)];
     if (c->key[0] != key[0] || c->key[1] != key[1]) return remember(en, c, key, p, n, e);
     if (out->cap - out->n < CACHE_IDS)
@@ -139,10 +140,9 @@ static hg_status encode_word(hg_encoder *en, const char *p, size_t n, hg_err *e)
     return HG_OK;
 }
 
-/* Text from here on is the encoder's; a long one pays for the cache. */
-static void look_at(hg_encoder *en, const char *p, size_t n)
+/* A long text pays for the cache. */
+static void expect(hg_encoder *en, size_t n)
 {
-    en->end = p + n;
     en->n_seen += n;
     if (en->cache == NULL && en->n_seen >= CACHE_FROM)
         en->cache = hg_alloc((size_t)1 << CACHE_BITS, sizeof *en->cache); /* or it takes longer */
@@ -166,7 +166,7 @@ static hg_status tell_merges(hg_encoder *en, const char *p, size_t n, size_t bef
 {
     enum { READABLE = 256 };
     int32_t id[READABLE];
-    if (en->step == NULL || n > READABLE ||
+    if (en->step == NULL || n > READABLE || en->t->merge == NULL || en->t->parts.is_text ||
         (en->t->parts.ignore_merges && en->out->n == before + 1))
         return HG_OK;
     for (size_t i = 0; i < n; i++) id[i] = en->t->byte_id[(unsigned char)p[i]];
@@ -193,11 +193,11 @@ static hg_status tell_merges(hg_encoder *en, const char *p, size_t n, size_t bef
     return HG_OK;
 }
 
-static hg_status on_word(void *ctx, const char *p, size_t n, hg_err *e)
+static hg_status on_word(void *ctx, const char *p, size_t n, size_t room, hg_err *e)
 {
     hg_encoder *en = ctx;
     size_t before = en->out->n;
-    HG_TRY(encode_word(en, p, n, e));
+    HG_TRY(encode_word(en, p, n, room, e));
     if (en->step == NULL) return HG_OK;
     HG_TRY(tell_merges(en, p, n, before, e));
     return tell(en, HG_STEP_WORD, (hg_bytes){p, n}, before, e);
@@ -207,59 +207,47 @@ static hg_status on_word(void *ctx, const char *p, size_t n, hg_err *e)
 static hg_status push_added(hg_encoder *en, hg_bytes text, const added_match *m, hg_err *e)
 {
     hg_bytes found = {text.p + m->begin, m->end - m->begin};
+    en->is_start = false;
     HG_TRY(hg_ids_push(en->out, m->id, e));
     return tell(en, HG_STEP_ADDED, found, en->out->n - 1, e);
 }
 
 /* ---- pieces between added tokens ---- */
 
-static bool is_ascii(const char *p, size_t n)
+/* Words that end before each sign for a space. */
+static hg_status cut_spaces(hg_encoder *en, const char *p, size_t n, hg_err *e)
 {
-    unsigned char all = 0;
-    for (size_t i = 0; i < n; i++) all |= (unsigned char)p[i];
-    return all < 0x80;
-}
-
-static hg_status normalise(hg_encoder *en, hg_bytes s, hg_err *e)
-{
-    static const int options[] = {
-        [HG_NORMAL_NONE] = 0,
-        [HG_NORMAL_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
-        [HG_NORMAL_NFD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE,
-        [HG_NORMAL_NFKC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
-        [HG_NORMAL_NFKD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT};
-    utf8proc_option_t o = (utf8proc_option_t)options[en->t->parts.normal];
-    hg_buf_clear(&en->text);
-    if (o == 0 || is_ascii(s.p, s.n)) {
-        hg_buf_put(&en->text, s.p, s.n);
-        return hg_buf_status(&en->text, e);
+    static const char sign[] = HG_META;
+    for (size_t at = 0, i = 0; at < n; at = i) {
+        while (n - i >= 3 && memcmp(p + i, sign, 3) == 0) i += 3;
+        for (; i < n; i++) {
+            const char *next = memchr(p + i, sign[0], n - i);
+            i = next != NULL ? (size_t)(next - p) : n;
+            if (n - i >= 3 && memcmp(p + i, sign, 3) == 0) break;
+        }
+        if (i > n) i = n;
+        HG_TRY(on_word(en, p + at, i - at, n - at, e));
     }
-    const utf8proc_uint8_t *p = (const utf8proc_uint8_t *)s.p;
-    utf8proc_ssize_t n = utf8proc_decompose(p, (utf8proc_ssize_t)s.n, NULL, 0, o);
-    if (n < 0) return hg_fail(e, HG_E_FORMAT, "text cannot be normalised");
-    /* One more: reencode writes in place and ends with a NUL. */
-    HG_TRY(hg_grow(&en->cp, &en->cp_cap, (size_t)n + 1, sizeof *en->cp, e));
-    n = utf8proc_decompose(p, (utf8proc_ssize_t)s.n, en->cp, n, o);
-    if (n >= 0) n = utf8proc_reencode(en->cp, n, o);
-    if (n < 0) return hg_fail(e, HG_E_FORMAT, "text cannot be normalised");
-    hg_buf_put(&en->text, en->cp, (size_t)n);
-    return hg_buf_status(&en->text, e);
+    return HG_OK;
 }
 
 /* Words of a piece without added tokens. */
 static hg_status cut_words(hg_encoder *en, const char *p, size_t n, hg_err *e)
 {
     if (n == 0) return HG_OK;
-    look_at(en, p, n);
+    bool is_start = en->is_start;
+    en->is_start = false;
+    expect(en, n);
+    if (en->t->cut_spaces) return cut_spaces(en, p, n, e);
     if (!en->t->parts.add_prefix_space || p[0] == ' ')
-        return hg_splitter_run(en->t->splitter, en->split, p, n, on_word, en, e);
+        return hg_splitter_run(en->t->splitter, en->split, p, n, is_start, on_word, en, e);
     hg_buf spaced = {0};
     hg_buf_putc(&spaced, ' ');
     hg_buf_put(&spaced, p, n);
     hg_status status = hg_buf_status(&spaced, e);
-    if (status == HG_OK) look_at(en, spaced.p, spaced.n);
     if (status == HG_OK)
-        status = hg_splitter_run(en->t->splitter, en->split, spaced.p, spaced.n, on_word, en, e);
+        status = hg_splitter_run(en->t->splitter, en->split, spaced.p, spaced.n, is_start, on_word,
+                                 en, e);
     hg_buf_free(&spaced);
     return status;
 }
@@ -268,10 +256,8 @@ static hg_status cut_words(hg_encoder *en, const char *p, size_t n, hg_err *e)
 static hg_status encode_run(hg_encoder *en, hg_bytes s, bool special, hg_err *e)
 {
     const hg_tokenizer *t = en->t;
-    if (t->parts.normal != HG_NORMAL_NONE) {
-        HG_TRY(normalise(en, s, e));
-        s = (hg_bytes){en->text.p, en->text.n};
-    }
+    if (t->parts.n_normal > 0)
+        HG_TRY(hg_normaliser_run(t->normaliser, &en->normal, en->split, s, &s, e));
     size_t at = 0;
     added_match m;
     while (hg_added_next(t, &t->added[1][special], s, at, &m)) {
@@ -305,8 +291,28 @@ static size_t valid_run(hg_bytes s, size_t at)
     return i - at;
 }
 
+/* Text with U+FFFD in place of each byte that belongs to no character. */
+static hg_status mend(hg_encoder *en, hg_bytes *s, hg_err *e)
+{
+    if (valid_run(*s, 0) == s->n) return HG_OK;
+    hg_buf_clear(&en->mended);
+    for (size_t at = 0; at < s->n; at++) {
+        size_t n = valid_run(*s, at);
+        hg_buf_put(&en->mended, s->p + at, n);
+        at += n;
+        if (at < s->n) hg_buf_puts(&en->mended, "\xEF\xBF\xBD");
+    }
+    *s = (hg_bytes){en->mended.p, en->mended.n};
+    return hg_buf_status(&en->mended, e);
+}
+
 static hg_status encode_piece(hg_encoder *en, hg_bytes s, bool special, hg_err *e)
 {
+    if (s.n == 0) return HG_OK;
+    if (en->t->parts.is_text) {
+        if (!en->t->takes_broken) HG_TRY(mend(en, &s, e));
+        return encode_run(en, s, special, e);
+    }
     for (size_t at = 0; at < s.n;) {
         size_t n = valid_run(s, at);
         if (n > 0) HG_TRY(encode_run(en, (hg_bytes){s.p + at, n}, special, e));
@@ -323,6 +329,7 @@ hg_status hg_encoder_run(hg_encoder *en, hg_bytes text, bool special, hg_ids *id
         return hg_fail(e, HG_E_LIMIT, "text of %zu bytes; at most %d in one piece", text.n,
                        HG_MAX_ENCODE);
     en->out = ids;
+    en->is_start = true;
     size_t at = 0;
     added_match m;
     while (hg_added_next(t, &t->added[0][special], text, at, &m)) {

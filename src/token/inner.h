@@ -2,7 +2,7 @@
 #ifndef HG_TOKEN_INNER_H
 #define HG_TOKEN_INNER_H
 
-#include "token/token.h"
+#include "token/normal.h"
 
 /* A pair of tokens that makes a third; rank says which pair of a word goes first. */
 typedef struct merge_slot {
@@ -11,9 +11,14 @@ typedef struct merge_slot {
     int32_t id;
 } merge_slot;
 #define NO_PAIR UINT64_MAX
+typedef struct word_slot {
+    uint32_t tag; /* the high half of the hash */
+    int32_t id;   /* -1: free */
+} word_slot;
 
 /* Added tokens in the byte order of their text, so that the longest one at a place is found by
  * narrowing a range, whatever their number. */
+typedef struct hg_trie hg_trie;
 typedef struct added_set {
     const int32_t *id; /* [n] */
     size_t n;
@@ -24,10 +29,19 @@ typedef struct added_set {
 struct hg_tokenizer {
     hg_arena mem;
     hg_token_parts parts;
-    hg_bytes *piece;      /* [n] bytes of each token */
-    size_t longest;       /* bytes of the longest piece */
-    int32_t byte_id[256]; /* the question mark's where a byte has none */
-    int32_t *word;        /* open addressing by the hash of the piece: id, or -1 */
+    hg_bytes *piece; /* [n] what each token stands for in a (normalised) text */
+    hg_bytes *shown; /* [n] its bytes in what people read */
+    size_t longest;  /* bytes of the longest piece */
+    /* Of a byte level: the token of each byte, the question mark's where there is none. Of text: of
+     * each ASCII character, or -1. */
+    int32_t byte_id[256];
+    int32_t fallback[256]; /* <0x00> to <0xFF>; -1: there is none */
+    bool has_fallback;     /* all of them, and they are to be used */
+    bool cut_spaces;       /* and words do end there */
+    bool can_cut;          /* of text: no token goes on behind a space sign that is not its first */
+    uint32_t *rank;        /* [n] of SCORES: the lower, the earlier; UINT32_MAX: never made */
+    hg_trie *trie;         /* of UNIGRAM */
+    word_slot *word;       /* open addressing by the hash of the piece */
     size_t word_mask;
     merge_slot *merge;
     size_t merge_mask;
@@ -35,12 +49,25 @@ struct hg_tokenizer {
      * 1 yes, 2 no. Every thread finds the same, so that relaxed stores do. */
     _Atomic uint8_t *whole; /* [n] */
     added_set added[2][2];  /* [normalised][special ones too] */
+    bool takes_broken;      /* text that is no UTF-8 need not be mended */
     hg_splitter *splitter;
+    hg_normaliser *normaliser;
 };
 
 /* The token with these bytes, or -1. */
 int32_t hg_token_find(const hg_tokenizer *t, const char *p, size_t n);
 const merge_slot *hg_token_merge(const hg_tokenizer *t, int32_t left, int32_t right);
+
+/* True for the tokens <0x00> to <0xFF> of a tokenizer that falls back to them. */
+bool hg_token_is_byte(const hg_tokenizer *t, int32_t id);
+/* Appends what stands for characters that have no token: bytes or the unknown token, which is left
+ * out when `follows` one and they are to be fused. `backwards`: bytes are appended last one first.
+ */
+hg_status hg_token_unknown(const hg_tokenizer *t, const char *p, size_t n, bool backwards,
+                           bool follows, hg_ids *out, hg_err *e);
+
+/* ---- tables.c: what is looked up while encoding ---- */
+hg_status hg_tables_build(hg_tokenizer *t, hg_err *e);
 
 /* ---- added.c ---- */
 hg_status hg_added_build(hg_tokenizer *t, hg_err *e);
@@ -55,12 +82,15 @@ bool hg_added_next(const hg_tokenizer *t, const added_set *set, hg_bytes text, s
 
 /* ---- bpe.c ---- */
 typedef struct bpe_node {
-    int32_t id;          /* -1: merged into the one before */
-    uint32_t prev, next; /* UINT32_MAX: none */
+    int32_t id;             /* NO_TOKEN: its text is none */
+    uint32_t prev, next;    /* UINT32_MAX: none */
+    uint32_t begin, length; /* in bytes; length 0: merged into the one before */
 } bpe_node;
+#define NO_TOKEN (-1)
 typedef struct bpe_candidate {
-    uint32_t rank, at; /* of the left token */
-    int32_t left, right;
+    uint32_t rank, at;        /* of the left token */
+    uint32_t n_left, n_right; /* bytes of each, by which a stale one is known */
+    int32_t made;
 } bpe_candidate;
 typedef struct bpe_scratch {
     bpe_node *node;
@@ -72,5 +102,19 @@ void hg_bpe_scratch_free(bpe_scratch *b);
 /* Appends the ids of one word. */
 hg_status hg_bpe_word(const hg_tokenizer *t, bpe_scratch *b, const char *p, size_t n, hg_ids *out,
                       hg_err *e);
+
+/* ---- unigram.c ---- */
+hg_status hg_trie_build(hg_tokenizer *t, hg_err *e);
+typedef struct uni_best {
+    double sum;
+    uint32_t begin; /* of the last token; UINT32_MAX: nothing leads here */
+    int32_t id;     /* -1: a character without a token */
+} uni_best;
+typedef struct uni_scratch {
+    uni_best *best;
+    size_t cap;
+} uni_scratch;
+hg_status hg_unigram_word(const hg_tokenizer *t, uni_scratch *u, const char *p, size_t n,
+                          hg_ids *out, hg_err *e);
 
 #endif

@@ -1,48 +1,9 @@
-/* A tokenizer from its description. Everything that is asked while encoding is put into tables
- * here, once: the bytes of each token, a hash from bytes to id, a hash from a pair of ids to the
- * token it makes, the compiled pre-tokeniser. After that the handle does not change. */
+/* A tokenizer from its description: the copy of it, what is asked of the handle. Everything that is
+ * looked up while encoding is put into tables once (tables.c); after that the handle does not
+ * change.
+ */
 #include "token/inner.h"
-#include "base/hash.h"
 #include <string.h>
-
-int32_t hg_token_find(const hg_tokenizer *t, const char *p, size_t n)
-{
-    if (n > t->longest) return -1;
-    for (size_t i = (size_t)hg_hash64(p, n, 0);; i++) {
-        int32_t id = t->word[i & t->word_mask];
-        if (id < 0) return -1;
-        if (t->piece[id].n == n && memcmp(t->piece[id].p, p, n) == 0) return id;
-    }
-}
-
-static uint64_t pair_of(int32_t left, int32_t right)
-{
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-}
-
-static size_t pair_place(uint64_t key)
-{
-    key *= 0x9E3779B97F4A7C15u; /* Fibonacci hashing: the high bits are the mixed ones */
-    return (size_t)(key >> 32 ^ key >> 15);
-}
-
-const merge_slot *hg_token_merge(const hg_tokenizer *t, int32_t left, int32_t right)
-{
-    uint64_t key = pair_of(left, right);
-    for (size_t i = pair_place(key);; i++) {
-        const merge_slot *m = &t->merge[i & t->merge_mask];
-        if (m->key == key) return m;
-        if (m->key == NO_PAIR) return NULL;
-    }
-}
-
-/* A table is at most half full, so that a search ends soon. */
-static size_t table_size(size_t n)
-{
-    size_t size = 16;
-    while (size < 2 * n) size *= 2;
-    return size;
-}
 
 static hg_status no_room(hg_err *e)
 {
@@ -53,9 +14,10 @@ static hg_status no_room(hg_err *e)
 
 static hg_status check_sizes(const hg_token_parts *p, hg_err *e)
 {
-    if (p->n < 256 || p->n > HG_MAX_TOKENS)
-        return hg_fail(e, p->n < 256 ? HG_E_FORMAT : HG_E_LIMIT,
-                       "tokenizer: vocabulary of %zu tokens; 256 to %d allowed", p->n,
+    size_t least = p->is_text ? 1 : 256;
+    if (p->n < least || p->n > HG_MAX_TOKENS)
+        return hg_fail(e, p->n < least ? HG_E_FORMAT : HG_E_LIMIT,
+                       "tokenizer: vocabulary of %zu tokens; %zu to %d allowed", p->n, least,
                        HG_MAX_TOKENS);
     if (p->n_merges > HG_MAX_MERGES)
         return hg_fail(e, HG_E_LIMIT, "tokenizer: %zu merges; at most %d allowed", p->n_merges,
@@ -63,6 +25,8 @@ static hg_status check_sizes(const hg_token_parts *p, hg_err *e)
     if (p->n_splits > HG_MAX_SPLITS)
         return hg_fail(e, HG_E_LIMIT, "tokenizer: %zu pre-tokeniser stages; at most %d allowed",
                        p->n_splits, HG_MAX_SPLITS);
+    if (p->model != HG_TOKEN_MERGES && p->score == NULL)
+        return hg_fail(e, HG_E_FORMAT, "tokenizer: its tokens have no scores");
     for (size_t i = 0; i < p->n; i++)
         if (p->token[i].n > HG_MAX_TOKEN_BYTES)
             return hg_fail(e, HG_E_LIMIT, "tokenizer: token %zu has %zu bytes; at most %d allowed",
@@ -86,6 +50,37 @@ static const hg_bytes *copy_strings(hg_arena *mem, const hg_bytes *from, size_t 
     return to;
 }
 
+static const char *copy_text(hg_arena *mem, const char *s)
+{
+    return hg_arena_strndup(mem, s != NULL ? s : "", s != NULL ? strlen(s) : 0);
+}
+
+/* The steps before merging: normalisation and the pre-tokeniser's stages. */
+static hg_status copy_steps(hg_tokenizer *t, const hg_token_parts *from, hg_err *e)
+{
+    hg_split *split = HG_NEW(&t->mem, hg_split, from->n_splits);
+    hg_normal *normal = HG_NEW(&t->mem, hg_normal, from->n_normal);
+    if (split == NULL || normal == NULL) return no_room(e);
+    for (size_t i = 0; i < from->n_splits; i++) {
+        split[i] = from->split[i];
+        split[i].pattern = copy_text(&t->mem, split[i].pattern);
+        if (split[i].pattern == NULL) return no_room(e);
+    }
+    for (size_t i = 0; i < from->n_normal; i++) {
+        hg_normal *to = &normal[i];
+        *to = from->normal[i];
+        char *map = HG_NEW_RAW(&t->mem, char, to->map.n);
+        to->from = copy_text(&t->mem, to->from);
+        to->to = copy_text(&t->mem, to->to);
+        if (to->from == NULL || to->to == NULL || map == NULL) return no_room(e);
+        if (to->map.n > 0) memcpy(map, to->map.p, to->map.n);
+        to->map.p = map;
+    }
+    t->parts.split = split;
+    t->parts.normal = normal;
+    return HG_OK;
+}
+
 static hg_status copy_parts(hg_tokenizer *t, const hg_token_parts *from, hg_err *e)
 {
     hg_token_parts *p = &t->parts;
@@ -93,151 +88,16 @@ static hg_status copy_parts(hg_tokenizer *t, const hg_token_parts *from, hg_err 
     p->token = copy_strings(&t->mem, from->token, from->n);
     p->merge = copy_strings(&t->mem, from->merge, from->n_merges);
     uint8_t *flags = HG_NEW(&t->mem, uint8_t, p->n);
-    hg_split *split = HG_NEW(&t->mem, hg_split, p->n_splits);
+    double *score = from->score != NULL ? HG_NEW_RAW(&t->mem, double, p->n) : NULL;
     t->whole = HG_NEW(&t->mem, _Atomic uint8_t, p->n);
-    if (p->token == NULL || p->merge == NULL || flags == NULL || split == NULL || t->whole == NULL)
+    if (p->token == NULL || p->merge == NULL || flags == NULL || t->whole == NULL ||
+        (from->score != NULL && score == NULL))
         return no_room(e);
     if (from->flags != NULL) memcpy(flags, from->flags, p->n);
-    for (size_t i = 0; i < p->n_splits; i++) {
-        const char *pattern = from->split[i].pattern;
-        split[i] = from->split[i];
-        split[i].pattern = hg_arena_strndup(&t->mem, pattern, strlen(pattern));
-        if (split[i].pattern == NULL) return no_room(e);
-    }
+    if (score != NULL) memcpy(score, from->score, p->n * sizeof score[0]);
     p->flags = flags;
-    p->split = split;
-    return HG_OK;
-}
-
-/* ---- the tables ---- */
-
-/* The bytes of each token. One that is no byte form at all ("<|im_start|>" is, by chance, but a
- * token with a real space is not) stands for its text, and no merge can reach it. */
-static hg_status build_pieces(hg_tokenizer *t, uint8_t **is_plain, hg_err *e)
-{
-    const hg_token_parts *p = &t->parts;
-    size_t total = 0;
-    for (size_t i = 0; i < p->n; i++) total += p->token[i].n;
-    t->piece = HG_NEW(&t->mem, hg_bytes, p->n);
-    *is_plain = hg_alloc(p->n, 1);
-    char *room = HG_NEW_RAW(&t->mem, char, total);
-    if (t->piece == NULL || room == NULL || *is_plain == NULL) return no_room(e);
-    for (size_t i = 0; i < p->n; i++) {
-        size_t n = 0;
-        bool added = (p->flags[i] & HG_TOKEN_ADDED) != 0;
-        if (!added && hg_token_unshow(p->token[i].p, p->token[i].n, room, &n)) {
-            t->piece[i] = (hg_bytes){room, n};
-            room += n;
-            (*is_plain)[i] = 1;
-        } else {
-            t->piece[i] = p->token[i];
-        }
-        if (t->piece[i].n > t->longest) t->longest = t->piece[i].n;
-    }
-    return HG_OK;
-}
-
-static hg_status build_words(hg_tokenizer *t, const uint8_t *is_plain, hg_err *e)
-{
-    size_t size = table_size(t->parts.n);
-    t->word = HG_NEW_RAW(&t->mem, int32_t, size);
-    if (t->word == NULL) return no_room(e);
-    t->word_mask = size - 1;
-    for (size_t i = 0; i < size; i++) t->word[i] = -1;
-    /* Added tokens come last: where an ordinary token has the same bytes, merges make that one. */
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t id = 0; id < t->parts.n; id++) {
-            hg_bytes b = t->piece[id];
-            bool added = (t->parts.flags[id] & HG_TOKEN_ADDED) != 0;
-            if (b.n == 0 || added != (pass == 1) || (!added && !is_plain[id])) continue;
-            if (hg_token_find(t, b.p, b.n) >= 0) {
-                if (added) continue;
-                return hg_fail(e, HG_E_FORMAT, "tokenizer: token %zu is there twice", id);
-            }
-            size_t at = (size_t)hg_hash64(b.p, b.n, 0);
-            while (t->word[at & t->word_mask] >= 0) at++;
-            t->word[at & t->word_mask] = (int32_t)id;
-        }
-    }
-    return HG_OK;
-}
-
-/* Every byte should have a token. Some published vocabularies lack a few that their training text
- * did not hold (Falcon has no 0x03): such a byte is read as a question mark, where the reference
- * drops it silently. What lacks plain ASCII is no byte-level vocabulary. */
-static hg_status build_bytes(hg_tokenizer *t, hg_err *e)
-{
-    for (unsigned b = 0; b < 256; b++) {
-        char c = (char)(unsigned char)b;
-        t->byte_id[b] = hg_token_find(t, &c, 1);
-        if (t->byte_id[b] >= 0 || b < 0x20 || b > 0x7E) continue;
-        return hg_fail(e, HG_E_UNSUPPORTED,
-                       "tokenizer: byte 0x%02X has no token; Higgins reads byte-level BPE, where "
-                       "every byte has one",
-                       b);
-    }
-    for (unsigned b = 0; b < 256; b++)
-        if (t->byte_id[b] < 0) t->byte_id[b] = t->byte_id['?'];
-    return HG_OK;
-}
-
-/* Splits "left right"; the space of a token itself is written otherwise in the byte form. */
-static bool merge_sides(hg_bytes m, hg_bytes *left, hg_bytes *right)
-{
-    const char *gap = m.n > 2 ? memchr(m.p + 1, ' ', m.n - 2) : NULL;
-    if (gap == NULL) return false;
-    *left = (hg_bytes){m.p, (size_t)(gap - m.p)};
-    *right = (hg_bytes){gap + 1, m.n - left->n - 1};
-    return true;
-}
-
-static int32_t find_shown(const hg_tokenizer *t, hg_bytes s, char *bytes, size_t *n)
-{
-    if (!hg_token_unshow(s.p, s.n, bytes, n)) return -1;
-    return hg_token_find(t, bytes, *n);
-}
-
-/* The two tokens of a merge and the one they make, or the sentence that says what is wrong. */
-static hg_status read_merge(const hg_tokenizer *t, size_t i, char *room, int32_t id[3], hg_err *e)
-{
-    hg_bytes m = t->parts.merge[i], left, right;
-    size_t n_left = 0, n_right = 0;
-    if (m.n > 2 * HG_MAX_TOKEN_BYTES || !merge_sides(m, &left, &right))
-        return hg_fail(e, HG_E_FORMAT,
-                       "tokenizer: merge %zu is not two tokens with a space between", i);
-    id[0] = find_shown(t, left, room, &n_left);
-    id[1] = find_shown(t, right, room + n_left, &n_right);
-    id[2] = id[0] >= 0 && id[1] >= 0 ? hg_token_find(t, room, n_left + n_right) : -1;
-    if (id[2] < 0)
-        return hg_fail(e, HG_E_FORMAT,
-                       "tokenizer: merge %zu (%.*s) names a token that is not in "
-                       "the vocabulary",
-                       i, (int)(m.n < 60 ? m.n : 60), m.p);
-    return HG_OK;
-}
-
-static hg_status build_merges(hg_tokenizer *t, hg_err *e)
-{
-    size_t size = table_size(t->parts.n_merges);
-    t->merge = HG_NEW_RAW(&t->mem, merge_slot, size);
-    char *room = hg_alloc(2 * HG_MAX_TOKEN_BYTES + 1, 1);
-    hg_status status = t->merge != NULL && room != NULL ? HG_OK : no_room(e);
-    t->merge_mask = size - 1;
-    for (size_t i = 0; status == HG_OK && i < size; i++) t->merge[i].key = NO_PAIR;
-    for (size_t i = 0; status == HG_OK && i < t->parts.n_merges; i++) {
-        int32_t id[3] = {-1, -1, -1};
-        status = read_merge(t, i, room, id, e);
-        /* What people write never becomes a special token, not by merges either. */
-        if (status != HG_OK || hg_tokenizer_is_special(t, id[2])) continue;
-        uint64_t key = pair_of(id[0], id[1]);
-        size_t at = pair_place(key);
-        while (t->merge[at & t->merge_mask].key != NO_PAIR &&
-               t->merge[at & t->merge_mask].key != key)
-            at++;
-        t->merge[at & t->merge_mask] = (merge_slot){key, (uint32_t)i, id[2]};
-    }
-    hg_free(room);
-    return status;
+    p->score = score;
+    return copy_steps(t, from, e);
 }
 
 static hg_status check_ids(const hg_tokenizer *t, hg_err *e)
@@ -248,25 +108,41 @@ static hg_status check_ids(const hg_tokenizer *t, hg_err *e)
                        "tokenizer: the token put around a text has id %d, but the "
                        "vocabulary ends at %zu",
                        p->bos > p->eos ? p->bos : p->eos, p->n - 1);
+    if (p->unk >= (int32_t)p->n)
+        return hg_fail(e, HG_E_FORMAT,
+                       "tokenizer: the unknown token has id %d, but the vocabulary ends at %zu",
+                       p->unk, p->n - 1);
     for (size_t i = 0; i < p->n; i++)
         if ((p->flags[i] & HG_TOKEN_ADDED) != 0 && p->token[i].n == 0)
             return hg_fail(e, HG_E_FORMAT, "tokenizer: added token %zu is empty", i);
     return HG_OK;
 }
 
+/* True when broken UTF-8 may go through everything that stands before merging. */
+static bool takes_broken(const hg_token_parts *p)
+{
+    if (p->n_normal > 0 && p->normal[0].kind == HG_NORMAL_CHARSMAP) return true; /* mends it */
+    for (size_t i = 0; i < p->n_normal; i++)
+        if (p->normal[i].kind != HG_NORMAL_PREPEND &&
+            (p->normal[i].kind != HG_NORMAL_REPLACE || p->normal[i].is_pattern))
+            return false;
+    return p->raw_bytes && p->is_text && p->n_splits == 0;
+}
+
 static hg_status build(hg_tokenizer *t, const hg_token_parts *parts, hg_err *e)
 {
-    uint8_t *is_plain = NULL;
     HG_TRY(copy_parts(t, parts, e));
     HG_TRY(check_ids(t, e));
-    hg_status status = build_pieces(t, &is_plain, e);
-    if (status == HG_OK) status = build_words(t, is_plain, e);
-    hg_free(is_plain);
-    HG_TRY(status);
-    HG_TRY(build_bytes(t, e));
-    HG_TRY(build_merges(t, e));
+    t->takes_broken = takes_broken(&t->parts);
+    HG_TRY(hg_tables_build(t, e));
     HG_TRY(hg_added_build(t, e));
+    HG_TRY(hg_normaliser_new(&t->normaliser, t->parts.normal, t->parts.n_normal, e));
     return hg_splitter_new(&t->splitter, t->parts.split, t->parts.n_splits, false, e);
+}
+
+void hg_token_parts_init(hg_token_parts *parts)
+{
+    *parts = (hg_token_parts){.unk = -1, .bos = -1, .eos = -1};
 }
 
 hg_status hg_tokenizer_from_parts(hg_tokenizer **out, const hg_token_parts *parts, hg_err *e)
@@ -289,6 +165,7 @@ void hg_tokenizer_free(hg_tokenizer *t)
 {
     if (t == NULL) return;
     hg_splitter_free(t->splitter);
+    hg_normaliser_free(t->normaliser);
     hg_arena_free(&t->mem);
     hg_free(t);
 }
@@ -305,6 +182,16 @@ uint32_t hg_tokenizer_count(const hg_tokenizer *t)
     return (uint32_t)t->parts.n;
 }
 
+int32_t hg_tokenizer_find(const hg_tokenizer *t, hg_bytes bytes)
+{
+    return bytes.n > 0 ? hg_token_find(t, bytes.p, bytes.n) : -1;
+}
+
+bool hg_tokenizer_can_cut(const hg_tokenizer *t)
+{
+    return t->can_cut;
+}
+
 static bool is_id(const hg_tokenizer *t, int32_t id)
 {
     return id >= 0 && (size_t)id < t->parts.n;
@@ -318,7 +205,7 @@ bool hg_tokenizer_is_special(const hg_tokenizer *t, int32_t id)
 hg_bytes hg_tokenizer_piece(const hg_tokenizer *t, int32_t id, bool special)
 {
     if (!is_id(t, id) || (!special && hg_tokenizer_is_special(t, id))) return (hg_bytes){"", 0};
-    return t->piece[id];
+    return t->shown[id];
 }
 
 int32_t hg_tokenizer_special(const hg_tokenizer *t, const char *text)
@@ -336,6 +223,11 @@ int32_t hg_tokenizer_special(const hg_tokenizer *t, const char *text)
         }
     }
     return -1;
+}
+
+bool hg_tokenizer_drops_space(const hg_tokenizer *t)
+{
+    return t->parts.drop_space;
 }
 
 int32_t hg_tokenizer_bos(const hg_tokenizer *t)

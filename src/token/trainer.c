@@ -15,7 +15,7 @@ struct hg_trainer {
     uint64_t n_counted_bytes; /* of words that take part in merging */
 };
 
-static const hg_split gpt2 = {hg_pattern_gpt2, false, HG_KEEP_ALL};
+static const hg_split gpt2 = {.pattern = hg_pattern_gpt2};
 
 void hg_tokenizer_options_init(hg_tokenizer_options *o)
 {
@@ -79,8 +79,9 @@ void hg_trainer_free(hg_trainer *tr)
 
 /* Very long words (base64, a page of dashes) teach nothing and would cost a scan for every merge.
  */
-static hg_status count_word(void *ctx, const char *p, size_t n, hg_err *e)
+static hg_status count_word(void *ctx, const char *p, size_t n, size_t room, hg_err *e)
 {
+    (void)room;
     hg_trainer *tr = ctx;
     hg_word_counts *w = &tr->words;
     uint32_t i;
@@ -112,7 +113,7 @@ hg_status hg_trainer_add(hg_trainer *tr, hg_bytes document, hg_err *e)
     tr->n_documents++;
     tr->n_bytes += n;
     if (n == 0) return HG_OK;
-    return hg_splitter_run(tr->splitter, tr->scratch, document.p, n, count_word, tr, e);
+    return hg_splitter_run(tr->splitter, tr->scratch, document.p, n, true, count_word, tr, e);
 }
 
 /* ---- from merges to a tokenizer ---- */
@@ -178,6 +179,7 @@ static hg_status assemble(assembly *a, const hg_merged *m, const hg_tokenizer_op
                                 .n_merges = m->n_merges,
                                 .split = &gpt2,
                                 .n_splits = 1,
+                                .unk = -1,
                                 .bos = -1,
                                 .eos = -1};
     return s;

@@ -1,7 +1,7 @@
 /* Writing tokenizer.json, so that what Higgins trains opens in everybody's tools, and what it read
- * from a GGUF file can be given on in a folder. */
-#include "token/token.h"
-#include <stdio.h>
+ * from a GGUF file or a SentencePiece model can be given on in a folder. */
+#include "token/inner.h"
+#include <stdlib.h>
 #include <string.h>
 
 static void put_string(hg_buf *b, const char *p, size_t n)
@@ -26,6 +26,13 @@ static const char *yes(uint8_t flags, unsigned bit)
     return (flags & bit) != 0 ? "true" : "false";
 }
 
+static bool has_prepend(const hg_token_parts *p)
+{
+    for (size_t i = 0; i < p->n_normal; i++)
+        if (p->normal[i].kind == HG_NORMAL_PREPEND) return true;
+    return false;
+}
+
 static void put_added(hg_buf *b, const hg_token_parts *p)
 {
     bool first = true;
@@ -33,6 +40,8 @@ static void put_added(hg_buf *b, const hg_token_parts *p)
     for (size_t i = 0; i < p->n; i++) {
         uint8_t f = p->flags[i];
         if ((f & HG_TOKEN_ADDED) == 0) continue;
+        /* Other programs put a text's first space before such a token, too. */
+        if (has_prepend(p)) f = (uint8_t)(f & ~(unsigned)HG_TOKEN_NORMALIZED);
         hg_buf_printf(b, "%s\n    {\"id\": %zu, \"content\": ", first ? "" : ",", i);
         put_string(b, p->token[i].p, p->token[i].n);
         hg_buf_printf(b,
@@ -45,14 +54,79 @@ static void put_added(hg_buf *b, const hg_token_parts *p)
     hg_buf_puts(b, first ? "],\n" : "\n  ],\n");
 }
 
-static void put_normalizer(hg_buf *b, hg_normal normal)
+/* ---- normalisers ---- */
+
+static void put_base64(hg_buf *b, hg_bytes s)
 {
-    static const char *const names[] = {"", "NFC", "NFD", "NFKC", "NFKD"};
-    if (normal == HG_NORMAL_NONE)
-        hg_buf_puts(b, "  \"normalizer\": null,\n");
-    else
-        hg_buf_printf(b, "  \"normalizer\": {\"type\": \"%s\"},\n", names[normal]);
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < s.n; i += 3) {
+        uint32_t v = 0;
+        size_t n = s.n - i < 3 ? s.n - i : 3;
+        for (size_t k = 0; k < 3; k++) v = v << 8 | (k < n ? (unsigned char)s.p[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            hg_buf_putc(b, k <= n ? digits[v >> (18 - 6 * k) & 63] : '=');
+    }
 }
+
+static void put_replace(hg_buf *b, const char *from, bool is_pattern, const char *to)
+{
+    hg_buf_printf(
+        b, "{\"type\": \"Replace\", \"pattern\": {\"%s\": ", is_pattern ? "Regex" : "String");
+    put_string(b, from, strlen(from));
+    hg_buf_puts(b, "}, \"content\": ");
+    put_string(b, to, strlen(to));
+    hg_buf_putc(b, '}');
+}
+
+static void put_normal(hg_buf *b, const hg_normal *st)
+{
+    static const char *const names[] = {
+        [HG_NORMAL_NFC] = "NFC",         [HG_NORMAL_NFD] = "NFD",
+        [HG_NORMAL_NFKC] = "NFKC",       [HG_NORMAL_NFKD] = "NFKD",
+        [HG_NORMAL_LOWER] = "Lowercase", [HG_NORMAL_ACCENTS] = "StripAccents",
+        [HG_NORMAL_NMT] = "Nmt"};
+    switch (st->kind) {
+    case HG_NORMAL_PREPEND:
+        hg_buf_puts(b, "{\"type\": \"Prepend\", \"prepend\": ");
+        put_string(b, st->to, strlen(st->to));
+        hg_buf_putc(b, '}');
+        return;
+    case HG_NORMAL_REPLACE:
+        put_replace(b, st->from, st->is_pattern, st->to);
+        return;
+    case HG_NORMAL_STRIP:
+        hg_buf_printf(b, "{\"type\": \"Strip\", \"strip_left\": %s, \"strip_right\": %s}",
+                      st->left ? "true" : "false", st->right ? "true" : "false");
+        return;
+    case HG_NORMAL_SPACES:
+        put_replace(b, "^ +|(?: |" HG_META ")+$", true, "");
+        hg_buf_puts(b, ",\n    ");
+        put_replace(b, " {2,}", true, " ");
+        return;
+    case HG_NORMAL_CHARSMAP:
+        hg_buf_puts(b, "{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"");
+        put_base64(b, st->map);
+        hg_buf_puts(b, "\"}");
+        return;
+    default:
+        hg_buf_printf(b, "{\"type\": \"%s\"}", names[st->kind]);
+    }
+}
+
+static void put_normalizer(hg_buf *b, const hg_token_parts *p)
+{
+    bool many = p->n_normal > 1 || (p->n_normal == 1 && p->normal[0].kind == HG_NORMAL_SPACES);
+    hg_buf_puts(b, "  \"normalizer\": ");
+    if (p->n_normal == 0) hg_buf_puts(b, "null");
+    if (many) hg_buf_puts(b, "{\"type\": \"Sequence\", \"normalizers\": [\n    ");
+    for (size_t i = 0; i < p->n_normal; i++) {
+        if (i > 0) hg_buf_puts(b, ",\n    ");
+        put_normal(b, &p->normal[i]);
+    }
+    hg_buf_puts(b, many ? "]},\n" : ",\n");
+}
+
+/* ---- pre-tokenisers ---- */
 
 static void put_byte_level(hg_buf *b, bool prefix, bool use_regex)
 {
@@ -62,29 +136,55 @@ static void put_byte_level(hg_buf *b, bool prefix, bool use_regex)
                   prefix ? "true" : "false", use_regex ? "true" : "false");
 }
 
+static void put_split(hg_buf *b, const hg_split *s)
+{
+    static const char *const behavior[] = {[HG_KEEP_ALL] = "Isolated",
+                                           [HG_KEEP_GAPS] = "Removed",
+                                           [HG_KEEP_MATCHES] = "Removed",
+                                           [HG_KEEP_WITH_PREVIOUS] = "MergedWithPrevious",
+                                           [HG_KEEP_WITH_NEXT] = "MergedWithNext",
+                                           [HG_KEEP_RUNS] = "Contiguous"};
+    static const char *const scheme[] = {"never", "first", "always"};
+    if (s->keep == HG_METASPACE) {
+        hg_buf_puts(b, "{\"type\": \"Metaspace\", \"replacement\": ");
+        put_string(b, s->pattern, strlen(s->pattern));
+        hg_buf_printf(b, ", \"prepend_scheme\": \"%s\", \"split\": %s}", scheme[s->prepend],
+                      s->cut ? "true" : "false");
+        return;
+    }
+    hg_buf_printf(
+        b, "{\"type\": \"Split\", \"pattern\": {\"%s\": ", s->is_literal ? "String" : "Regex");
+    put_string(b, s->pattern, strlen(s->pattern));
+    hg_buf_printf(b, "}, \"behavior\": \"%s\", \"invert\": %s}", behavior[s->keep],
+                  s->invert || s->keep == HG_KEEP_MATCHES ? "true" : "false");
+}
+
 static void put_pre_tokenizer(hg_buf *b, const hg_token_parts *p)
 {
     hg_buf_puts(b, "  \"pre_tokenizer\": ");
-    if (p->n_splits == 1 && !p->split[0].is_literal && p->split[0].keep == HG_KEEP_ALL &&
-        strcmp(p->split[0].pattern, hg_pattern_gpt2) == 0) {
+    if (!p->is_text && p->n_splits == 1 && !p->split[0].is_literal &&
+        p->split[0].keep == HG_KEEP_ALL && strcmp(p->split[0].pattern, hg_pattern_gpt2) == 0) {
         put_byte_level(b, p->add_prefix_space, true);
         hg_buf_puts(b, ",\n");
         return;
     }
+    if (p->is_text && p->n_splits == 0) {
+        hg_buf_puts(b, "null,\n");
+        return;
+    }
     hg_buf_puts(b, "{\"type\": \"Sequence\", \"pretokenizers\": [");
     for (size_t i = 0; i < p->n_splits; i++) {
-        const hg_split *s = &p->split[i];
-        hg_buf_printf(b, "\n    {\"type\": \"Split\", \"pattern\": {\"%s\": ",
-                      s->is_literal ? "String" : "Regex");
-        put_string(b, s->pattern, strlen(s->pattern));
-        hg_buf_printf(b, "}, \"behavior\": \"%s\", \"invert\": %s},",
-                      s->keep == HG_KEEP_ALL ? "Isolated" : "Removed",
-                      s->keep == HG_KEEP_MATCHES ? "true" : "false");
+        hg_buf_puts(b, i > 0 ? ",\n    " : "\n    ");
+        put_split(b, &p->split[i]);
     }
-    hg_buf_puts(b, "\n    ");
-    put_byte_level(b, p->add_prefix_space, false);
+    if (!p->is_text) {
+        hg_buf_puts(b, p->n_splits > 0 ? ",\n    " : "\n    ");
+        put_byte_level(b, p->add_prefix_space, false);
+    }
     hg_buf_puts(b, "]},\n");
 }
+
+/* ---- what stands around a text ---- */
 
 static void put_special(hg_buf *b, const hg_bytes *token)
 {
@@ -121,6 +221,10 @@ static void put_template_token(hg_buf *b, const hg_token_parts *p, int32_t id)
 
 static void put_post_processor(hg_buf *b, const hg_token_parts *p)
 {
+    if (p->bos < 0 && p->eos < 0 && p->is_text) {
+        hg_buf_puts(b, "  \"post_processor\": null,\n");
+        return;
+    }
     if (p->bos < 0 && p->eos < 0) {
         hg_buf_puts(b,
                     "  \"post_processor\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
@@ -138,26 +242,163 @@ static void put_post_processor(hg_buf *b, const hg_token_parts *p)
     hg_buf_puts(b, "}},\n");
 }
 
-static void put_model(hg_buf *b, const hg_token_parts *p)
+static void put_decoder(hg_buf *b, const hg_token_parts *p)
 {
-    bool first = true;
+    hg_buf_puts(b, "  \"decoder\": ");
+    if (!p->is_text) {
+        hg_buf_puts(b, "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, "
+                       "\"trim_offsets\": true, \"use_regex\": true},\n");
+        return;
+    }
+    hg_buf_puts(b, "{\"type\": \"Sequence\", \"decoders\": [\n    ");
+    if (p->meta_is_space) {
+        put_replace(b, HG_META, false, " ");
+        hg_buf_puts(b, ",\n    ");
+    }
+    hg_buf_puts(b, "{\"type\": \"ByteFallback\"},\n    {\"type\": \"Fuse\"}");
+    if (p->drop_space)
+        hg_buf_puts(b, ",\n    {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, "
+                       "\"stop\": 0}");
+    hg_buf_puts(b, "]},\n");
+}
+
+/* ---- the model ---- */
+
+/* A pair of tokens that make a third. */
+typedef struct made_of {
+    uint32_t rank;
+    int32_t made, left, right;
+} made_of;
+
+static int by_rank(const void *a, const void *b)
+{
+    const made_of *x = a, *y = b;
+    if (x->rank != y->rank) return x->rank < y->rank ? -1 : 1;
+    if (x->made != y->made) return x->made < y->made ? -1 : 1;
+    if (x->left != y->left) return x->left < y->left ? -1 : 1;
+    return (x->right > y->right) - (x->right < y->right);
+}
+
+/* Whether a token may be a side of a merge. */
+static bool may_join(const hg_tokenizer *t, int32_t id)
+{
+    return id >= 0 && (t->parts.flags[id] & HG_TOKEN_ADDED) == 0 && !hg_token_is_byte(t, id) &&
+           id != t->parts.unk;
+}
+
+/* Where tokens are made by score there are no merges: all pairs that make a token, in its order. */
+static hg_status list_pairs(const hg_tokenizer *t, made_of **out, size_t *n, hg_err *e)
+{
+    size_t cap = 0;
+    for (size_t id = 0; id < t->parts.n; id++) {
+        hg_bytes s = t->piece[id];
+        if (t->rank[id] == UINT32_MAX) continue;
+        for (size_t i = 1; i < s.n; i++) {
+            if (t->parts.is_text && ((unsigned char)s.p[i] & 0xC0) == 0x80) continue;
+            int32_t left = hg_token_find(t, s.p, i);
+            int32_t right = may_join(t, left) ? hg_token_find(t, s.p + i, s.n - i) : -1;
+            if (!may_join(t, right)) continue;
+            if (*n == HG_MAX_MERGES)
+                return hg_fail(e, HG_E_LIMIT, "its tokens can be made in more than %d ways",
+                               HG_MAX_MERGES);
+            HG_TRY(hg_grow(out, &cap, *n, sizeof **out, e));
+            (*out)[(*n)++] = (made_of){t->rank[id], (int32_t)id, left, right};
+        }
+    }
+    if (*n > 0) qsort(*out, *n, sizeof **out, by_rank);
+    return HG_OK;
+}
+
+hg_status hg_token_each_merge(const hg_tokenizer *t, hg_token_merge_fn *fn, void *ctx, hg_err *e)
+{
+    const hg_token_parts *p = &t->parts;
+    made_of *pair = NULL;
+    size_t n = 0;
+    hg_buf both = {0};
+    hg_status status = t->rank != NULL ? list_pairs(t, &pair, &n, e) : HG_OK;
+    for (size_t i = 0; i < p->n_merges; i++) fn(ctx, p->merge[i], p->n_merges);
+    for (size_t i = 0; i < n && status == HG_OK; i++) {
+        const hg_bytes *left = &p->token[pair[i].left], *right = &p->token[pair[i].right];
+        hg_buf_clear(&both);
+        hg_buf_put(&both, left->p, left->n);
+        hg_buf_putc(&both, ' ');
+        hg_buf_put(&both, right->p, right->n);
+        status = hg_buf_status(&both, e);
+        if (status == HG_OK) fn(ctx, (hg_bytes){both.p, both.n}, n);
+    }
+    hg_buf_free(&both);
+    hg_free(pair);
+    return status;
+}
+
+typedef struct listing {
+    hg_buf *b;
+    bool is_first;
+} listing;
+
+static void put_merge(void *ctx, hg_bytes merge, size_t n)
+{
+    listing *l = ctx;
+    (void)n;
+    hg_buf_puts(l->b, l->is_first ? "\n      " : ",\n      ");
+    put_string(l->b, merge.p, merge.n);
+    l->is_first = false;
+}
+
+static void put_unk(hg_buf *b, const hg_token_parts *p)
+{
+    if (p->unk < 0)
+        hg_buf_puts(b, "null");
+    else
+        put_string(b, p->token[p->unk].p, p->token[p->unk].n);
+}
+
+static hg_status put_bpe(hg_buf *b, const hg_tokenizer *t, hg_err *e)
+{
+    const hg_token_parts *p = &t->parts;
+    listing l = {b, true};
+    hg_buf_puts(b, "\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": ");
+    put_unk(b, p);
     hg_buf_printf(b,
-                  "  \"model\": {\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,\n"
-                  "    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null,\n"
-                  "    \"fuse_unk\": false, \"byte_fallback\": false, \"ignore_merges\": %s,\n"
+                  ",\n    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null,\n"
+                  "    \"fuse_unk\": %s, \"byte_fallback\": %s, \"ignore_merges\": %s,\n"
                   "    \"vocab\": {",
+                  p->fuse_unk ? "true" : "false", p->byte_fallback ? "true" : "false",
                   p->ignore_merges ? "true" : "false");
     for (size_t i = 0; i < p->n; i++) {
         if (p->token[i].n == 0) continue;
-        hg_buf_puts(b, first ? "\n      " : ",\n      ");
+        hg_buf_puts(b, l.is_first ? "\n      " : ",\n      ");
         put_string(b, p->token[i].p, p->token[i].n);
         hg_buf_printf(b, ": %zu", i);
-        first = false;
+        l.is_first = false;
     }
     hg_buf_puts(b, "\n    },\n    \"merges\": [");
-    for (size_t i = 0; i < p->n_merges; i++) {
-        hg_buf_puts(b, i > 0 ? ",\n      " : "\n      ");
-        put_string(b, p->merge[i].p, p->merge[i].n);
+    l.is_first = true;
+    HG_TRY(hg_token_each_merge(t, put_merge, &l, e));
+    hg_buf_puts(b, "\n    ]\n  }\n");
+    return HG_OK;
+}
+
+/* The list has every id: where there is no token, one that no text is better written with. */
+static void put_unigram(hg_buf *b, const hg_token_parts *p)
+{
+    double lowest = 0.0;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->score[i] < lowest) lowest = p->score[i];
+    hg_buf_puts(b, "\n    \"type\": \"Unigram\", \"unk_id\": ");
+    if (p->unk < 0)
+        hg_buf_puts(b, "null");
+    else
+        hg_buf_printf(b, "%d", (int)p->unk);
+    hg_buf_printf(b, ", \"byte_fallback\": %s,\n    \"vocab\": [",
+                  p->byte_fallback ? "true" : "false");
+    for (size_t i = 0; i < p->n; i++) {
+        hg_buf_puts(b, i > 0 ? ",\n      [" : "\n      [");
+        if (p->token[i].n > 0)
+            put_string(b, p->token[i].p, p->token[i].n);
+        else
+            hg_buf_printf(b, "\"[UNUSED%zu]\"", i);
+        hg_buf_printf(b, ", %.17g]", p->token[i].n > 0 ? p->score[i] : lowest);
     }
     hg_buf_puts(b, "\n    ]\n  }\n");
 }
@@ -167,12 +408,15 @@ hg_status hg_tokenizer_write(const hg_tokenizer *t, hg_buf *out, hg_err *e)
     const hg_token_parts *p = hg_tokenizer_parts(t);
     hg_buf_puts(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     put_added(out, p);
-    put_normalizer(out, p->normal);
+    put_normalizer(out, p);
     put_pre_tokenizer(out, p);
     put_post_processor(out, p);
-    hg_buf_puts(out, "  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, "
-                     "\"trim_offsets\": true, \"use_regex\": true},\n");
-    put_model(out, p);
+    put_decoder(out, p);
+    hg_buf_puts(out, "  \"model\": {");
+    if (p->model == HG_TOKEN_UNIGRAM)
+        put_unigram(out, p);
+    else
+        HG_TRY(put_bpe(out, t, e));
     hg_buf_puts(out, "}\n");
     return hg_buf_status(out, e);
 }

@@ -97,3 +97,18 @@ TEST(deepseek_coders_vocabulary_gives_llama_cpps_ids)
 {
     check_vocab("deepseek-coder");
 }
+
+TEST(deepseek_llms_vocabulary_gives_llama_cpps_ids)
+{
+    check_vocab("deepseek-llm");
+}
+
+TEST(llama_2s_vocabulary_gives_llama_cpps_ids)
+{
+    check_vocab("llama-spm");
+}
+
+TEST(phi_3s_vocabulary_gives_llama_cpps_ids)
+{
+    check_vocab("phi-3");
+}

@@ -96,8 +96,7 @@ TEST(a_byte_without_a_token_is_a_question_mark)
     hg_buf_put(&b, json.p, (size_t)(at - json.p));
     hg_buf_puts(&b, strchr(at + 2, ','));
     CHECK_EQ(hg_tokenizer_parse(&t, (hg_bytes){b.p, b.n}, &e), HG_E_UNSUPPORTED);
-    CHECK_STR(e.msg, "tokenizer: byte 0x61 has no token; Higgins reads byte-level BPE, where every "
-                     "byte has one");
+    CHECK_STR(e.msg, "tokenizer: byte 0x61 has no token; in byte-level BPE every byte has one");
     hg_buf_free(&b);
 }
 
@@ -250,19 +249,27 @@ TEST(gguf_names_stand_for_stages_and_back)
     size_t n;
     const hg_split *s = hg_splits_find("llama-bpe", &n, &ignore);
     CHECK(s != NULL && n == 1 && ignore);
-    CHECK_STR(hg_splits_name(s, n), "llama-bpe");
+    char name[64];
+    CHECK_EQ(hg_splits_name(s, n, true, name, sizeof name), 9);
+    CHECK_STR(name, "llama-bpe");
+    CHECK(hg_splits_name(s, n, false, name, sizeof name) > 0);
+    CHECK_STR(name, "dbrx"); /* the same rule, without ignore_merges */
     s = hg_splits_find("falcon", &n, &ignore);
     CHECK(s != NULL && n == 3 && !ignore);
     CHECK(hg_splits_find("nonsense", &n, &ignore) == NULL);
-    const hg_split own = {"x+", false, HG_KEEP_ALL};
-    CHECK(hg_splits_name(&own, 1) == NULL);
+    CHECK(hg_splits_find("dbrx smaug", &n, &ignore) == NULL);
+    const hg_split own = {.pattern = "x+"};
+    CHECK_EQ(hg_splits_name(&own, 1, false, name, sizeof name), 0);
 }
 
 TEST(every_named_pre_tokeniser_compiles)
 {
-    static const char *const names[] = {"gpt-2",          "llama-bpe",   "qwen2",
-                                        "gpt-4o",         "falcon",      "starcoder",
-                                        "deepseek-coder", "deepseek-v3", "default"};
+    static const char *const names[] = {
+        "gpt-2",      "llama-bpe",  "dbrx",           "qwen2",        "qwen35",   "gpt-4o",
+        "tekken",     "starcoder",  "falcon",         "deepseek-llm", "bloom",    "viking",
+        "tiny_aya",   "superbpe",   "deepseek-coder", "deepseek-v3",  "spark2_5", "jais-2",
+        "bailingmoe", "seed-coder", "exaone-moe",     "minicpm5",     "laguna",   "ufakzeka",
+        "chameleon",  "kimi-k2",    "default"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         hg_splitter *sp = NULL;
         size_t n;

@@ -23,8 +23,13 @@ TEST(what_is_no_tokenizer_is_refused_in_a_sentence)
     refuse_text("", HG_E_FORMAT, "not JSON");
     refuse_text("[1]", HG_E_FORMAT, "this is no tokenizer.json: it has no \"model\"");
     refuse_text("{\"model\": {\"vocab\": 3}}", HG_E_FORMAT, "model.vocab: missing");
-    refuse_text("{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}}", HG_E_UNSUPPORTED,
-                "without a ByteLevel pre_tokenizer");
+    refuse_text("{\"model\": {\"vocab\": {\"a\": 0}}}", HG_E_FORMAT, "model.merges: missing");
+    refuse_text("{\"model\": {\"type\": \"Unigram\", \"vocab\": {}}}", HG_E_FORMAT,
+                "a Unigram model has a list of [\"text\", score]");
+    refuse_text("{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\"]]}}", HG_E_FORMAT,
+                "token 0 is no [\"text\", score]");
+    refuse_text("{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", HG_E_FORMAT,
+                "vocabulary of 0 tokens; 1 to 1048576 allowed");
     refuse_text(
         "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": "
         "\"ByteLevel\"}}",
@@ -33,14 +38,14 @@ TEST(what_is_no_tokenizer_is_refused_in_a_sentence)
 
 TEST(other_kinds_are_refused_by_name)
 {
-    refuse_text("{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", HG_E_UNSUPPORTED,
-                "a tokenizer of type Unigram; Higgins reads byte-level BPE");
     refuse_text("{\"model\": {\"type\": \"WordPiece\", \"vocab\": {}}}", HG_E_UNSUPPORTED,
-                "WordPiece");
-    refuse(tiny_json("", "", NULL, "\"normalizer\": {\"type\": \"Lowercase\"},"), HG_E_UNSUPPORTED,
-           "normalizer Lowercase; Higgins knows NFC");
-    refuse(tiny_json("", "", "{\"type\": \"Metaspace\"}", ""), HG_E_UNSUPPORTED,
-           "pre_tokenizer: Metaspace");
+                "a tokenizer of type WordPiece; Higgins reads BPE and Unigram");
+    refuse(tiny_json("", "", NULL, "\"normalizer\": {\"type\": \"Shout\"},"), HG_E_UNSUPPORTED,
+           "normalizer Shout; Higgins knows NFC");
+    refuse(tiny_json("", "", "{\"type\": \"UnicodeScripts\"}", ""), HG_E_UNSUPPORTED,
+           "pre_tokenizer: UnicodeScripts");
+    refuse(tiny_json("", "", NULL, "\"decoder\": {\"type\": \"CTC\"},"), HG_E_UNSUPPORTED,
+           "decoder: CTC");
     refuse(tiny_json("", "",
                      "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\"}, "
                      "{\"type\": \"Digits\"}]}",
