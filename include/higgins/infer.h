@@ -57,6 +57,20 @@ HG_API hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, co
  * ids are appended. The first of an empty session has no past: 0. */
 HG_API hg_status hg_session_score(hg_session *s, const int32_t *ids, size_t n, double *logprob,
                                   hg_err *e);
+/* One vector [d_model] for a text: the mean of the final norm's outputs over its tokens, or that of
+ * the last or the first token, made of length 1 when `normalise`. The session holds ids and nothing
+ * else afterwards. HG_E_ARG for no ids. */
+typedef enum hg_pooling { HG_POOL_MEAN, HG_POOL_LAST, HG_POOL_CLS } hg_pooling;
+HG_API hg_status hg_session_embed(hg_session *s, const int32_t *ids, size_t n, hg_pooling pooling,
+                                  bool normalise, float *out, hg_err *e);
+/* Writes the timeline (ids, keys and values) to a file, whole or not at all. */
+HG_API hg_status hg_session_save(const hg_session *s, const char *path, hg_err *e);
+/* Makes the saved timeline this session's; on failure the session is empty. HG_E_FORMAT: no such
+ * file, damaged, of another model or another type of cache; HG_E_LIMIT: longer than the session's
+ * context; HG_E_MISSING. */
+HG_API hg_status hg_session_load(hg_session *s, const char *path, hg_err *e);
+/* The tokens that the session holds, [hg_session_length], until the next call. */
+HG_API const int32_t *hg_session_ids(const hg_session *s);
 
 /* ---- the engine: many requests, one batch a step, on a thread of its own ---- */
 typedef struct hg_engine hg_engine;
@@ -119,6 +133,13 @@ typedef struct hg_engine_state {
     uint64_t n_done, n_prompt_tokens, n_completion_tokens;
 } hg_engine_state;
 HG_API void hg_engine_look(hg_engine *en, hg_engine_state *out);
+/* Saves the timeline of the request that ended last, in hg_session_save's form; HG_E_STATE while
+ * requests run or wait, and before the first has ended. */
+HG_API hg_status hg_engine_save(hg_engine *en, const char *path, hg_err *e);
+/* Makes a saved timeline one of the engine's, so that a prompt that begins with its tokens need not
+ * be read again; they are appended to ids (may be NULL), with the answer's last one. Fails as
+ * hg_session_load, and with HG_E_STATE while requests run or wait. */
+HG_API hg_status hg_engine_load(hg_engine *en, const char *path, hg_ids *ids, hg_err *e);
 
 /* Submit and wait, in the calling thread's time: for programs that hold one conversation. on_text
  * (may be NULL) comes on the engine's thread. Setting *stop (may be NULL, as may finish and usage)

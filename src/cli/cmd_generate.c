@@ -4,9 +4,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct generate_values {
     cli_sampling sampling;
+    const char *session;
 } generate_values;
 
 static void init(void *values)
@@ -65,6 +67,17 @@ static hg_status encode_prompt(const hg_model *m, hg_bytes text, hg_ids *ids, hg
         memmove(ids->id, ids->id + 1, --ids->n * sizeof *ids->id); /* the prompt had it already */
     }
     return HG_OK;
+}
+
+/* The session's text so far, if the file is there, and behind it the prompt: *reads is set when the
+ * file was read. */
+static hg_status continue_session(cli_talk *t, const char *path, hg_bytes text, hg_ids *ids,
+                                  bool *reads, hg_err *e)
+{
+    *reads = access(path, F_OK) == 0;
+    if (!*reads) return encode_prompt(t->model, text, ids, e);
+    HG_TRY(hg_engine_load(t->engine, path, ids, e));
+    return hg_tokenizer_encode(hg_model_tokenizer(t->model), text, true, ids, e);
 }
 
 static void print_json(const char *model, const char *text, size_t n, hg_finish finish,
@@ -130,6 +143,7 @@ static int run(cli *c, void *values, int n_args, char **args)
     char *text = NULL;
     size_t n = 0;
     hg_cache_type cache;
+    bool goes_on = false;
     int code;
     (void)n_args;
 
@@ -143,11 +157,17 @@ static int run(cli *c, void *values, int n_args, char **args)
     hg_request r = cli_sampling_request(&v->sampling);
     hg_status s = read_prompt(args[1], &text, &n, &e);
     if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, &e);
-    if (s == HG_OK) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
+    if (s == HG_OK && v->session == NULL) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
+    if (s == HG_OK && v->session != NULL)
+        s = continue_session(&t, v->session, (hg_bytes){text, n}, &ids, &goes_on, &e);
+    if (s == HG_OK && c->verbose && goes_on)
+        fprintf(stderr, "%s: %zu tokens, not read again\n", v->session, ids.n);
     if (s == HG_OK) {
         r.prompt = ids.id;
         r.n_prompt = ids.n;
         code = generate(c, &t, args[0], &r);
+        if (v->session != NULL && hg_engine_save(t.engine, v->session, &e) != HG_OK)
+            code = cli_fail(c, &e);
     } else {
         code = cli_fail(c, &e);
     }
@@ -164,11 +184,17 @@ static const char *const examples[] = {
     "reads the prompt from a file and always takes the likeliest token",
     "higgins generate my-model \"Q: Why? A:\" --stop \"Q:\" --json",
     "prints the text, why it ended, token counts and speed for a program",
+    "higgins generate my-model \"Once upon a time\" --session story.hgs",
+    "keeps what the model holds of the text; the same line with \"\" for the prompt goes on with "
+    "it",
     NULL,
 };
 
 static const cli_option options[] = {
     CLI_SAMPLING_OPTIONS(generate_values, sampling),
+    {"session", 0, CLI_TEXT, "FILE",
+     "go on with the text of this file, which is not read again, and keep the longer one there",
+     offsetof(generate_values, session), 0, 0},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
 };
 

@@ -11,6 +11,7 @@ extern const cli_command cli_tune;
 extern const cli_command cli_eval;
 extern const cli_command cli_chat;
 extern const cli_command cli_generate;
+extern const cli_command cli_embed;
 extern const cli_command cli_inspect;
 extern const cli_command cli_export;
 extern const cli_command cli_bench;
@@ -31,6 +32,7 @@ const cli_command *const cli_commands[] = {
     &cli_eval,
     &cli_chat,
     &cli_generate,
+    &cli_embed,
     &cli_inspect,
     &cli_export,
     &cli_bench,

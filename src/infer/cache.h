@@ -34,4 +34,15 @@ size_t hg_cache_shared(const hg_cache *c, const int32_t *ids, size_t n);
 /* Makes dst's timeline the first n positions of src's; both are of one model and type. */
 void hg_cache_copy(hg_cache *dst, const hg_cache *src, size_t n);
 
+/* The timeline as a file (cache_file.c), with n_ahead ids that were chosen behind it and not yet
+ * run; and back into a cache of the same model and type, which is empty on failure: the errors are
+ * hg_session_load's. All ids are appended to `ids` (may be NULL). */
+hg_status hg_cache_save(const hg_cache *c, const hg_model *m, const int32_t *ahead, size_t n_ahead,
+                        const char *path, hg_err *e);
+hg_status hg_cache_load(hg_cache *c, const hg_model *m, const char *path, hg_ids *ids, hg_err *e);
+/* The same from a file's bytes; without `is_hashed` its hash is not looked at, as a fuzzer wants.
+ */
+hg_status hg_cache_parse(hg_cache *c, const hg_model *m, hg_bytes f, bool is_hashed, hg_ids *ids,
+                         hg_err *e);
+
 #endif

@@ -115,6 +115,7 @@ static void accept(hg_engine *en, hg_slot *s)
     hg_work *w = s->work;
     hg_bytes text;
     hg_err why = {0};
+    s->is_ahead = false; /* this step has run it */
     if (w->answering_s <= 0.0) {
         w->answering_s = hg_seconds();
         w->usage.prefill_s = w->answering_s - w->started_s;
@@ -128,6 +129,7 @@ static void accept(hg_engine *en, hg_slot *s)
         return;
     }
     s->token = s->chosen;
+    s->is_ahead = true;
     w->usage.completion_tokens++;
     w->usage.decode_s = hg_seconds() - w->answering_s;
     const hg_bytes piece = hg_tokenizer_piece(hg_model_tokenizer(en->m), s->token, false);
@@ -514,6 +516,46 @@ void hg_engine_look(hg_engine *en, hg_engine_state *out)
     pthread_mutex_lock(&en->lock);
     *out = en->state;
     pthread_mutex_unlock(&en->lock);
+}
+
+/* ---- timelines as files ---- */
+
+/* Takes the lock; while it is held and nothing runs or waits, the engine's thread sleeps and its
+ * slots are the caller's. */
+static hg_status lock_idle(hg_engine *en, hg_err *e)
+{
+    pthread_mutex_lock(&en->lock);
+    if (en->state.n_running == 0 && en->state.n_waiting == 0) return HG_OK;
+    pthread_mutex_unlock(&en->lock);
+    return hg_fail(e, HG_E_STATE, "requests are running; wait until they have ended");
+}
+
+hg_status hg_engine_save(hg_engine *en, const char *path, hg_err *e)
+{
+    const hg_slot *last = NULL;
+    HG_TRY(lock_idle(en, e));
+    for (size_t i = 0; i < en->n_slots; i++)
+        if (en->slots[i].cache.n > 0 && (last == NULL || en->slots[i].used_at > last->used_at))
+            last = &en->slots[i];
+    const hg_status s =
+        last != NULL ? hg_cache_save(&last->cache, en->m, &last->token, last->is_ahead, path, e)
+                     : hg_fail(e, HG_E_STATE, "there is no timeline to save yet");
+    pthread_mutex_unlock(&en->lock);
+    return s;
+}
+
+hg_status hg_engine_load(hg_engine *en, const char *path, hg_ids *ids, hg_err *e)
+{
+    HG_TRY(lock_idle(en, e));
+    hg_slot *slot = &en->slots[0];
+    for (size_t i = 1; i < en->n_slots; i++)
+        if (en->slots[i].used_at < slot->used_at) slot = &en->slots[i];
+    hg_status s = hg_slot_new(slot, en->m, en->rt, en->n_ctx, en->cache_type, e);
+    if (s == HG_OK) s = hg_cache_load(&slot->cache, en->m, path, ids, e);
+    slot->is_ahead = false;
+    if (s == HG_OK) slot->used_at = ++en->clock;
+    pthread_mutex_unlock(&en->lock);
+    return s;
 }
 
 static void waiter_init(hg_waiter *w)

@@ -2,19 +2,9 @@
  * simplest way to run a model; the engine is the same step over many timelines. Long inputs are
  * worked off in chunks so that activations stay bounded, and after its first step a session that
  * decodes takes no more memory. */
-#include <higgins/infer.h>
-#include "infer/step.h"
+#include "infer/session.h"
 
 #include <math.h>
-
-struct hg_session {
-    const hg_model *m;
-    hg_stepper step;
-    hg_cache cache;
-    size_t chunk;       /* rows of a step */
-    size_t score_chunk; /* rows of a step whose logits are all wanted */
-    float *logits;      /* of the last token, in the step's arena; NULL: not computed */
-};
 
 static const size_t SCORE_FLOATS = 8u << 20; /* of logits at a time when scoring */
 
@@ -103,7 +93,7 @@ static hg_status need_logits(hg_session *s, hg_err *e)
     return status;
 }
 
-static hg_status check_room(const hg_session *s, const int32_t *ids, size_t n, hg_err *e)
+hg_status hg_session_check(const hg_session *s, const int32_t *ids, size_t n, hg_err *e)
 {
     HG_TRY(hg_check_ids(s->m, ids, n, e));
     if (n <= s->cache.n_ctx - s->cache.n) return HG_OK;
@@ -118,7 +108,7 @@ hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const flo
 {
     const size_t before = s->cache.n;
     if (logits != NULL) *logits = NULL;
-    HG_TRY(check_room(s, ids, n, e));
+    HG_TRY(hg_session_check(s, ids, n, e));
     for (size_t i = 0, rows; i < n; i += rows) {
         rows = n - i < s->chunk ? n - i : s->chunk;
         const bool last = i + rows == n && logits != NULL;
@@ -132,6 +122,24 @@ hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const flo
     HG_TRY(need_logits(s, e));
     *logits = s->logits;
     return HG_OK;
+}
+
+/* ---- files ---- */
+
+hg_status hg_session_save(const hg_session *s, const char *path, hg_err *e)
+{
+    return hg_cache_save(&s->cache, s->m, NULL, 0, path, e);
+}
+
+hg_status hg_session_load(hg_session *s, const char *path, hg_err *e)
+{
+    s->logits = NULL;
+    return hg_cache_load(&s->cache, s->m, path, NULL, e);
+}
+
+const int32_t *hg_session_ids(const hg_session *s)
+{
+    return s->cache.ids;
 }
 
 /* ---- scoring ---- */
@@ -176,7 +184,7 @@ static hg_status score_chunk(hg_session *s, const int32_t *ids, size_t n, double
 hg_status hg_session_score(hg_session *s, const int32_t *ids, size_t n, double *logprob, hg_err *e)
 {
     const size_t before = s->cache.n;
-    HG_TRY(check_room(s, ids, n, e));
+    HG_TRY(hg_session_check(s, ids, n, e));
     for (size_t i = 0, rows; i < n; i += rows) {
         rows = n - i < s->score_chunk ? n - i : s->score_chunk;
         const hg_status status = score_chunk(s, ids + i, rows, logprob + i, e);

@@ -70,6 +70,7 @@ void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared)
     hg_cache_rewind(&s->cache, shared);
     s->work = w;
     s->n_fed = shared;
+    s->is_ahead = false;
     s->logits = NULL;
     hg_sampler_begin(&s->sampler, &w->r.sampling);
     hg_detok_begin(&s->detok, &w->stops);

@@ -27,9 +27,10 @@ typedef struct hg_slot {
     hg_cache cache; /* made on first use: n_ctx 0 until then */
     hg_sampler sampler;
     hg_detok detok;
-    hg_work *work;    /* NULL: free */
-    size_t n_fed;     /* of the prompt, cached tokens too */
-    int32_t token;    /* chosen and not yet fed */
+    hg_work *work; /* NULL: free */
+    size_t n_fed;  /* of the prompt, cached tokens too */
+    int32_t token; /* chosen and, while is_ahead, not yet fed */
+    bool is_ahead;
     int32_t chosen;   /* by the last draw */
     float *logits;    /* of this step, or NULL: still reading the prompt */
     hg_status drawn;  /* how the last draw went */

@@ -75,7 +75,7 @@ static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane)
     s->spans[b->n_spans] = (hg_span){.row = first, .n = lane->n, .pos0 = past};
     s->cache_of[b->n_spans++] = lane->cache;
     if (lane->want == HG_WANT_LAST) s->out[b->n_out++] = (int32_t)(first + lane->n - 1);
-    for (size_t r = 0; lane->want == HG_WANT_ALL && r < lane->n; r++)
+    for (size_t r = 0; lane->want >= HG_WANT_ALL && r < lane->n; r++)
         s->out[b->n_out++] = (int32_t)(first + r);
     b->n += lane->n;
 }
@@ -94,8 +94,9 @@ static void append(const hg_lane *lane)
     for (size_t r = 0; r < lane->n; r++) c->ids[c->n++] = lane->ids[r];
 }
 
-/* The model's pass over the laid rows; *logits stays NULL when no lane wants any. */
-static hg_status forward(hg_stepper *s, hg_batch *b, float **logits, hg_err *e)
+/* The model's pass over the laid rows: *logits, or *states when they are wanted (not NULL), are of
+ * the rows asked for; nothing is set when no lane wants any. */
+static hg_status forward(hg_stepper *s, hg_batch *b, float **logits, float **states, hg_err *e)
 {
     const bool wanted = b->n_out > 0;
     hg_graph g;
@@ -103,26 +104,26 @@ static hg_status forward(hg_stepper *s, hg_batch *b, float **logits, hg_err *e)
     hg_graph_init(&g, s->rt, &s->step, s->compute, false);
     if (!wanted) s->out[b->n_out++] = (int32_t)(b->n - 1); /* one state: the least it computes */
     hg_tensor *x = hg_model_forward(&g, s->m, b);
-    if (wanted) x = hg_model_logits(&g, s->m, x);
+    if (wanted && states == NULL) x = hg_model_logits(&g, s->m, x);
     HG_TRY(hg_graph_status(&g, e));
-    if (wanted) *logits = x->data;
+    if (wanted) *(states != NULL ? states : logits) = x->data;
     return HG_OK;
 }
 
 hg_status hg_stepper_run(hg_stepper *s, hg_lane *lanes, size_t n_lanes, hg_err *e)
 {
     hg_batch b = {.ids = s->ids, .pos = s->pos, .spans = s->spans, .kv = s->kv, .out_rows = s->out};
-    float *logits = NULL;
+    float *logits = NULL, **states = lanes[0].want == HG_WANT_STATES ? &lanes[0].states : NULL;
     for (size_t i = 0; i < n_lanes; i++) {
-        lanes[i].logits = NULL;
+        lanes[i].logits = lanes[i].states = NULL;
         lay_lane(s, &b, &lanes[i]);
     }
     lay_caches(s, &b);
-    HG_TRY(forward(s, &b, &logits, e));
+    HG_TRY(forward(s, &b, &logits, states, e));
 
     for (size_t i = 0; i < n_lanes; i++) {
         append(&lanes[i]);
-        if (lanes[i].want == HG_WANT_NONE) continue;
+        if (lanes[i].want != HG_WANT_LAST && lanes[i].want != HG_WANT_ALL) continue;
         lanes[i].logits = logits;
         logits += (lanes[i].want == HG_WANT_ALL ? lanes[i].n : 1) * s->m->c.n_vocab;
     }

@@ -5,7 +5,8 @@
 
 #include "infer/cache.h"
 
-typedef enum hg_want { HG_WANT_NONE, HG_WANT_LAST, HG_WANT_ALL } hg_want;
+/* STATES: the final norm's output of every row instead of logits; for a lane that is alone. */
+typedef enum hg_want { HG_WANT_NONE, HG_WANT_LAST, HG_WANT_ALL, HG_WANT_STATES } hg_want;
 
 /* What a step adds to one timeline. */
 typedef struct hg_lane {
@@ -14,6 +15,7 @@ typedef struct hg_lane {
     size_t n;
     hg_want want;
     float *logits; /* out: [1 or n][n_vocab] as wanted, or NULL; valid until the next step */
+    float *states; /* out: [n][d_model] when wanted, likewise */
 } hg_lane;
 
 /* Its index arrays are made once; activations lie in an arena that each step reuses. */

@@ -115,4 +115,32 @@ run python3 "$HERE/terminal.py" "$HIGGINS" "$TMP/long" "$TMP/state"
 expect_equal "$OUT$ERR" ""
 expect_code 0
 
+golden_case generate_goes_on_from_a_session_file_without_reading_it_again
+run "$HIGGINS" generate "$M" "Once upon" -T 0 -n 16
+WHOLE=$OUT
+run "$HIGGINS" generate "$M" "Once upon" -T 0 -n 7 --session "$TMP/story.hgs"
+expect_code 0
+FIRST=$OUT
+run "$HIGGINS" generate "$M" "" -T 0 -n 9 --session "$TMP/story.hgs" --verbose
+expect_code 0
+expect_err "tokens, not read again"
+expect_equal "$FIRST$OUT" "$WHOLE"
+
+golden_case generate_says_when_a_session_is_of_another_kind
+run "$HIGGINS" generate "$M" "x" --session "$TMP/story.hgs" --cache-type f32
+expect_code 1
+expect_sentence
+expect_err "saved with another type of cache; open it as it was saved"
+
+golden_case embed_tells_how_near_texts_are
+run "$HIGGINS" embed "$M" "the mouse sang" "the mouse sang" "1 2 3"
+expect_code 0
+expect_out "     1   1.000  1.000"
+run "$HIGGINS" embed "$M" "the mouse sang" --pooling last --json
+expect_code 0
+expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json, sys; d = json.load(sys.stdin); v = d["embeddings"][0]["vector"]; print(len(v) == d["dimensions"], round(sum(x * x for x in v), 5))')" "True 1.0"
+run "$HIGGINS" embed "$M" ""
+expect_code 1
+expect_err "a text is empty; give at least a word"
+
 golden_end

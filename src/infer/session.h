@@ -1,0 +1,19 @@
+/* A session's inside, for the files that make it: session.c (feeding, scoring, saving), embed.c. */
+#ifndef HG_INFER_SESSION_H
+#define HG_INFER_SESSION_H
+
+#include "infer/step.h"
+
+struct hg_session {
+    const hg_model *m;
+    hg_stepper step;
+    hg_cache cache;
+    size_t chunk;       /* rows of a step */
+    size_t score_chunk; /* rows of a step whose logits are all wanted */
+    float *logits;      /* of the last token, in the step's arena; NULL: not computed */
+};
+
+/* HG_E_ARG for an id outside the vocabulary, HG_E_LIMIT when n more do not fit. */
+hg_status hg_session_check(const hg_session *s, const int32_t *ids, size_t n, hg_err *e);
+
+#endif
