@@ -8,19 +8,73 @@
 extern "C" {
 #endif
 
-/* ---- sampling: applied in this order ---- */
+/* ---- sampling ---- */
+
+/* From logits to one token. First a logit bias and a constraint (what may come at all), then the
+ * stages of `order`, then one draw from what they left; docs/sampling.md has the formulas. A stage
+ * whose value is the neutral one below does nothing. */
+typedef enum hg_sample_stage {
+    HG_SAMPLE_END,
+    HG_SAMPLE_PENALTIES, /* repetition, presence, frequency */
+    HG_SAMPLE_DRY,
+    HG_SAMPLE_TOP_K,
+    HG_SAMPLE_TYPICAL,
+    HG_SAMPLE_TOP_P,
+    HG_SAMPLE_MIN_P,
+    HG_SAMPLE_XTC,
+    HG_SAMPLE_TEMPERATURE,
+    HG_SAMPLE_STAGES
+} hg_sample_stage;
+
+typedef struct hg_logit_bias {
+    int32_t id;
+    float bias; /* added to its logit; -100 to 100 */
+} hg_logit_bias;
+
 typedef struct hg_sampling {
-    float repetition_penalty; /* 1: none (Keskar et al. 2019); over the last repeat_window tokens */
+    const hg_logit_bias *bias;
+    size_t n_bias; /* HG_MAX_BIAS at the most */
+
+    /* Repetition looks at the end of the timeline, presence and frequency at the answer alone. */
+    float repetition_penalty; /* 1: none */
     uint32_t repeat_window;
-    float presence_penalty, frequency_penalty; /* 0: none (OpenAI's) */
-    uint32_t top_k;                            /* 0: all */
-    float temperature;                         /* 0: greedy */
-    float top_p, min_p;                        /* 1 and 0: all */
+    float presence_penalty, frequency_penalty; /* 0: none */
+
+    /* A token that would go on a repetition of n >= dry_length tokens loses
+     * dry_multiplier * dry_base^(n - dry_length). Repetitions do not reach over a breaker. */
+    float dry_multiplier; /* 0: none */
+    float dry_base;
+    uint32_t dry_length, dry_window; /* window 0: the whole timeline */
+    const char *const *dry_breakers;
+    size_t n_dry_breakers; /* HG_MAX_BREAKERS at the most, each of 1 to HG_MAX_BREAKER_BYTES */
+
+    uint32_t top_k;    /* 0: all */
+    float typical_p;   /* 1: all */
+    float top_p;       /* 1: all */
+    float min_p;       /* 0: all */
+    float xtc_chance;  /* 0: never */
+    float xtc_share;   /* tokens above it are dropped but the least likely of them */
+    float temperature; /* 0: greedy */
+
+    /* Mirostat 2: the surprise of an answer is kept at tau bits a token. It replaces the cuts from
+     * top-k to XTC. */
+    float mirostat_tau; /* 0: off */
+    float mirostat_eta;
+
     uint64_t seed;
+    uint8_t order[HG_SAMPLE_STAGES]; /* of hg_sample_stage, each once at the most; ends with 0 */
 } hg_sampling;
-/* Penalties of repetition look at the timeline, presence and frequency at the answer alone. */
-HG_API void hg_sampling_init(hg_sampling *s); /* 1.1/64, 0, 0, 40, 0.8, 0.95, 0.05, seed 0 */
+enum { HG_MAX_BIAS = 1024, HG_MAX_BREAKERS = 16, HG_MAX_BREAKER_BYTES = 40 };
+/* Penalties 1.1 over 64, 0 and 0; DRY off (0, 1.75, 2, all; newline, colon, quote, asterisk); top-k
+ * 40, typical 1, top-p 0.95, min-p 0.05, XTC off (0, 0.1), temperature 0.8; Mirostat off (0, 0.1);
+ * seed 0; in the order of hg_sample_stage. */
+HG_API void hg_sampling_init(hg_sampling *s);
 HG_API hg_status hg_sampling_check(const hg_sampling *s, hg_err *e);
+/* "penalties", "dry", "top-k", "typical", "top-p", "min-p", "xtc", "temperature"; NULL behind. */
+HG_API const char *hg_sample_stage_name(hg_sample_stage stage);
+/* Sets the order from such names with commas (or semicolons) between; stages not named do not run.
+ * HG_E_ARG, naming the word, for a word that is none or comes twice. */
+HG_API hg_status hg_sampling_set_order(hg_sampling *s, const char *names, hg_err *e);
 
 /* What an answer must look like; made where grammars are. NULL: anything. */
 typedef struct hg_constraint hg_constraint;

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <time.h>
 
 struct hg_waiter {
@@ -44,6 +45,8 @@ struct hg_engine {
     hg_lane *lanes;   /* [n_slots] of this step */
     hg_slot **active; /* whose lanes they are */
     hg_slot **drawing;
+    hg_choices *rooms; /* [n_threads] to sample in */
+    int n_threads;
     uint64_t clock;
 };
 
@@ -56,7 +59,7 @@ void hg_engine_options_init(hg_engine_options *o)
 static void work_free(hg_work *w)
 {
     hg_stops_free(&w->stops);
-    hg_free(w->prompt);
+    hg_arena_free(&w->mem);
     hg_free(w);
 }
 
@@ -171,9 +174,8 @@ static size_t plan(hg_engine *en)
 
 static void draw_some(void *ctx, size_t begin, size_t end, int thread)
 {
-    hg_slot **slots = ctx;
-    (void)thread;
-    for (size_t i = begin; i < end; i++) hg_slot_draw(slots[i]);
+    hg_engine *en = ctx;
+    for (size_t i = begin; i < end; i++) hg_slot_draw(en->drawing[i], &en->rooms[thread]);
 }
 
 static void count_tokens(hg_engine *en, size_t n_prompt, size_t n_drawn)
@@ -202,7 +204,7 @@ static void step(hg_engine *en)
         s->logits = en->lanes[i].logits;
         if (s->logits != NULL) en->drawing[n_drawing++] = s;
     }
-    hg_pool_run(en->rt->pool, n_drawing, 1, draw_some, en->drawing);
+    hg_pool_run(en->rt->pool, n_drawing, 1, draw_some, en);
     count_tokens(en, n_read, n_drawing);
     for (size_t i = 0; i < n_drawing; i++) accept(en, en->drawing[i]);
 }
@@ -273,7 +275,7 @@ static void admit(hg_engine *en)
         hg_err why = {0};
         hg_slot *s = hg_slots_choose(en->slots, en->n_slots, w, &source, &shared);
         if (s == NULL) return;
-        const bool ok = hg_slot_new(s, en->m, en->rt, en->n_ctx, en->cache_type, &why) == HG_OK;
+        const bool ok = hg_slot_new(s, en->m, en->n_ctx, en->cache_type, &why) == HG_OK;
         if (!ok && s != en->slots) {
             en->n_slots = (size_t)(s - en->slots);
             continue;
@@ -337,6 +339,8 @@ static void engine_drop(hg_engine *en)
     hg_free(en->lanes);
     hg_free(en->active);
     hg_free(en->drawing);
+    for (int i = 0; en->rooms != NULL && i < en->n_threads; i++) hg_choices_free(&en->rooms[i]);
+    hg_free(en->rooms);
     hg_free(en);
 }
 
@@ -349,9 +353,13 @@ static hg_status engine_rooms(hg_engine *en, hg_err *e)
     en->lanes = hg_alloc(n, sizeof *en->lanes);
     en->active = hg_alloc(n, sizeof *en->active);
     en->drawing = hg_alloc(n, sizeof *en->drawing);
+    en->n_threads = hg_pool_threads(en->rt->pool);
+    en->rooms = hg_alloc((size_t)en->n_threads, sizeof *en->rooms);
     if (en->slots == NULL || en->running == NULL || en->lanes == NULL || en->active == NULL ||
-        en->drawing == NULL)
+        en->drawing == NULL || en->rooms == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for an engine of %zu sessions", n);
+    for (int i = 0; i < en->n_threads; i++)
+        HG_TRY(hg_choices_init(&en->rooms[i], en->m->c.n_vocab, &en->rt->k, e));
     return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk, n, e);
 }
 
@@ -419,9 +427,19 @@ void hg_engine_free(hg_engine *en)
 }
 
 /* ---- what other threads call ---- */
+static hg_status check_bias(const hg_engine *en, const hg_sampling *o, hg_err *e)
+{
+    for (size_t i = 0; i < o->n_bias; i++)
+        if ((uint32_t)o->bias[i].id >= en->m->c.n_vocab)
+            return hg_fail(e, HG_E_ARG, "a bias of token %d; the vocabulary has %u", o->bias[i].id,
+                           en->m->c.n_vocab);
+    return HG_OK;
+}
+
 static hg_status check_request(const hg_engine *en, const hg_request *r, hg_err *e)
 {
     HG_TRY(hg_sampling_check(&r->sampling, e));
+    HG_TRY(check_bias(en, &r->sampling, e));
     if (r->n_prompt == 0)
         return hg_fail(e, HG_E_ARG, "the prompt is empty; give at least one token");
     if (r->n_prompt >= en->n_ctx)
@@ -432,6 +450,34 @@ static hg_status check_request(const hg_engine *en, const hg_request *r, hg_err 
     return hg_check_ids(en->m, r->prompt, r->n_prompt, e);
 }
 
+static hg_status copy_sampling(hg_work *w, hg_err *e)
+{
+    hg_sampling *o = &w->r.sampling;
+    hg_logit_bias *bias = HG_NEW_RAW(&w->mem, hg_logit_bias, o->n_bias + 1);
+    const char **breakers = HG_NEW_RAW(&w->mem, const char *, o->n_dry_breakers + 1);
+    bool ok = bias != NULL && breakers != NULL;
+    for (size_t i = 0; ok && i < o->n_bias; i++) bias[i] = o->bias[i];
+    for (size_t i = 0; ok && i < o->n_dry_breakers; i++) {
+        const char *s = o->dry_breakers[i];
+        breakers[i] = hg_arena_strndup(&w->mem, s, strlen(s));
+        ok = breakers[i] != NULL;
+    }
+    if (!ok) return hg_fail(e, HG_E_NOMEM, "no room for a request");
+    o->bias = bias;
+    o->dry_breakers = breakers;
+    return HG_OK;
+}
+
+static hg_status copy_prompt(hg_work *w, hg_err *e)
+{
+    w->prompt = HG_NEW_RAW(&w->mem, int32_t, w->r.n_prompt);
+    if (w->prompt == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no room for a prompt of %zu tokens", w->r.n_prompt);
+    memcpy(w->prompt, w->r.prompt, w->r.n_prompt * sizeof *w->prompt);
+    w->r.prompt = w->prompt;
+    return HG_OK;
+}
+
 static hg_status work_new(hg_work **out, const hg_engine *en, const hg_request *r, hg_err *e)
 {
     const size_t room = en->n_ctx - r->n_prompt;
@@ -440,16 +486,14 @@ static hg_status work_new(hg_work **out, const hg_engine *en, const hg_request *
     if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a request");
     w->r = *r;
     if (w->r.max_tokens == 0 || w->r.max_tokens > room) w->r.max_tokens = (uint32_t)room;
-    w->prompt = hg_alloc(r->n_prompt, sizeof *w->prompt);
-    hg_status s = w->prompt != NULL
-                      ? hg_stops_copy(&w->stops, r->stop, r->n_stop, e)
-                      : hg_fail(e, HG_E_NOMEM, "no room for a prompt of %zu tokens", r->n_prompt);
+    hg_arena_init(&w->mem, 4096);
+    hg_status s = copy_prompt(w, e);
+    if (s == HG_OK) s = copy_sampling(w, e);
+    if (s == HG_OK) s = hg_stops_copy(&w->stops, r->stop, r->n_stop, e);
     if (s != HG_OK) {
         work_free(w);
         return s;
     }
-    for (size_t i = 0; i < r->n_prompt; i++) w->prompt[i] = r->prompt[i];
-    w->r.prompt = w->prompt;
     w->submitted_s = hg_seconds();
     *out = w;
     return HG_OK;
@@ -550,7 +594,7 @@ hg_status hg_engine_load(hg_engine *en, const char *path, hg_ids *ids, hg_err *e
     hg_slot *slot = &en->slots[0];
     for (size_t i = 1; i < en->n_slots; i++)
         if (en->slots[i].used_at < slot->used_at) slot = &en->slots[i];
-    hg_status s = hg_slot_new(slot, en->m, en->rt, en->n_ctx, en->cache_type, e);
+    hg_status s = hg_slot_new(slot, en->m, en->n_ctx, en->cache_type, e);
     if (s == HG_OK) s = hg_cache_load(&slot->cache, en->m, path, ids, e);
     slot->is_ahead = false;
     if (s == HG_OK) slot->used_at = ++en->clock;

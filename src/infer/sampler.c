@@ -1,230 +1,225 @@
-/* Sampling: the last step of every generated token, from the model's logits to one id. The stages
- * run in the order that hg_sampling declares: penalties, top-k, temperature, top-p, min-p, draw.
- * Nothing sorts the vocabulary: top-k keeps a heap of k, min-p is one comparison each, and top-p
- * pops a heap until its share is reached. Ties go to the lowest id everywhere, so a text depends on
- * the logits and the seed alone. (Keskar et al. 2019, repetition; Fan et al. 2018, top-k; Holtzman
- * et al. 2020, top-p; Nguyen et al. 2024, min-p.) */
+/* Sampling: the last step of every generated token, from the model's logits to one id.
+ *
+ * A draw is a race: token i of weight w[i] arrives after E[i] / w[i], where E[i] is exponential,
+ * and the first one wins; that is a draw from the weights exactly. E[i] is a hash of the seed, the
+ * place in the answer and the id. So two distributions that are nearly the same nearly always draw
+ * the same token at the same place, which is what makes a draft model's guesses come true, and
+ * whether there were guesses never shows in a text (Daliri et al. 2024, "Coupling without
+ * Communication and Drafter-Invariant Speculative Decoding"). Only the likeliest tokens race one by
+ * one; the others share one runner of their joint weight, and the winner among them is found by
+ * their weights.
+ *
+ * (Keskar et al. 2019, repetition; Fan et al. 2018, top-k; Meister et al. 2023, typical; Holtzman
+ * et al. 2020, top-p; Nguyen et al. 2024, min-p; Basu et al. 2021, Mirostat.) */
 #include "infer/sampler.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-enum { SAMPLING_STREAM = 0x5a };   /* keeps the draws apart from other uses of one seed */
+enum { RUNNERS = 64 };             /* that race one by one */
 static const float GREEDY = 1e-6f; /* temperatures below divide to infinity: the best one wins */
 
-void hg_sampling_init(hg_sampling *s)
+/* Numbers that are drawn beside the runners': ids are not negative. */
+enum { DRAW_XTC = -1, DRAW_REST = -2, DRAW_IN_REST = -3 };
+
+void hg_sampler_begin(hg_sampler *s, const hg_sampling *o, const hg_tokenizer *tok)
 {
-    *s = (hg_sampling){.repetition_penalty = 1.1f,
-                       .repeat_window = 64,
-                       .top_k = 40,
-                       .temperature = 0.8f,
-                       .top_p = 0.95f,
-                       .min_p = 0.05f};
+    *s = (hg_sampler){.o = *o, .tok = tok, .mu = 2.0 * (double)o->mirostat_tau};
 }
 
-/* Written so that NaN fails. */
-static hg_status check_range(const char *name, float v, float low, float high, hg_err *e)
+/* splitmix64's finaliser: every bit of the input moves every bit of the output. */
+static uint64_t mix(uint64_t z)
 {
-    if (v >= low && v <= high) return HG_OK;
-    return hg_fail(e, HG_E_ARG, "%s is %g; it must be from %g to %g", name, (double)v, (double)low,
-                   (double)high);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
 }
 
-hg_status hg_sampling_check(const hg_sampling *s, hg_err *e)
+/* In (0, 1), for one thing at this place of the answer. */
+static double unit(const hg_sampler *s, int32_t what)
 {
-    HG_TRY(check_range("repetition penalty", s->repetition_penalty, 0.1f, 10.0f, e));
-    HG_TRY(check_range("presence penalty", s->presence_penalty, -10.0f, 10.0f, e));
-    HG_TRY(check_range("frequency penalty", s->frequency_penalty, -10.0f, 10.0f, e));
-    HG_TRY(check_range("temperature", s->temperature, 0.0f, 100.0f, e));
-    HG_TRY(check_range("top-p", s->top_p, 0.0f, 1.0f, e));
-    return check_range("min-p", s->min_p, 0.0f, 1.0f, e);
+    const uint64_t place = mix(mix(s->o.seed + 0x9E3779B97F4A7C15u) + s->n_drawn);
+    const uint64_t h = mix(place + 0x9E3779B97F4A7C15u * (uint64_t)(int64_t)what);
+    return ((double)(h >> 11) + 0.5) * 0x1p-53;
 }
 
-hg_status hg_sampler_init(hg_sampler *s, size_t n_vocab, const hg_kernels *k, hg_err *e)
+/* ---- what may come at all ---- */
+static void add_bias(const hg_sampler *s, hg_choices *c)
 {
-    *s = (hg_sampler){.n_vocab = n_vocab, .k = k};
-    s->x = hg_alloc(n_vocab, sizeof *s->x);
-    s->cand = hg_alloc(n_vocab, sizeof *s->cand);
-    s->count = hg_alloc(n_vocab, sizeof *s->count);
-    hg_sampling_init(&s->o);
-    if (s->x != NULL && s->cand != NULL && s->count != NULL) return HG_OK;
-    hg_sampler_free(s);
-    return hg_fail(e, HG_E_NOMEM, "no room to sample from %zu tokens", n_vocab);
+    if (s->o.n_bias == 0) return;
+    float *x = hg_choices_open(c);
+    for (size_t i = 0; i < s->o.n_bias; i++)
+        if ((size_t)s->o.bias[i].id < c->n_vocab) x[s->o.bias[i].id] += s->o.bias[i].bias;
+    hg_choices_close(c);
 }
 
-void hg_sampler_free(hg_sampler *s)
+static hg_status apply_mask(const hg_sampler *s, hg_choices *c, size_t n_left, hg_err *e)
 {
-    hg_free(s->x);
-    hg_free(s->cand);
-    hg_free(s->count);
-    *s = (hg_sampler){0};
-}
-
-void hg_sampler_begin(hg_sampler *s, const hg_sampling *o)
-{
-    s->o = *o;
-    hg_rng_init(&s->rng, o->seed, SAMPLING_STREAM);
-}
-
-/* -infinity rules a token out and is fine; NaN and +infinity have no probability. */
-static hg_status check_logits(const float *x, size_t n, hg_err *e)
-{
-    size_t n_bad = 0, i = 0;
-    for (size_t j = 0; j < n; j++) n_bad += !(x[j] <= FLT_MAX);
-    if (n_bad == 0) return HG_OK;
-    while (x[i] <= FLT_MAX) i++;
-    return hg_fail(e, HG_E_FORMAT,
-                   "the model gives token %zu the score %s; its weights are damaged or overflow", i,
-                   isnan(x[i]) ? "NaN" : "infinity");
-}
-
-/* Keskar et al. 2019: what was said lately becomes less likely, whatever the logit's sign. */
-static void penalise_repetition(hg_sampler *s, const int32_t *past, size_t n)
-{
-    const float p = s->o.repetition_penalty;
-    const size_t w = s->o.repeat_window < n ? s->o.repeat_window : n;
-    if (p == 1.0f) return;
-    for (size_t i = n - w; i < n; i++) {
-        if (s->count[past[i]]++ != 0) continue;
-        float *x = &s->x[past[i]];
-        *x = *x > 0.0f ? *x / p : *x * p;
+    if (s->constraint == NULL) return HG_OK;
+    HG_TRY(s->constraint->kind->mask(s->constraint, n_left, c->bits, e));
+    float *x = hg_choices_open(c);
+    for (size_t word = 0; word < hg_mask_words(c->n_vocab); word++) {
+        const size_t at = 32 * word, left = c->n_vocab - at, n = left < 32 ? left : 32;
+        const uint32_t bits = c->bits[word];
+        if (bits == UINT32_MAX) continue;
+        for (size_t i = 0; i < n; i++)
+            if ((bits >> i & 1) == 0) x[at + i] = -INFINITY;
     }
-    for (size_t i = n - w; i < n; i++) s->count[past[i]] = 0;
+    hg_choices_close(c);
+    return HG_OK;
 }
 
-/* OpenAI's: a fixed price for having been said in the answer, and one for each time. */
-static void penalise_answer(hg_sampler *s, const int32_t *past, size_t begin, size_t n)
+/* ---- the stages ---- */
+static void scale(hg_choices *c, float temperature)
 {
-    const float presence = s->o.presence_penalty, frequency = s->o.frequency_penalty;
-    if (presence == 0.0f && frequency == 0.0f) return;
-    for (size_t i = begin; i < n; i++) {
-        float *x = &s->x[past[i]];
-        if (s->count[past[i]]++ == 0) *x -= presence;
-        *x -= frequency;
+    if (temperature == 1.0f) return;
+    c->k->scale_f32(c->logit, 1.0f / temperature, c->logit, c->n);
+    c->blocks_hold = false;
+}
+
+/* Basu et al. 2021, algorithm 2: what would surprise more than mu bits is cut. */
+static void cut_surprise(hg_choices *c, double mu)
+{
+    const float max = hg_choices_max(c);
+    hg_choices_weigh(c);
+    const double least = (double)max + log(c->sum) - mu * 0.69314718055994531;
+    hg_cut_below(c, least < (double)max ? (float)least : max);
+}
+
+static hg_status run_stage(const hg_sampler *s, hg_choices *c, hg_sample_stage stage,
+                           const hg_past *past, hg_err *e)
+{
+    const hg_sampling *o = &s->o;
+    const bool cuts = o->mirostat_tau == 0.0f;
+    if (stage == HG_SAMPLE_PENALTIES) hg_penalise(c, o, past);
+    if (stage == HG_SAMPLE_DRY) return hg_penalise_dry(c, o, past, e);
+    if (stage == HG_SAMPLE_TEMPERATURE) {
+        if (o->temperature < GREEDY)
+            hg_cut_best(c);
+        else
+            scale(c, o->temperature);
     }
-    for (size_t i = begin; i < n; i++) s->count[past[i]] = 0;
+    if (!cuts || c->n == 1) return HG_OK;
+    if (stage == HG_SAMPLE_TOP_K) hg_cut_top_k(c, o->top_k);
+    if (stage == HG_SAMPLE_TYPICAL && o->typical_p < 1.0f) hg_cut_typical(c, o->typical_p);
+    if (stage == HG_SAMPLE_TOP_P && o->top_p < 1.0f) hg_cut_top_p(c, o->top_p);
+    if (stage == HG_SAMPLE_MIN_P && o->min_p > 0.0f)
+        hg_cut_below(c, hg_choices_max(c) + logf(o->min_p));
+    if (stage == HG_SAMPLE_XTC && o->xtc_chance > 0.0f && unit(s, DRAW_XTC) < (double)o->xtc_chance)
+        hg_cut_xtc(c, o->xtc_share);
+    return HG_OK;
 }
 
-static bool is_better(hg_candidate a, hg_candidate b)
+/* Cuts that always keep the best one need not be made when the best one is all that is wanted. */
+static bool is_greedy(const hg_sampling *o)
 {
-    return a.x > b.x || (a.x == b.x && a.id < b.id);
+    const bool keeps_best =
+        o->mirostat_tau > 0.0f || (o->typical_p == 1.0f && o->xtc_chance == 0.0f);
+    return o->temperature < GREEDY && keeps_best &&
+           memchr(o->order, HG_SAMPLE_TEMPERATURE, sizeof o->order) != NULL;
 }
 
-/* Restores the heap below i: the worst on top (to keep the k best) or the best (to pop in order).
- */
-static void sift(hg_candidate *h, size_t n, size_t i, bool best_on_top)
+static hg_status check_choice(hg_choices *c, hg_err *e)
 {
-    const hg_candidate moving = h[i];
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && is_better(h[child + 1], h[child]) == best_on_top) child++;
-        if (is_better(moving, h[child]) == best_on_top) break;
-        h[i] = h[child];
+    if (hg_choices_max(c) >= -FLT_MAX) return HG_OK;
+    return hg_fail(e, HG_E_FORMAT, "the model rules out all %zu tokens; its weights are damaged",
+                   c->n_vocab);
+}
+
+hg_status hg_sampler_cut(const hg_sampler *s, hg_choices *c, const hg_past *past, size_t n_left,
+                         hg_err *e)
+{
+    const bool greedy = is_greedy(&s->o);
+    HG_TRY(check_choice(c, e));
+    add_bias(s, c);
+    HG_TRY(apply_mask(s, c, n_left, e));
+    HG_TRY(check_choice(c, e));
+    for (size_t i = 0; s->o.order[i] != HG_SAMPLE_END; i++) {
+        const hg_sample_stage stage = (hg_sample_stage)s->o.order[i];
+        if (greedy && stage != HG_SAMPLE_PENALTIES && stage != HG_SAMPLE_DRY) continue;
+        HG_TRY(run_stage(s, c, stage, past, e));
     }
-    h[i] = moving;
+    if (greedy) hg_cut_best(c);
+    if (s->o.mirostat_tau > 0.0f && c->n > 1) cut_surprise(c, s->mu);
+    hg_choices_weigh(c);
+    return HG_OK;
 }
 
-static void heapify(hg_candidate *h, size_t n, bool best_on_top)
+/* ---- the draw ---- */
+typedef struct race {
+    double best; /* when the first arrives */
+    size_t winner;
+} race;
+
+static void run(race *r, const hg_sampler *s, const hg_choices *c, size_t i)
 {
-    for (size_t i = n / 2; i-- > 0;) sift(h, n, i, best_on_top);
+    const double t = -log(unit(s, hg_choice_id(c, i))) / (double)c->w[i];
+    if (!(t < r->best)) return;
+    r->best = t;
+    r->winner = i;
 }
 
-/* The k best of all, in heap order. A later equal logit has the higher id and loses. */
-static size_t keep_top_k(hg_candidate *h, const float *x, size_t n, size_t k)
+/* The place where the weights' running sum goes beyond the share u of it. */
+static size_t pick(const hg_choices *c, double u)
 {
-    for (size_t i = 0; i < k; i++) h[i] = (hg_candidate){x[i], (int32_t)i};
-    if (k == n) return n;
-    heapify(h, k, false);
-    for (size_t i = k; i < n; i++) {
-        if (!(x[i] > h[0].x)) continue;
-        h[0] = (hg_candidate){x[i], (int32_t)i};
-        sift(h, k, 0, false);
+    double sum = 0.0, block;
+    size_t i = 0, last = 0;
+    for (size_t j = 0; j < c->n; j++) sum += (double)c->w[j];
+    for (sum *= u; i < c->n; i += HG_CHOICE_BLOCK, sum -= block) {
+        const size_t left = c->n - i;
+        block = (double)c->k->sum_f32(c->w + i, left < HG_CHOICE_BLOCK ? left : HG_CHOICE_BLOCK);
+        if (sum < block) break;
     }
-    return k;
-}
-
-/* Logits to weights exp((x - max) / temperature). The best one's is 1 exactly, whatever the
- * kernel's last bit, so that no cut loses it. Returns their sum. */
-static float weigh(hg_sampler *s, size_t n, float max)
-{
-    const float t = 1.0f / s->o.temperature;
-    for (size_t i = 0; i < n; i++) s->x[i] = (s->cand[i].x - max) * t;
-    float sum = s->k->exp_sum_f32(s->x, s->x, 0.0f, n);
-    for (size_t i = 0; i < n; i++) s->cand[i].x = s->cand[i].x == max ? 1.0f : s->x[i];
-    return sum;
-}
-
-/* Both cuts keep a beginning of the descending order, so the cheap one may go first without
- * changing what both together keep: top-p's share is of `sum`, the weight before either cut. */
-static size_t keep_min_p(hg_candidate *c, size_t n, float min_p)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (c[i].x > 0.0f && c[i].x >= min_p) c[kept++] = c[i];
-    return kept;
-}
-
-/* Pops the best to the end of the array until they hold the share; returns how many, *c first. */
-static size_t keep_top_p(hg_candidate **c, size_t n, float share)
-{
-    hg_candidate *h = *c;
-    size_t left = n;
-    double held = 0.0;
-    heapify(h, n, true);
-    do {
-        const hg_candidate best = h[0];
-        h[0] = h[--left];
-        sift(h, left, 0, true);
-        h[left] = best;
-        held += (double)best.x;
-    } while (left > 0 && held < (double)share);
-    *c = h + left;
-    return n - left;
-}
-
-static int32_t draw(hg_rng *rng, const hg_candidate *c, size_t n)
-{
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++) sum += (double)c[i].x;
-    double r = hg_rng_unit(rng) * sum;
-    for (size_t i = 0; i + 1 < n; i++) {
-        r -= (double)c[i].x;
-        if (r < 0.0) return c[i].id;
+    for (; i < c->n; i++) {
+        if (!(c->w[i] > 0.0f)) continue;
+        last = i;
+        sum -= (double)c->w[i];
+        if (sum < 0.0) break;
     }
-    return c[n - 1].id;
+    return last;
 }
 
-static int32_t sample(hg_sampler *s, float max)
+/* The race of many: the RUNNERS best one by one, the rest as one. */
+static size_t draw_many(const hg_sampler *s, hg_choices *c)
 {
-    const size_t n = s->n_vocab;
-    const size_t k = s->o.top_k == 0 || s->o.top_k > n ? n : s->o.top_k;
-    hg_candidate *c = s->cand;
-
-    size_t kept = keep_top_k(c, s->x, n, k);
-    float sum = weigh(s, kept, max);
-    kept = keep_min_p(c, kept, s->o.min_p);
-    if (s->o.top_p < 1.0f) kept = keep_top_p(&c, kept, s->o.top_p * sum);
-    return draw(&s->rng, c, kept);
-}
-
-hg_status hg_sampler_next(hg_sampler *s, const float *logits, const int32_t *past, size_t n_past,
-                          size_t n_prompt, int32_t *id, hg_err *e)
-{
-    HG_TRY(check_logits(logits, s->n_vocab, e));
-    memcpy(s->x, logits, s->n_vocab * sizeof *s->x);
-    penalise_repetition(s, past, n_past);
-    penalise_answer(s, past, n_prompt, n_past);
-
-    const float max = s->k->max_f32(s->x, s->n_vocab);
-    if (!(max >= -FLT_MAX))
-        return hg_fail(e, HG_E_FORMAT,
-                       "the model rules out all %zu tokens; its weights are damaged", s->n_vocab);
-    if (s->o.temperature >= GREEDY) {
-        *id = sample(s, max);
-        return HG_OK;
+    int32_t at[RUNNERS];
+    float w[RUNNERS];
+    race r = {INFINITY, 0};
+    hg_choices_rank(c, RUNNERS, at);
+    for (size_t i = 0; i < RUNNERS; i++) run(&r, s, c, (size_t)at[i]);
+    for (size_t i = 0; i < RUNNERS; i++) {
+        w[i] = c->w[at[i]];
+        c->w[at[i]] = 0.0f;
     }
-    size_t best = 0;
-    while (s->x[best] != max) best++;
-    *id = (int32_t)best;
+    const double rest = (double)c->k->sum_f32(c->w, c->n);
+    if (rest > 0.0 && -log(unit(s, DRAW_REST)) / rest < r.best)
+        r.winner = pick(c, unit(s, DRAW_IN_REST));
+    for (size_t i = 0; i < RUNNERS; i++) c->w[at[i]] = w[i];
+    return r.winner;
+}
+
+int32_t hg_sampler_draw(hg_sampler *s, hg_choices *c)
+{
+    race r = {INFINITY, 0};
+    if (c->n > RUNNERS)
+        r.winner = draw_many(s, c);
+    else
+        for (size_t i = 0; c->n > 1 && i < c->n; i++) run(&r, s, c, i);
+    if (s->o.mirostat_tau > 0.0f) {
+        const double surprise = -log2((double)c->w[r.winner] / c->sum);
+        s->mu -= (double)s->o.mirostat_eta * (surprise - (double)s->o.mirostat_tau);
+    }
+    s->n_drawn++;
+    return hg_choice_id(c, r.winner);
+}
+
+hg_status hg_sampler_next(hg_sampler *s, hg_choices *c, const float *logits, const int32_t *past,
+                          size_t n_past, size_t n_prompt, int32_t *id, hg_err *e)
+{
+    const hg_past p = {past, n_past, n_prompt, s->tok};
+    HG_TRY(hg_choices_load(c, logits, e));
+    HG_TRY(hg_sampler_cut(s, c, &p, SIZE_MAX, e));
+    *id = hg_sampler_draw(s, c);
     return HG_OK;
 }

@@ -6,20 +6,16 @@
 #include "infer/slot.h"
 #include "base/clock.h"
 
-hg_status hg_slot_new(hg_slot *s, const hg_model *m, const hg_runtime *rt, size_t n_ctx,
-                      hg_type type, hg_err *e)
+hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, hg_type type, hg_err *e)
 {
     if (s->cache.n_ctx != 0) return HG_OK;
-    HG_TRY(hg_sampler_init(&s->sampler, m->c.n_vocab, &rt->k, e));
-    const hg_status status = hg_cache_new(&s->cache, m, n_ctx, type, e);
-    if (status != HG_OK) hg_sampler_free(&s->sampler);
-    return status;
+    s->tok = m->tokenizer;
+    return hg_cache_new(&s->cache, m, n_ctx, type, e);
 }
 
 void hg_slot_free(hg_slot *s)
 {
     hg_cache_free(&s->cache);
-    hg_sampler_free(&s->sampler);
     hg_detok_free(&s->detok);
 }
 
@@ -72,7 +68,7 @@ void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared)
     s->n_fed = shared;
     s->is_ahead = false;
     s->logits = NULL;
-    hg_sampler_begin(&s->sampler, &w->r.sampling);
+    hg_sampler_begin(&s->sampler, &w->r.sampling, s->tok);
     hg_detok_begin(&s->detok, &w->stops);
     w->started_s = hg_seconds();
     w->usage.queue_s = w->started_s - w->submitted_s;
@@ -92,8 +88,8 @@ bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane)
     return true;
 }
 
-void hg_slot_draw(hg_slot *s)
+void hg_slot_draw(hg_slot *s, hg_choices *room)
 {
-    s->drawn = hg_sampler_next(&s->sampler, s->logits, s->cache.ids, s->cache.n,
+    s->drawn = hg_sampler_next(&s->sampler, room, s->logits, s->cache.ids, s->cache.n,
                                s->work->r.n_prompt, &s->chosen, &s->err);
 }

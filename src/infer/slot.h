@@ -14,9 +14,10 @@ typedef struct hg_work hg_work;
 struct hg_work {
     hg_work *next; /* in the queue */
     hg_job id;
-    int32_t *prompt; /* [r.n_prompt], owned */
+    hg_arena mem;    /* the copies of what r points at */
+    int32_t *prompt; /* [r.n_prompt] */
     hg_stops stops;
-    hg_request r; /* its prompt and stop are not to be used */
+    hg_request r; /* its stop is not to be used */
     hg_waiter *waiter;
     atomic_bool canceled;
     double submitted_s, started_s, answering_s;
@@ -25,6 +26,7 @@ struct hg_work {
 
 typedef struct hg_slot {
     hg_cache cache; /* made on first use: n_ctx 0 until then */
+    const hg_tokenizer *tok;
     hg_sampler sampler;
     hg_detok detok;
     hg_work *work; /* NULL: free */
@@ -39,8 +41,7 @@ typedef struct hg_slot {
 } hg_slot;
 
 /* Makes the slot's room unless it is there. */
-hg_status hg_slot_new(hg_slot *s, const hg_model *m, const hg_runtime *rt, size_t n_ctx,
-                      hg_type type, hg_err *e);
+hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, hg_type type, hg_err *e);
 void hg_slot_free(hg_slot *s);
 
 /* Where a prompt should go: the free slot to use (NULL when all are busy), and the slot, perhaps
@@ -56,6 +57,6 @@ void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared)
  * the most; false when the budget is 0 and it still reads. */
 bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane);
 /* Chooses the next token from s->logits; on a pool's thread. */
-void hg_slot_draw(hg_slot *s);
+void hg_slot_draw(hg_slot *s, hg_choices *room);
 
 #endif

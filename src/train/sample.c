@@ -17,15 +17,16 @@ static hg_status render(const hg_trainer *t, const char *prompt, hg_ids *ids, hg
     return hg_tokenizer_encode(m->tokenizer, (hg_bytes){prompt, strlen(prompt)}, false, ids, e);
 }
 
-static hg_status continue_ids(hg_session *s, hg_sampler *sampler, hg_ids *ids, size_t n_tokens,
-                              hg_buf *text, const hg_tokenizer *tok, hg_err *e)
+static hg_status continue_ids(hg_session *s, hg_sampler *sampler, hg_choices *room, hg_ids *ids,
+                              size_t n_tokens, hg_buf *text, hg_err *e)
 {
     const float *logits = NULL;
+    const hg_tokenizer *tok = sampler->tok;
     size_t n_prompt = ids->n;
     int32_t chat_end = hg_chat_end_id(tok), id = 0;
     HG_TRY(hg_session_feed(s, ids->id, ids->n, &logits, e));
     for (size_t i = 0; i < n_tokens; i++) {
-        HG_TRY(hg_sampler_next(sampler, logits, ids->id, ids->n, n_prompt, &id, e));
+        HG_TRY(hg_sampler_next(sampler, room, logits, ids->id, ids->n, n_prompt, &id, e));
         if (id == chat_end || hg_tokenizer_is_special(tok, id)) break;
         hg_bytes piece = hg_tokenizer_piece(tok, id, false);
         hg_buf_put(text, piece.p, piece.n);
@@ -46,13 +47,14 @@ static hg_status tell(hg_trainer *t, const char *prompt, const hg_buf *text, hg_
     return hg_runlog_end(&t->log, e);
 }
 
-static hg_status one_sample(hg_trainer *t, hg_sampler *sampler, size_t which, hg_err *e)
+static hg_status one_sample(hg_trainer *t, hg_choices *room, size_t which, hg_err *e)
 {
     const hg_recipe *r = t->job->recipe;
     const char *prompt = r->sample_prompts.item[which];
     hg_session *session = NULL;
     hg_ids ids = {0};
     hg_buf text = {0};
+    hg_sampler sampler;
     hg_sampling o;
     hg_sampling_init(&o);
     o.temperature = (float)r->sample_temperature;
@@ -65,9 +67,8 @@ static hg_status one_sample(hg_trainer *t, hg_sampler *sampler, size_t which, hg
         goto done; /* a prompt that does not fit gives no sample */
     s = hg_session_new(&session, t->job->model, t->job->rt, &so, e);
     if (s != HG_OK) goto done;
-    hg_sampler_begin(sampler, &o);
-    s = continue_ids(session, sampler, &ids, (size_t)r->sample_tokens, &text,
-                     t->job->model->tokenizer, e);
+    hg_sampler_begin(&sampler, &o, t->job->model->tokenizer);
+    s = continue_ids(session, &sampler, room, &ids, (size_t)r->sample_tokens, &text, e);
     if (s == HG_OK) s = tell(t, prompt, &text, e);
 done:
     hg_session_free(session);
@@ -80,11 +81,10 @@ hg_status hg_trainer_sample(hg_trainer *t, hg_err *e)
 {
     const hg_recipe *r = t->job->recipe;
     const hg_model *m = t->job->model;
-    hg_sampler sampler = {0};
+    hg_choices room = {0};
     if (m->tokenizer == NULL || r->sample_tokens == 0 || r->sample_prompts.n == 0) return HG_OK;
-    hg_status s = hg_sampler_init(&sampler, m->c.n_vocab, &t->job->rt->k, e);
-    for (size_t i = 0; s == HG_OK && i < r->sample_prompts.n; i++)
-        s = one_sample(t, &sampler, i, e);
-    hg_sampler_free(&sampler);
+    hg_status s = hg_choices_init(&room, m->c.n_vocab, &t->job->rt->k, e);
+    for (size_t i = 0; s == HG_OK && i < r->sample_prompts.n; i++) s = one_sample(t, &room, i, e);
+    hg_choices_free(&room);
     return s;
 }

@@ -443,6 +443,9 @@ TEST(a_flag_stops_the_one_who_waits)
     tiny_end(&t);
 }
 
+/* Answers that end at their limit only. */
+static const hg_logit_bias no_end[2] = {{TINY_END, -100.0f}, {TINY_END + 2, -100.0f}};
+
 /* One request runs (and its listener waits), one is in the queue: a third has no place. */
 TEST(a_full_queue_refuses_and_a_waiting_request_can_be_cancelled)
 {
@@ -460,6 +463,8 @@ TEST(a_full_queue_refuses_and_a_waiting_request_can_be_cancelled)
     a->started = &started;
     a->go_on = &go_on;
     hg_request r = request(ids, 10, 30, a);
+    r.sampling.bias = no_end;
+    r.sampling.n_bias = 2;
     CHECK_OK(hg_engine_submit(en, &r, &first, &e), e);
     (void)sem_wait(&started);
     r.ctx = b;

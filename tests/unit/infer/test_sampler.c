@@ -1,5 +1,6 @@
 /* Sampling: each stage's contract at its edges, and the distribution that all together draw from.
  */
+#include "base/rng.h"
 #include "harness/test.h"
 #include "infer/sampler.h"
 
@@ -8,11 +9,16 @@
 
 static hg_kernels kernels;
 
-static void open_sampler(hg_sampler *s, size_t n_vocab)
+typedef struct desk {
+    hg_sampler s;
+    hg_choices c;
+} desk;
+
+static void open_sampler(desk *d, size_t n_vocab)
 {
     hg_err e;
     hg_kernels_init(&kernels, hg_isa_detect());
-    CHECK_OK(hg_sampler_init(s, n_vocab, &kernels, &e), e);
+    CHECK_OK(hg_choices_init(&d->c, n_vocab, &kernels, &e), e);
 }
 
 /* Nothing but a softmax: the tests switch on what they are about. */
@@ -29,11 +35,11 @@ static hg_sampling plain(uint64_t seed)
     return o;
 }
 
-static int32_t next(hg_sampler *s, const float *logits)
+static int32_t next(desk *s, const float *logits)
 {
     hg_err e;
     int32_t id = -1;
-    CHECK_OK(hg_sampler_next(s, logits, NULL, 0, 0, &id, &e), e);
+    CHECK_OK(hg_sampler_next(&s->s, &s->c, logits, NULL, 0, 0, &id, &e), e);
     return id;
 }
 
@@ -41,16 +47,16 @@ static int32_t next(hg_sampler *s, const float *logits)
 static void count_draws(const hg_sampling *o, const float *logits, size_t n, size_t draws,
                         size_t *count)
 {
-    hg_sampler s;
+    desk s;
     open_sampler(&s, n);
-    hg_sampler_begin(&s, o);
+    hg_sampler_begin(&s.s, o, NULL);
     memset(count, 0, n * sizeof *count);
     for (size_t i = 0; i < draws; i++) {
         const int32_t id = next(&s, logits);
         CHECK(id >= 0 && (size_t)id < n);
         count[id]++;
     }
-    hg_sampler_free(&s);
+    hg_choices_free(&s.c);
 }
 
 /* Pearson's statistic over the ids with an expected count; the others must not come at all. */
@@ -158,32 +164,32 @@ TEST(stages_work_in_the_declared_order)
 
 TEST(top_p_of_0_and_top_k_of_1_and_min_p_of_1_take_the_best)
 {
-    hg_sampler s;
+    desk s;
     open_sampler(&s, 8);
     for (int stage = 0; stage < 3; stage++) {
         hg_sampling o = plain(17);
         if (stage == 0) o.top_p = 0.0f;
         if (stage == 1) o.top_k = 1;
         if (stage == 2) o.min_p = 1.0f;
-        hg_sampler_begin(&s, &o);
+        hg_sampler_begin(&s.s, &o, NULL);
         for (int i = 0; i < 200; i++) CHECK_EQ(next(&s, EIGHT), 3);
     }
-    hg_sampler_free(&s);
+    hg_choices_free(&s.c);
 }
 
 TEST(greedy_takes_the_lowest_id_of_equals)
 {
     const float logits[6] = {-1.0f, 3.0f, 0.0f, 3.0f, 3.0f, 2.0f};
-    hg_sampler s;
+    desk s;
     hg_sampling o = plain(18);
     o.temperature = 0.0f;
     open_sampler(&s, 6);
-    hg_sampler_begin(&s, &o);
+    hg_sampler_begin(&s.s, &o, NULL);
     CHECK_EQ(next(&s, logits), 1);
     o.temperature = 1e-9f; /* would divide to infinity */
-    hg_sampler_begin(&s, &o);
+    hg_sampler_begin(&s.s, &o, NULL);
     CHECK_EQ(next(&s, logits), 1);
-    hg_sampler_free(&s);
+    hg_choices_free(&s.c);
 }
 
 TEST(top_k_prefers_the_lower_of_equal_ids)
@@ -214,28 +220,28 @@ TEST(tokens_ruled_out_are_never_drawn)
 TEST(logits_without_a_probability_give_a_sentence)
 {
     float logits[5] = {0.0f, 1.0f, NAN, 2.0f, 0.0f};
-    hg_sampler s;
+    desk s;
     hg_err e;
     int32_t id;
     const hg_sampling o = plain(21);
     open_sampler(&s, 5);
-    hg_sampler_begin(&s, &o);
-    CHECK_EQ(hg_sampler_next(&s, logits, NULL, 0, 0, &id, &e), HG_E_FORMAT);
+    hg_sampler_begin(&s.s, &o, NULL);
+    CHECK_EQ(hg_sampler_next(&s.s, &s.c, logits, NULL, 0, 0, &id, &e), HG_E_FORMAT);
     CHECK_STR(e.msg, "the model gives token 2 the score NaN; its weights are damaged or overflow");
     logits[2] = INFINITY;
-    CHECK_EQ(hg_sampler_next(&s, logits, NULL, 0, 0, &id, &e), HG_E_FORMAT);
+    CHECK_EQ(hg_sampler_next(&s.s, &s.c, logits, NULL, 0, 0, &id, &e), HG_E_FORMAT);
     CHECK_HAS(e.msg, "token 2 the score infinity");
     for (int i = 0; i < 5; i++) logits[i] = -INFINITY;
-    CHECK_EQ(hg_sampler_next(&s, logits, NULL, 0, 0, &id, &e), HG_E_FORMAT);
+    CHECK_EQ(hg_sampler_next(&s.s, &s.c, logits, NULL, 0, 0, &id, &e), HG_E_FORMAT);
     CHECK_STR(e.msg, "the model rules out all 5 tokens; its weights are damaged");
-    hg_sampler_free(&s);
+    hg_choices_free(&s.c);
 }
 
 TEST(repetition_penalty_works_on_either_sign_within_its_window)
 {
     const float logits[4] = {2.0f, 1.5f, -1.0f, -1.5f};
     const int32_t past[4] = {1, 0, 0, 2};
-    hg_sampler s;
+    desk s;
     hg_err e;
     int32_t id;
     hg_sampling o = plain(22);
@@ -243,21 +249,21 @@ TEST(repetition_penalty_works_on_either_sign_within_its_window)
     o.repetition_penalty = 2.0f;
     o.repeat_window = 3; /* 1 lies before it */
     open_sampler(&s, 4);
-    hg_sampler_begin(&s, &o);
-    CHECK_OK(hg_sampler_next(&s, logits, past, 4, 4, &id, &e), e);
+    hg_sampler_begin(&s.s, &o, NULL);
+    CHECK_OK(hg_sampler_next(&s.s, &s.c, logits, past, 4, 4, &id, &e), e);
     CHECK_EQ(id, 1);
-    CHECK_NEAR(s.x[0], 1.0, 0); /* once, though it was said twice */
-    CHECK_NEAR(s.x[1], 1.5, 0);
-    CHECK_NEAR(s.x[2], -2.0, 0);
-    CHECK_NEAR(s.x[3], -1.5, 0);
-    hg_sampler_free(&s);
+    CHECK_NEAR(s.c.x[0], 1.0, 0); /* once, though it was said twice */
+    CHECK_NEAR(s.c.x[1], 1.5, 0);
+    CHECK_NEAR(s.c.x[2], -2.0, 0);
+    CHECK_NEAR(s.c.x[3], -1.5, 0);
+    hg_choices_free(&s.c);
 }
 
 TEST(presence_and_frequency_look_at_the_answer_alone)
 {
     const float logits[3] = {2.0f, 2.0f, 2.0f};
     const int32_t past[6] = {0, 0, 0, 1, 1, 2};
-    hg_sampler s;
+    desk s;
     hg_err e;
     int32_t id;
     hg_sampling o = plain(23);
@@ -265,34 +271,34 @@ TEST(presence_and_frequency_look_at_the_answer_alone)
     o.presence_penalty = 0.5f;
     o.frequency_penalty = 0.25f;
     open_sampler(&s, 3);
-    hg_sampler_begin(&s, &o);
+    hg_sampler_begin(&s.s, &o, NULL);
     for (int again = 0; again < 2; again++) { /* nothing is left over from the call before */
-        CHECK_OK(hg_sampler_next(&s, logits, past, 6, 3, &id, &e), e);
+        CHECK_OK(hg_sampler_next(&s.s, &s.c, logits, past, 6, 3, &id, &e), e);
         CHECK_EQ(id, 0);
-        CHECK_NEAR(s.x[0], 2.0, 0);
-        CHECK_NEAR(s.x[1], 1.0, 0);
-        CHECK_NEAR(s.x[2], 1.25, 0);
+        CHECK_NEAR(s.c.x[0], 2.0, 0);
+        CHECK_NEAR(s.c.x[1], 1.0, 0);
+        CHECK_NEAR(s.c.x[2], 1.25, 0);
     }
-    hg_sampler_free(&s);
+    hg_choices_free(&s.c);
 }
 
 TEST(one_seed_gives_one_text)
 {
-    hg_sampler a, b;
+    desk a, b;
     float logits[64];
     bool differs = false;
     for (size_t i = 0; i < 64; i++) logits[i] = (float)(i * 37 % 64) / 16.0f;
     const hg_sampling o = plain(24), other = plain(25);
     open_sampler(&a, 64);
     open_sampler(&b, 64);
-    hg_sampler_begin(&a, &o);
-    hg_sampler_begin(&b, &o);
+    hg_sampler_begin(&a.s, &o, NULL);
+    hg_sampler_begin(&b.s, &o, NULL);
     for (int i = 0; i < 100; i++) CHECK_EQ(next(&a, logits), next(&b, logits));
-    hg_sampler_begin(&b, &other);
+    hg_sampler_begin(&b.s, &other, NULL);
     for (int i = 0; i < 100; i++) differs |= next(&a, logits) != next(&b, logits);
     CHECK(differs);
-    hg_sampler_free(&a);
-    hg_sampler_free(&b);
+    hg_choices_free(&a.c);
+    hg_choices_free(&b.c);
 }
 
 TEST(a_large_vocabulary_keeps_top_k_exact)
