@@ -60,9 +60,13 @@ typedef struct hg_qgemm_kernel {
      * its rows' results NaN. */
     void (*pack_a)(void *dst, const float *x, size_t ldx, size_t rows, size_t k, hg_type t);
     void (*widen)(void *dst, const void *panel, size_t k, hg_type t);
-    /* c[rows][cols] = A panel times wide B panel. */
+    /* Over wide panels, k of so many that they stay in the L1 cache at a time, a multiple of 256;
+     * 0: all of it. */
+    size_t slice;
+    /* c[rows][cols] = A panel times wide B panel; += over a slice that is not the first. May ask
+     * for the packed panel at `next`, of as many k, unless it is NULL. */
     void (*tile)(float *c, size_t ldc, const void *a, const void *wide, size_t k, size_t rows,
-                 size_t cols, hg_type t);
+                 size_t cols, hg_type t, bool first, const void *next);
     /* The same bits from a packed panel; rows <= few. Prefetches beyond the panel. */
     void (*few_tile)(float *c, size_t ldc, const void *a, const void *panel, size_t k, size_t rows,
                      size_t cols, hg_type t);

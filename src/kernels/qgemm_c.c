@@ -185,13 +185,14 @@ static int32_t dot(const char *u, const char *q, size_t rows, size_t quads, int3
 }
 
 static void tile(float *c, size_t ldc, const void *a, const void *wide, size_t k, size_t rows,
-                 size_t cols, hg_type t)
+                 size_t cols, hg_type t, bool first, const void *next)
 {
+    (void)next;
     const hg_qform *f = &hg_qforms[t];
     size_t n_fields = hg_q_fields(f), granules = n_fields - 1, quads = f->granule / 4u;
     const char *pa = a, *pb = wide;
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < cols; j++) c[i * ldc + j] = 0;
+        for (size_t j = 0; first && j < cols; j++) c[i * ldc + j] = 0;
     for (size_t b = 0; b < k; b += HG_BLOCK) {
         const float *field = (const float *)(const void *)pa;
         const float *s = (const float *)(const void *)(pb + HG_BLOCK * HG_Q_NR);
@@ -214,5 +215,5 @@ static void tile(float *c, size_t ldc, const void *a, const void *wide, size_t k
 
 void hg_qgemm_c(hg_kernels *k)
 {
-    k->qgemm = (hg_qgemm_kernel){MR, 0, pack_a, widen, tile, NULL};
+    k->qgemm = (hg_qgemm_kernel){MR, 0, pack_a, widen, 0, tile, NULL};
 }

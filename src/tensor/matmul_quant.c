@@ -20,6 +20,7 @@ typedef struct product {
     char *a;
     size_t m, n, k;
     size_t height; /* rows of a panel of A */
+    size_t slice;  /* k of it; A lies slice by slice */
 } product;
 
 static size_t ceil_div(size_t a, size_t b)
@@ -65,15 +66,22 @@ void hg_quant_pack(hg_runtime *rt, void *dst, const hg_matrix *w, size_t n_out, 
 
 /* ---- the product ---- */
 
+/* The panel of rows [row, ..) and of the slice that begins at k0. */
+static char *a_panel(const product *p, size_t row, size_t k0, size_t kc)
+{
+    return p->a + hg_q_a_size(p->type, p->m, k0) + hg_q_a_size(p->type, row, kc);
+}
+
 static void pack_a(void *ctx, size_t begin, size_t end, int thread)
 {
     const product *p = ctx;
-    size_t row_bytes = hg_q_a_size(p->type, 1, p->k);
     (void)thread;
     for (size_t i = begin; i < end; i++) {
-        size_t row = i * p->height;
-        p->g->pack_a(p->a + row * row_bytes, p->x + row * p->k, p->k,
-                     min_size(p->height, p->m - row), p->k, p->type);
+        size_t row = i * p->height, rows = min_size(p->height, p->m - row);
+        for (size_t k0 = 0; k0 < p->k; k0 += p->slice) {
+            size_t kc = min_size(p->slice, p->k - k0);
+            p->g->pack_a(a_panel(p, row, k0, kc), p->x + row * p->k + k0, p->k, rows, kc, p->type);
+        }
     }
 }
 
@@ -87,18 +95,25 @@ static void run_packed(void *ctx, size_t begin, size_t end, int thread)
                        min_size(HG_Q_NR, p->n - j * HG_Q_NR), p->type);
 }
 
+/* A slice of panel j: spread once, then multiplied by all rows. The first of them asks for the
+ * slice that comes next. */
+static void run_slice(const product *p, size_t j, size_t k0, void *wide)
+{
+    size_t kc = min_size(p->slice, p->k - k0), cols = min_size(HG_Q_NR, p->n - j * HG_Q_NR);
+    const char *at = p->packed + j * hg_q_panel_size(p->type, p->k) + hg_q_panel_size(p->type, k0);
+    const char *next = at + hg_q_panel_size(p->type, kc);
+    p->g->widen(wide, at, kc, p->type);
+    for (size_t row = 0; row < p->m; row += p->height)
+        p->g->tile(p->y + row * p->n + j * HG_Q_NR, p->n, a_panel(p, row, k0, kc), wide, kc,
+                   min_size(p->height, p->m - row), cols, p->type, k0 == 0, row == 0 ? next : NULL);
+}
+
 static void run_wide(void *ctx, size_t begin, size_t end, int thread)
 {
     const product *p = ctx;
-    void *wide = p->rt->scratch[thread].p;
-    size_t row_bytes = hg_q_a_size(p->type, 1, p->k);
-    for (size_t j = begin; j < end; j++) {
-        size_t cols = min_size(HG_Q_NR, p->n - j * HG_Q_NR);
-        p->g->widen(wide, p->packed + j * hg_q_panel_size(p->type, p->k), p->k, p->type);
-        for (size_t row = 0; row < p->m; row += p->height)
-            p->g->tile(p->y + row * p->n + j * HG_Q_NR, p->n, p->a + row * row_bytes, wide, p->k,
-                       min_size(p->height, p->m - row), cols, p->type);
-    }
+    for (size_t j = begin; j < end; j++)
+        for (size_t k0 = 0; k0 < p->k; k0 += p->slice)
+            run_slice(p, j, k0, p->rt->scratch[thread].p);
 }
 
 static bool make_room(product *p)
@@ -106,7 +121,7 @@ static bool make_room(product *p)
     p->a = hg_runtime_scratch(p->rt, -1, hg_q_a_size(p->type, p->m, p->k));
     if (p->m <= p->g->few) return p->a != NULL;
     for (int t = 0; t < p->rt->n_threads; t++)
-        if (hg_runtime_scratch(p->rt, t, hg_q_wide_size(p->type, p->k)) == NULL) return false;
+        if (hg_runtime_scratch(p->rt, t, hg_q_wide_size(p->type, p->slice)) == NULL) return false;
     return p->a != NULL;
 }
 
@@ -118,6 +133,7 @@ hg_status hg_quant_matmul(hg_runtime *rt, hg_type type, float *y, const float *x
     p.n = n_out;
     p.k = n_in;
     p.height = ceil_div(m, ceil_div(m, p.g->mr));
+    p.slice = m <= p.g->few || p.g->slice == 0 ? n_in : min_size(p.g->slice, n_in);
     if (!make_room(&p))
         return hg_fail(e, HG_E_NOMEM, "no memory to quantise %zu rows of %zu", m, n_in);
     hg_pool_run(m * n_in <= SERIAL_A ? NULL : rt->pool, ceil_div(m, p.height), 1, pack_a, &p);

@@ -284,9 +284,12 @@ TILE(wide_fine, WIDE_PASS, HG_Q6_K)
 TILE(wide_fine_min, WIDE_PASS, HG_Q2_K)
 EACH_TYPE(FEW_TILE)
 
+/* All of k at once. */
 static void tile(float *c, size_t ldc, const void *a, const void *wide, size_t k, size_t rows,
-                 size_t cols, hg_type t)
+                 size_t cols, hg_type t, bool first, const void *next)
 {
+    (void)first;
+    (void)next;
     const hg_qform *f = &hg_qforms[t];
     if (f->granule < HG_BLOCK)
         (f->has_min ? wide_fine_min : wide_fine)(c, ldc, a, wide, k, rows, cols);
@@ -315,6 +318,7 @@ void hg_qgemm_neon(hg_kernels *k)
 {
     k->qgemm.mr = MR;
     k->qgemm.few = FEW;
+    k->qgemm.slice = 0;
     k->qgemm.tile = tile;
     k->qgemm.few_tile = few_tile;
 }

@@ -11,7 +11,7 @@
 #include <float.h>
 #include <immintrin.h>
 
-enum { MR = 7, FEW = 4, AHEAD = 4096 /* bytes */ };
+enum { MR = 7, FEW = 4, SLICE = 512, AHEAD = 8192 /* bytes */ };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -218,6 +218,14 @@ INLINE const int32_t *codes_of(const char *a, const size_t rows, const hg_qform 
     return (const int32_t *)(const void *)(a + rows * 4 * hg_q_fields(&f));
 }
 
+/* Where a wide tile's sums go, and what it is to ask for: `part` bytes a block. */
+typedef struct target {
+    float *c;
+    size_t ldc, cols, part;
+    const char *next;
+    bool first;
+} target;
+
 INLINE void start_sums(__m512i i[MR][2], const char *a, size_t g, const size_t rows,
                        const hg_qform f)
 {
@@ -269,15 +277,32 @@ INLINE void put(float *c, size_t ldc, size_t cols, const sums *o, const size_t r
     }
 }
 
-/* The types that share granule and minima share their wide tile; `f` is one of theirs. */
-INLINE void wide_rows(float *c, size_t ldc, const char *a, const char *b, size_t k, size_t cols,
-                      const hg_qform f, const size_t rows)
+INLINE void take(sums *o, const target *t, const size_t rows)
+{
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        const float *c = t->c + r * t->ldc;
+        o->y[r][0] = o->y[r][1] = _mm512_setzero_ps();
+        if (t->first) continue;
+        o->y[r][0] = _mm512_maskz_loadu_ps(first_lanes(t->cols), c);
+        if (t->cols > 16) o->y[r][1] = _mm512_maskz_loadu_ps(first_lanes(t->cols - 16), c + 16);
+    }
+}
+
+/* The types that share granule and minima share their wide tile; `f` is one of theirs. The panel
+ * that comes next is asked for meanwhile, so that the memory works while the sums are made. */
+INLINE void wide_rows(const target *to, const char *a, const char *b, size_t k, const hg_qform f,
+                      const size_t rows)
 {
     const size_t granules = HG_BLOCK / f.granule, quads = f.granule / 4u;
+    const char *next = to->next;
     sums o;
-#pragma GCC unroll 8
-    for (size_t r = 0; r < rows; r++) o.y[r][0] = o.y[r][1] = _mm512_setzero_ps();
+    take(&o, to, rows);
     for (; k > 0; k -= HG_BLOCK) {
+        if (next != NULL) {
+            for (size_t i = 0; i < to->part; i += 64) _mm_prefetch(next + i, _MM_HINT_T1);
+            next += to->part;
+        }
         const int32_t *q = codes_of(a, rows, f);
         const float *s = (const float *)(const void *)(b + HG_BLOCK * HG_Q_NR);
 #pragma GCC unroll 8
@@ -300,7 +325,7 @@ INLINE void wide_rows(float *c, size_t ldc, const char *a, const char *b, size_t
         a += hg_q_fields(&f) * rows * 4 + HG_BLOCK * rows;
         b += hg_q_wide_block(&f);
     }
-    put(c, ldc, cols, &o, rows);
+    put(to->c, to->ldc, to->cols, &o, rows);
 }
 
 INLINE void ahead(const char *p, size_t n)
@@ -321,7 +346,9 @@ INLINE void few_rows(float *c, size_t ldc, const char *a, const char *step, size
     for (; k > 0; k -= f.step, step += hg_q_step_bytes(t))
         for (size_t b = 0; b < blocks; b++) {
             const int32_t *q = codes_of(a, rows, f);
-            ahead(step + b * part, part);
+            /* The CPU sees for itself that blocks of 32 lie behind each other, and is disturbed
+             * by being told; within a block of 256 the way is not straight. */
+            if (blocks > 1) ahead(step + b * part, part);
 #pragma GCC unroll 8
             for (size_t g = 0; g < granules; g++) {
                 __m512i i[MR][2];
@@ -366,19 +393,18 @@ static void widen(void *dst, const void *panel, size_t k, hg_type t)
 }
 
 /* One function for each kind, so that the compiler sees one tile at a time. */
-#define WIDE(name, type)                                                                        \
-    static void name(float *c, size_t ldc, const char *a, const char *b, size_t k, size_t rows, \
-                     size_t cols)                                                               \
-    {                                                                                           \
-        switch (rows) {                                                                         \
-            EACH_HEIGHT(HEIGHT, type)                                                           \
-        default:                                                                                \
-            break;                                                                              \
-        }                                                                                       \
+#define WIDE(name, type)                                                                    \
+    static void name(const target *to, const char *a, const char *b, size_t k, size_t rows) \
+    {                                                                                       \
+        switch (rows) {                                                                     \
+            EACH_HEIGHT(HEIGHT, type)                                                       \
+        default:                                                                            \
+            break;                                                                          \
+        }                                                                                   \
     }
-#define HEIGHT(n, type)                                       \
-    case n:                                                   \
-        wide_rows(c, ldc, a, b, k, cols, hg_qforms[type], n); \
+#define HEIGHT(n, type)                             \
+    case n:                                         \
+        wide_rows(to, a, b, k, hg_qforms[type], n); \
         break;
 WIDE(wide_plain, HG_Q8_0)
 WIDE(wide_min, HG_Q4_1)
@@ -387,13 +413,14 @@ WIDE(wide_fine_min, HG_Q2_K)
 #undef HEIGHT
 
 static void tile(float *c, size_t ldc, const void *a, const void *wide, size_t k, size_t rows,
-                 size_t cols, hg_type t)
+                 size_t cols, hg_type t, bool first, const void *next)
 {
     const hg_qform *f = &hg_qforms[t];
+    const target to = {c, ldc, cols, hg_q_step_bytes(t) * HG_BLOCK / f->step, next, first};
     if (f->granule == HG_BLOCK)
-        (f->has_min ? wide_min : wide_plain)(c, ldc, a, wide, k, rows, cols);
+        (f->has_min ? wide_min : wide_plain)(&to, a, wide, k, rows);
     else
-        (f->has_min ? wide_fine_min : wide_fine)(c, ldc, a, wide, k, rows, cols);
+        (f->has_min ? wide_fine_min : wide_fine)(&to, a, wide, k, rows);
 }
 
 #define HEIGHT(n, type)                           \
@@ -429,5 +456,5 @@ static void few_tile(float *c, size_t ldc, const void *a, const void *panel, siz
 
 void hg_qgemm_avx512(hg_kernels *k)
 {
-    k->qgemm = (hg_qgemm_kernel){MR, FEW, pack_a, widen, tile, few_tile};
+    k->qgemm = (hg_qgemm_kernel){MR, FEW, pack_a, widen, SLICE, tile, few_tile};
 }
