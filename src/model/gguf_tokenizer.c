@@ -180,13 +180,29 @@ static unsigned kind_of(const hg_token_parts *p, size_t i)
     return is_byte ? KIND_BYTE : KIND_NORMAL;
 }
 
+/* A symbol that people defined is looked for in the text as it comes, where a space is a space. */
+static void put_symbol(hg_meta *m, const hg_token_parts *p, hg_bytes s)
+{
+    size_t n_signs = 0;
+    for (size_t i = 0; p->meta_is_space && i + 3 <= s.n; i++)
+        n_signs += memcmp(s.p + i, HG_META, 3) == 0;
+    hg_meta_put(m->b, s.n - 2 * n_signs, 8);
+    for (size_t i = 0; i < s.n;) {
+        bool sign = p->meta_is_space && s.n - i >= 3 && memcmp(s.p + i, HG_META, 3) == 0;
+        hg_buf_putc(m->b, sign ? ' ' : s.p[i]);
+        i += sign ? 3 : 1;
+    }
+}
+
 static void put_tokens(hg_meta *m, const hg_token_parts *p, size_t n_vocab)
 {
     hg_meta_array(m, "tokenizer.ggml.tokens", GGUF_STRING, n_vocab);
     for (size_t i = 0; i < n_vocab; i++) {
         char unused[32];
         (void)snprintf(unused, sizeof unused, "[UNUSED%zu]", i);
-        if (i < p->n && p->token[i].n > 0)
+        if (i < p->n && kind_of(p, i) == KIND_USER)
+            put_symbol(m, p, p->token[i]);
+        else if (i < p->n && p->token[i].n > 0)
             hg_meta_string(m->b, p->token[i].p, p->token[i].n);
         else
             hg_meta_string(m->b, unused, strlen(unused));

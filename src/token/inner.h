@@ -11,6 +11,9 @@ typedef struct merge_slot {
     int32_t id;
 } merge_slot;
 #define NO_PAIR UINT64_MAX
+typedef struct hg_token_pair {
+    int32_t left, right;
+} hg_token_pair;
 typedef struct word_slot {
     uint32_t tag; /* the high half of the hash */
     int32_t id;   /* -1: free */
@@ -43,6 +46,7 @@ struct hg_tokenizer {
     hg_trie *trie;         /* of UNIGRAM */
     word_slot *word;       /* open addressing by the hash of the piece */
     size_t word_mask;
+    hg_token_pair *pair; /* [parts.n_merges] */
     merge_slot *merge;
     size_t merge_mask;
     /* Whether the merges alone make each token of its own bytes, found when first asked: 0 not yet,
@@ -67,7 +71,8 @@ hg_status hg_token_unknown(const hg_tokenizer *t, const char *p, size_t n, bool 
                            bool follows, hg_ids *out, hg_err *e);
 
 /* ---- tables.c: what is looked up while encoding ---- */
-hg_status hg_tables_build(hg_tokenizer *t, hg_err *e);
+/* `merge` is read, not kept. */
+hg_status hg_tables_build(hg_tokenizer *t, const hg_bytes *merge, hg_err *e);
 
 /* ---- added.c ---- */
 hg_status hg_added_build(hg_tokenizer *t, hg_err *e);

@@ -159,6 +159,7 @@ static hg_status read_lines(ranks *r, hg_bytes file, hg_err *e)
     }
     hg_buf_free(&b);
     HG_TRY(status);
+    if (r->n == 0) return hg_fail(e, HG_E_FORMAT, "a rank file without ranks");
     if (r->n / 4 > line + 256)
         return hg_fail(e, HG_E_FORMAT, "ranks up to %zu in %zu lines", r->n - 1, line);
     return HG_OK;

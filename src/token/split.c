@@ -329,8 +329,9 @@ static hg_status cut(run *r, size_t k, const char *p, size_t n)
             return hg_fail(r->e, rc == PCRE2_ERROR_NOMEMORY ? HG_E_NOMEM : HG_E_LIMIT,
                            "the pre-tokeniser's pattern takes too many steps on this text");
         if (rc == 0) break;
-        if (end <= begin ||
-            begin < h.end) { /* an empty match cuts nothing: step over a character */
+        if (end <= begin || begin < h.end) { /* an empty match cuts: step over a character */
+            if (end == begin && begin > h.end && st->keep == HG_KEEP_ALL)
+                HG_TRY(segment(r, k, p, &h, begin, false));
             from = (end > from ? end : from) + 1;
             while (from < n && ((unsigned char)p[from] & 0xC0) == 0x80) from++;
             continue;

@@ -232,11 +232,14 @@ static bool merge_sides(hg_bytes m, hg_bytes *left, hg_bytes *right)
     return true;
 }
 
-/* A merge on its way into the table: its sides, both together, and their hashes. */
+/* A merge on its way into the table: its sides, both together, and their hashes. Every step of the
+ * way waits for memory, so that a block of merges takes each step together and asks for what the
+ * next one reads. */
 typedef struct entering {
     const char *text; /* the left side and behind it the right one, as bytes */
     size_t n_left, n;
     uint64_t hash[3];
+    int32_t id[3];
 } entering;
 enum { BLOCK = 64 };
 
@@ -252,11 +255,11 @@ static bool take_side(const hg_tokenizer *t, hg_bytes s, char **room)
     return true;
 }
 
-static hg_status read_merge(const hg_tokenizer *t, size_t i, entering *m, char **room, hg_err *e)
+static hg_status read_merge(const hg_tokenizer *t, hg_bytes merge, size_t i, entering *m,
+                            char **room, hg_err *e)
 {
     hg_bytes left, right;
-    if (t->parts.merge[i].n > 2 * HG_MAX_TOKEN_BYTES ||
-        !merge_sides(t->parts.merge[i], &left, &right))
+    if (merge.n > 2 * HG_MAX_TOKEN_BYTES || !merge_sides(merge, &left, &right))
         return hg_fail(e, HG_E_FORMAT,
                        "tokenizer: merge %zu is not two tokens with a space between", i);
     *m = (entering){.text = *room};
@@ -271,49 +274,81 @@ static hg_status read_merge(const hg_tokenizer *t, size_t i, entering *m, char *
     return HG_OK;
 }
 
-static hg_status enter_merge(hg_tokenizer *t, size_t i, const entering *m, hg_err *e)
+/* Asks for the first token that has the hash's tag; nearly always it is the one. */
+static void foresee_pieces(const hg_tokenizer *t, entering *m)
 {
-    int32_t id[3] = {-1, -1, -1};
-    if (m->n > 0) {
-        id[0] = find_hashed(t, m->text, m->n_left, m->hash[0]);
-        id[1] = find_hashed(t, m->text + m->n_left, m->n - m->n_left, m->hash[1]);
-        id[2] = find_hashed(t, m->text, m->n, m->hash[2]);
+    for (size_t k = 0; k < 3; k++) {
+        size_t i = (size_t)m->hash[k];
+        uint32_t tag = (uint32_t)(m->hash[k] >> 32);
+        while (t->word[i & t->word_mask].id >= 0 && t->word[i & t->word_mask].tag != tag) i++;
+        m->id[k] = t->word[i & t->word_mask].id;
+        if (m->id[k] >= 0) __builtin_prefetch(&t->piece[m->id[k]]);
     }
-    if (id[0] < 0 || id[1] < 0 || id[2] < 0)
+}
+
+static void foresee_texts(const hg_tokenizer *t, const entering *m)
+{
+    for (size_t k = 0; k < 3; k++)
+        if (m->id[k] >= 0) __builtin_prefetch(t->piece[m->id[k]].p);
+}
+
+static hg_status find_tokens(const hg_tokenizer *t, hg_bytes merge, size_t i, entering *m,
+                             hg_err *e)
+{
+    for (size_t k = 0; k < 3; k++) m->id[k] = -1;
+    if (m->n > 0) {
+        m->id[0] = find_hashed(t, m->text, m->n_left, m->hash[0]);
+        m->id[1] = find_hashed(t, m->text + m->n_left, m->n - m->n_left, m->hash[1]);
+        m->id[2] = find_hashed(t, m->text, m->n, m->hash[2]);
+    }
+    if (m->id[0] < 0 || m->id[1] < 0 || m->id[2] < 0)
         return hg_fail(e, HG_E_FORMAT,
                        "tokenizer: merge %zu (%.*s) names a token that is not in the vocabulary", i,
-                       (int)(t->parts.merge[i].n < 60 ? t->parts.merge[i].n : 60),
-                       t->parts.merge[i].p);
-    /* What people write never becomes a special token, not by merges either. */
-    if (hg_tokenizer_is_special(t, id[2])) return HG_OK;
-    uint64_t key = pair_of(id[0], id[1]);
-    size_t at = pair_place(key);
-    while (t->merge[at & t->merge_mask].key != NO_PAIR && t->merge[at & t->merge_mask].key != key)
-        at++;
-    t->merge[at & t->merge_mask] = (merge_slot){key, (uint32_t)i, id[2]};
+                       (int)(merge.n < 60 ? merge.n : 60), merge.p);
+    __builtin_prefetch(&t->merge[pair_place(pair_of(m->id[0], m->id[1])) & t->merge_mask], 1);
     return HG_OK;
 }
 
-static hg_status build_merges(hg_tokenizer *t, hg_err *e)
+static void enter_merge(hg_tokenizer *t, size_t i, const entering *m)
+{
+    uint64_t key = pair_of(m->id[0], m->id[1]);
+    size_t at = pair_place(key);
+    t->pair[i] = (hg_token_pair){m->id[0], m->id[1]};
+    /* What people write never becomes a special token, not by merges either. */
+    if (hg_tokenizer_is_special(t, m->id[2])) return;
+    while (t->merge[at & t->merge_mask].key != NO_PAIR && t->merge[at & t->merge_mask].key != key)
+        at++;
+    t->merge[at & t->merge_mask] = (merge_slot){key, (uint32_t)i, m->id[2]};
+}
+
+/* Merges `from` to `to`, whose sides find room at `room`. */
+static hg_status enter_block(hg_tokenizer *t, const hg_bytes *merge, size_t from, size_t to,
+                             char *room, hg_err *e)
+{
+    entering block[BLOCK];
+    for (size_t i = from; i < to; i++)
+        HG_TRY(read_merge(t, merge[i], i, &block[i - from], &room, e));
+    for (size_t k = 0; k < to - from; k++) foresee_pieces(t, &block[k]);
+    for (size_t k = 0; k < to - from; k++) foresee_texts(t, &block[k]);
+    for (size_t i = from; i < to; i++) HG_TRY(find_tokens(t, merge[i], i, &block[i - from], e));
+    for (size_t i = from; i < to; i++) enter_merge(t, i, &block[i - from]);
+    return HG_OK;
+}
+
+static hg_status build_merges(hg_tokenizer *t, const hg_bytes *merge, hg_err *e)
 {
     size_t n = t->parts.n_merges, size = table_size(n), most = 0;
     for (size_t i = 0; i < n; i++)
-        if (t->parts.merge[i].n > most) most = t->parts.merge[i].n;
+        if (merge[i].n > most) most = merge[i].n;
     if (most > 2 * HG_MAX_TOKEN_BYTES) most = 2 * HG_MAX_TOKEN_BYTES;
     t->merge = HG_NEW_RAW(&t->mem, merge_slot, size);
+    t->pair = HG_NEW_RAW(&t->mem, hg_token_pair, n);
     char *room = hg_alloc(BLOCK, most + 1);
-    hg_status status = t->merge != NULL && room != NULL ? HG_OK : no_room(e);
+    hg_status status = t->merge != NULL && t->pair != NULL && room != NULL ? HG_OK : no_room(e);
     t->merge_mask = size - 1;
     for (size_t i = 0; status == HG_OK && i < size; i++) t->merge[i].key = NO_PAIR;
-    for (size_t from = 0; status == HG_OK && from < n; from += BLOCK) {
-        entering block[BLOCK];
-        size_t many = n - from < BLOCK ? n - from : BLOCK, k;
-        char *at = room;
-        for (k = 0; status == HG_OK && k < many; k++)
-            status = read_merge(t, from + k, &block[k], &at, e);
-        for (k = 0; status == HG_OK && k < many; k++)
-            status = enter_merge(t, from + k, &block[k], e);
-    }
+    for (size_t from = 0; status == HG_OK && from < n; from += BLOCK)
+        status = enter_block(t, merge, from, n - from < BLOCK ? n : from + BLOCK, room, e);
     hg_free(room);
     return status;
 }
@@ -366,7 +401,7 @@ static hg_status check_scores(const hg_tokenizer *t, hg_err *e)
     return HG_OK;
 }
 
-hg_status hg_tables_build(hg_tokenizer *t, hg_err *e)
+hg_status hg_tables_build(hg_tokenizer *t, const hg_bytes *merge, hg_err *e)
 {
     uint8_t *is_plain = NULL;
     HG_TRY(check_scores(t, e));
@@ -381,7 +416,7 @@ hg_status hg_tables_build(hg_tokenizer *t, hg_err *e)
     t->cut_spaces = t->can_cut && t->parts.n_splits == 0 && t->parts.model != HG_TOKEN_UNIGRAM;
     switch (t->parts.model) {
     case HG_TOKEN_MERGES:
-        return build_merges(t, e);
+        return build_merges(t, merge, e);
     case HG_TOKEN_SCORES:
         return build_ranks(t, e);
     case HG_TOKEN_UNIGRAM:

@@ -119,7 +119,8 @@ void hg_token_parts_init(hg_token_parts *parts);
 /* Copies all of `parts`. HG_E_FORMAT (a merge of unknown tokens, a token twice), HG_E_LIMIT,
  * HG_E_UNSUPPORTED (a byte level without ASCII, a pattern that PCRE2 refuses). */
 hg_status hg_tokenizer_from_parts(hg_tokenizer **out, const hg_token_parts *parts, hg_err *e);
-/* The description, owned by t; flags are never NULL. */
+/* The description, owned by t; flags are never NULL, and merges are had from hg_token_each_merge
+ * only. */
 const hg_token_parts *hg_tokenizer_parts(const hg_tokenizer *t);
 
 /* The token with exactly these bytes (as it stands in a normalised text), or -1. */

@@ -86,11 +86,11 @@ static hg_status copy_parts(hg_tokenizer *t, const hg_token_parts *from, hg_err 
     hg_token_parts *p = &t->parts;
     *p = *from;
     p->token = copy_strings(&t->mem, from->token, from->n);
-    p->merge = copy_strings(&t->mem, from->merge, from->n_merges);
+    p->merge = NULL; /* kept as pairs of ids */
     uint8_t *flags = HG_NEW(&t->mem, uint8_t, p->n);
     double *score = from->score != NULL ? HG_NEW_RAW(&t->mem, double, p->n) : NULL;
     t->whole = HG_NEW(&t->mem, _Atomic uint8_t, p->n);
-    if (p->token == NULL || p->merge == NULL || flags == NULL || t->whole == NULL ||
+    if (p->token == NULL || flags == NULL || t->whole == NULL ||
         (from->score != NULL && score == NULL))
         return no_room(e);
     if (from->flags != NULL) memcpy(flags, from->flags, p->n);
@@ -134,7 +134,7 @@ static hg_status build(hg_tokenizer *t, const hg_token_parts *parts, hg_err *e)
     HG_TRY(copy_parts(t, parts, e));
     HG_TRY(check_ids(t, e));
     t->takes_broken = takes_broken(&t->parts);
-    HG_TRY(hg_tables_build(t, e));
+    HG_TRY(hg_tables_build(t, parts->merge, e));
     HG_TRY(hg_added_build(t, e));
     HG_TRY(hg_normaliser_new(&t->normaliser, t->parts.normal, t->parts.n_normal, e));
     return hg_splitter_new(&t->splitter, t->parts.split, t->parts.n_splits, false, e);

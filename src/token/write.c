@@ -309,26 +309,32 @@ static hg_status list_pairs(const hg_tokenizer *t, made_of **out, size_t *n, hg_
     return HG_OK;
 }
 
+static hg_status each_pair(const hg_tokenizer *t, int32_t left, int32_t right, hg_buf *both,
+                           size_t n, hg_token_merge_fn *fn, void *ctx, hg_err *e)
+{
+    const hg_bytes *l = &t->parts.token[left], *r = &t->parts.token[right];
+    hg_buf_clear(both);
+    hg_buf_put(both, l->p, l->n);
+    hg_buf_putc(both, ' ');
+    hg_buf_put(both, r->p, r->n);
+    HG_TRY(hg_buf_status(both, e));
+    fn(ctx, (hg_bytes){both->p, both->n}, n);
+    return HG_OK;
+}
+
 hg_status hg_token_each_merge(const hg_tokenizer *t, hg_token_merge_fn *fn, void *ctx, hg_err *e)
 {
-    const hg_token_parts *p = &t->parts;
-    made_of *pair = NULL;
-    size_t n = 0;
+    made_of *made = NULL;
+    size_t n = 0, n_merges = t->parts.n_merges;
     hg_buf both = {0};
-    hg_status status = t->rank != NULL ? list_pairs(t, &pair, &n, e) : HG_OK;
-    for (size_t i = 0; i < p->n_merges; i++) fn(ctx, p->merge[i], p->n_merges);
-    for (size_t i = 0; i < n && status == HG_OK; i++) {
-        const hg_bytes *left = &p->token[pair[i].left], *right = &p->token[pair[i].right];
-        hg_buf_clear(&both);
-        hg_buf_put(&both, left->p, left->n);
-        hg_buf_putc(&both, ' ');
-        hg_buf_put(&both, right->p, right->n);
-        status = hg_buf_status(&both, e);
-        if (status == HG_OK) fn(ctx, (hg_bytes){both.p, both.n}, n);
-    }
+    hg_status s = t->rank != NULL ? list_pairs(t, &made, &n, e) : HG_OK;
+    for (size_t i = 0; i < n_merges && s == HG_OK; i++)
+        s = each_pair(t, t->pair[i].left, t->pair[i].right, &both, n_merges, fn, ctx, e);
+    for (size_t i = 0; i < n && s == HG_OK; i++)
+        s = each_pair(t, made[i].left, made[i].right, &both, n, fn, ctx, e);
     hg_buf_free(&both);
-    hg_free(pair);
-    return status;
+    hg_free(made);
+    return s;
 }
 
 typedef struct listing {
