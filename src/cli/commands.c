@@ -14,6 +14,7 @@ extern const cli_command cli_generate;
 extern const cli_command cli_embed;
 extern const cli_command cli_inspect;
 extern const cli_command cli_export;
+extern const cli_command cli_quantize;
 extern const cli_command cli_bench;
 extern const cli_command cli_report;
 extern const cli_command cli_serve;
@@ -35,6 +36,7 @@ const cli_command *const cli_commands[] = {
     &cli_embed,
     &cli_inspect,
     &cli_export,
+    &cli_quantize,
     &cli_bench,
     &cli_report,
     &cli_serve,

@@ -171,6 +171,7 @@ static hg_status set_type(const cursor *c, uint64_t number, size_t n, hg_entry *
     if (!hg_mul(n / t->block, t->bytes, &n_bytes))
         return hg_fail(e, HG_E_FORMAT, "%s: tensor %.*s has an impossible size", c->path,
                        (int)name.n, name.p);
+    en->number = (uint32_t)number;
     en->type = t->type;
     en->type_name = t->name;
     en->n_bytes = n_bytes;
@@ -214,7 +215,8 @@ static hg_status get_tensor(cursor *c, hg_store *s, hg_err *e)
 }
 
 /* Offsets count from the first aligned byte behind the header. */
-static hg_status place_tensors(const cursor *c, const hg_gguf *g, hg_store *s, hg_err *e)
+static hg_status place_tensors(const cursor *c, const hg_gguf *g, hg_store *s, size_t first,
+                               hg_err *e)
 {
     uint64_t align = 32;
     hg_err why = {0};
@@ -226,7 +228,7 @@ static hg_status place_tensors(const cursor *c, const hg_gguf *g, hg_store *s, h
     size_t at = (size_t)(c->p - c->begin), size = (size_t)(c->end - c->begin);
     size_t data = (at + (size_t)align - 1) & ~((size_t)align - 1);
     size_t n_data = data < size ? size - data : 0;
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = first; i < s->n; i++) {
         hg_entry *en = &s->entry[i];
         if (en->offset % align != 0)
             return hg_fail(e, HG_E_FORMAT, "%s: tensor %s lies at %llu, no multiple of %llu",
@@ -270,6 +272,7 @@ hg_status hg_gguf_parse(hg_gguf *g, hg_store *s, hg_arena *mem, const unsigned c
 {
     cursor c = {p, p + n, p, path};
     uint64_t n_tensors = 0, n_kv = 0;
+    size_t first = s->n;
     memset(g, 0, sizeof *g);
     HG_TRY(get_head(&c, &n_tensors, &n_kv, e));
     g->kv = HG_NEW(mem, hg_gguf_kv, (size_t)n_kv);
@@ -279,7 +282,8 @@ hg_status hg_gguf_parse(hg_gguf *g, hg_store *s, hg_arena *mem, const unsigned c
         g->n_kv++;
     }
     for (uint64_t i = 0; i < n_tensors; i++) HG_TRY(get_tensor(&c, s, e));
-    HG_TRY(place_tensors(&c, g, s, e));
+    HG_TRY(place_tensors(&c, g, s, first, e));
+    HG_TRY(hg_store_part(s, first, path, e));
     return hg_store_sort(s, path, e);
 }
 

@@ -124,19 +124,12 @@ hg_status hg_gguf_config(const hg_gguf *g, const hg_store *s, hg_model_config *c
 
 /* ---- writing ---- */
 
-/* llama.cpp's number for a file's main type. */
-static uint32_t file_type(hg_type t)
-{
-    return t == HG_F16 ? 1 : t == HG_BF16 ? 32 : 0;
-}
-
-static void put_model(hg_meta *m, const hg_model *model, hg_weights as)
+static void put_model(hg_meta *m, const hg_model *model, uint32_t file_type)
 {
     const hg_model_config *c = &model->c;
     hg_meta_text(m, "general.architecture", m->arch);
     hg_meta_text(m, "general.name", "Higgins");
-    hg_meta_u32(m, "general.file_type",
-                file_type(hg_type_as(hg_param_type(model, model->layer[0].q), as)));
+    hg_meta_u32(m, "general.file_type", file_type);
     hg_meta_u32(m, "#.block_count", c->n_layers);
     /* Programs that read GGUF know no window of Mistral's: within it nothing differs. */
     hg_meta_u32(m, "#.context_length",
@@ -161,11 +154,11 @@ static void put_model(hg_meta *m, const hg_model *model, hg_weights as)
     }
 }
 
-hg_status hg_gguf_put_metadata(hg_buf *b, uint64_t *n_kv, const hg_model *m, hg_weights as,
+hg_status hg_gguf_put_metadata(hg_buf *b, uint64_t *n_kv, const hg_model *m, uint32_t file_type,
                                hg_err *e)
 {
     hg_meta out = {.b = b, .arch = m->arch->gguf};
-    put_model(&out, m, as);
+    put_model(&out, m, file_type);
     HG_TRY(hg_gguf_put_tokenizer(&out, m, e));
     *n_kv = out.n_kv;
     return hg_buf_status(b, e);

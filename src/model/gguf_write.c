@@ -1,83 +1,132 @@
 /* A model as one GGUF file of version 3: header, metadata, the list of tensors, their values, each
- * at a multiple of 32 bytes. Vectors and learned positions are float32 whatever the type of the
- * matrices, as llama.cpp's own converter has it. */
-#include "model/inner.h"
+ * at a multiple of 32 bytes. From another GGUF its metadata is taken over, but for what says how
+ * the values are stored. */
+#include "model/gguf_out.h"
+#include "model/gguf_meta.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { ALIGNMENT = 32, VERSION = 3 };
-
-static void put(hg_buf *b, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++) hg_buf_putc(b, (char)(unsigned char)(v >> (8 * i)));
-}
-
-static hg_type type_of(const hg_model *m, const hg_stored *st, hg_weights as)
-{
-    if (st->cols == 0 || st->part[0] == m->pos_embed) return HG_F32;
-    return hg_type_as(hg_param_type(m, st->part[0]), as);
-}
+enum { ALIGNMENT = 32, VERSION = 3, BLOCKS_VERSION = 2 };
 
 static uint64_t aligned(uint64_t n)
 {
     return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static uint64_t bytes_of(const hg_stored *st, hg_type type)
+static uint64_t bytes_of(const hg_item *it)
 {
-    return hg_type_bytes(type, st->rows * (st->cols > 0 ? st->cols : 1));
+    if (it->to == HG_N_TYPES) return it->entry->n_bytes;
+    return (uint64_t)it->rows * hg_type_bytes(it->to, it->cols);
 }
 
-static void put_tensor(hg_buf *b, const char *name, size_t rows, size_t cols, hg_type type,
-                       uint64_t offset)
+static void put_tensor(hg_buf *b, const hg_item *it, uint64_t offset)
 {
-    put(b, strlen(name), 8);
-    hg_buf_puts(b, name);
-    put(b, cols > 0 ? 2 : 1, 4);
-    if (cols > 0) put(b, cols, 8);
-    put(b, rows, 8);
-    put(b, hg_gguf_type_number(type), 4);
-    put(b, offset, 8);
+    hg_meta_string(b, it->name, strlen(it->name));
+    hg_meta_put(b, (uint64_t)it->n_dims, 4);
+    for (int d = it->n_dims; d-- > 0;) hg_meta_put(b, it->dim[d], 8);
+    hg_meta_put(b, it->to == HG_N_TYPES ? it->entry->number : hg_gguf_type_number(it->to), 4);
+    hg_meta_put(b, offset, 8);
 }
 
-/* Llama 3's scaled frequencies go into a GGUF as what each one is divided by. */
-static bool has_factors(const hg_model *m)
+/* ---- metadata ---- */
+
+static bool is_ours(hg_bytes key)
 {
-    return m->c.rope_scaling.kind == HG_ROPE_LLAMA3 || m->rope_factors != NULL;
+    static const char *const keys[] = {"general.file_type", "general.quantization_version",
+                                       "general.alignment", "split.", "quantize.imatrix."};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        size_t n = strlen(keys[i]);
+        bool is_prefix = keys[i][n - 1] == '.';
+        if (key.n >= n && (is_prefix || key.n == n) && memcmp(key.p, keys[i], n) == 0) return true;
+    }
+    return false;
 }
 
-static float factor(const hg_model *m, size_t i)
+static void copy_metadata(hg_meta *m, const hg_gguf *g)
 {
-    if (m->rope_factors != NULL) return m->rope_factors[i];
-    double f = hg_rope_plain(&m->c, i);
-    return (float)(f / hg_rope_scaled(&m->c, f));
+    for (size_t i = 0; i < g->n_kv; i++) {
+        const hg_gguf_kv *kv = &g->kv[i];
+        if (is_ours(kv->key)) continue;
+        hg_meta_string(m->b, kv->key.p, kv->key.n);
+        hg_meta_put(m->b, kv->type, 4);
+        if (kv->type == GGUF_ARRAY) {
+            hg_meta_put(m->b, kv->item, 4);
+            hg_meta_put(m->b, kv->n, 8);
+        }
+        hg_buf_put(m->b, kv->p, kv->n_bytes);
+        m->n_kv++;
+    }
 }
 
-static hg_status put_header(hg_buf *b, const hg_model *m, const hg_stored *list, size_t n,
-                            hg_weights as, hg_err *e)
+static hg_status put_metadata(hg_buf *b, uint64_t *n_kv, const hg_out *o, const hg_out_plan *p,
+                              hg_err *e)
+{
+    hg_meta m = {.b = b, .arch = ""};
+    bool has_blocks = false;
+    if (o->model != NULL) {
+        HG_TRY(hg_gguf_put_metadata(b, &m.n_kv, o->model, o->file_type, e));
+    } else {
+        copy_metadata(&m, &o->gguf);
+        hg_meta_u32(&m, "general.file_type", o->file_type);
+    }
+    for (size_t i = 0; i < o->n; i++) has_blocks |= hg_type_is_block(o->item[i].to);
+    if (has_blocks) hg_meta_u32(&m, "general.quantization_version", BLOCKS_VERSION);
+    if (p->extra != NULL) hg_buf_put(b, p->extra->p, p->extra->n);
+    *n_kv = m.n_kv + p->n_extra;
+    return hg_buf_status(b, e);
+}
+
+static hg_status put_header(hg_buf *b, const hg_out *o, const hg_out_plan *p, hg_err *e)
 {
     hg_buf metadata = {0};
     uint64_t n_kv = 0, offset = 0;
-    hg_status s = hg_gguf_put_metadata(&metadata, &n_kv, m, as, e);
+    hg_status s = put_metadata(&metadata, &n_kv, o, p, e);
     if (s == HG_OK) {
         hg_buf_puts(b, "GGUF");
-        put(b, VERSION, 4);
-        put(b, n + (has_factors(m) ? 1 : 0), 8);
-        put(b, n_kv, 8);
+        hg_meta_put(b, VERSION, 4);
+        hg_meta_put(b, o->n, 8);
+        hg_meta_put(b, n_kv, 8);
         hg_buf_put(b, metadata.p, metadata.n);
-        if (has_factors(m)) {
-            put_tensor(b, "rope_freqs.weight", m->c.d_head / 2, 0, HG_F32, 0);
-            offset = aligned(m->c.d_head / 2 * sizeof(float));
-        }
-        for (size_t i = 0; i < n; i++) {
-            hg_type type = type_of(m, &list[i], as);
-            put_tensor(b, list[i].name, list[i].rows, list[i].cols, type, offset);
-            offset += aligned(bytes_of(&list[i], type));
+        for (size_t i = 0; i < o->n; i++) {
+            put_tensor(b, &o->item[i], offset);
+            offset += aligned(bytes_of(&o->item[i]));
         }
         s = hg_buf_status(b, e);
     }
     hg_buf_free(&metadata);
     return s;
+}
+
+/* ---- values ---- */
+
+/* Rows of another plain type. */
+static hg_status put_rows(hg_writer *w, const hg_out *o, const hg_item *it, hg_err *e)
+{
+    float *row = hg_alloc(it->cols, sizeof *row);
+    void *to = hg_alloc(it->cols, sizeof *row);
+    hg_status s = HG_OK;
+    if (row == NULL || to == NULL) s = hg_fail(e, HG_E_NOMEM, "no room to write %s", it->name);
+    for (size_t r = 0; r < it->rows && s == HG_OK; r++) {
+        hg_item_row(o, it, r, row);
+        hg_from_f32(&o->k, to, it->to, row, it->cols);
+        s = hg_writer_put(w, to, hg_type_bytes(it->to, it->cols), e);
+    }
+    hg_free(row);
+    hg_free(to);
+    return s;
+}
+
+static hg_status put_item(hg_writer *w, const hg_out *o, const hg_item *it, const hg_out_plan *p,
+                          hg_err *e)
+{
+    hg_fitting f = {.pool = p->pool};
+    if (it->to == it->from && it->entry != NULL)
+        return hg_writer_put(w, it->entry->p, (size_t)it->entry->n_bytes, e);
+    if (it->st != NULL && (it->to == it->from || !hg_type_is_block(it->to)))
+        return hg_stored_write(w, o->model, it->st, it->to, e);
+    if (!hg_type_is_block(it->to)) return put_rows(w, o, it, e);
+    if (p->weights != NULL && !p->weights(p->ctx, it, &f)) f.weight = NULL;
+    return hg_item_fit(w, o, it, &f, e);
 }
 
 static hg_status pad(hg_writer *w, uint64_t written, hg_err *e)
@@ -86,61 +135,38 @@ static hg_status pad(hg_writer *w, uint64_t written, hg_err *e)
     return hg_writer_put(w, zeros, (size_t)(aligned(written) - written), e);
 }
 
-static hg_status put_factors(hg_writer *w, const hg_model *m, hg_err *e)
-{
-    size_t n = m->c.d_head / 2;
-    for (size_t i = 0; i < n; i++) {
-        float f = factor(m, i);
-        HG_TRY(hg_writer_put(w, &f, sizeof f, e));
-    }
-    return pad(w, n * sizeof(float), e);
-}
-
-static hg_status write_all(hg_writer *w, const hg_model *m, const hg_stored *list, size_t n,
-                           hg_weights as, const hg_watch *watch, hg_err *e)
+static hg_status write_all(hg_writer *w, const hg_out *o, const hg_out_plan *p,
+                           const hg_watch *watch, hg_err *e)
 {
     hg_buf header = {0};
-    hg_status s = put_header(&header, m, list, n, as, e);
+    uint64_t done = 0, total = 0;
+    for (size_t i = 0; i < o->n; i++) total += bytes_of(&o->item[i]);
+    hg_status s = put_header(&header, o, p, e);
     if (s == HG_OK) s = hg_writer_put(w, header.p, header.n, e);
     if (s == HG_OK) s = pad(w, header.n, e);
-    if (s == HG_OK && has_factors(m)) s = put_factors(w, m, e);
-    for (size_t i = 0; i < n && s == HG_OK; i++) {
-        hg_type type = type_of(m, &list[i], as);
-        hg_progress p = {.stage = "writing",
-                         .unit = "tensors",
-                         .note = list[i].name,
-                         .done = (double)i,
-                         .total = (double)n};
-        hg_watch_progress(watch, &p);
+    for (size_t i = 0; i < o->n && s == HG_OK; i++) {
+        hg_progress at = {.stage = "writing",
+                          .unit = "bytes",
+                          .note = o->item[i].name,
+                          .done = (double)done,
+                          .total = (double)total};
+        hg_watch_progress(watch, &at);
         if (hg_watch_stopped(watch)) s = hg_fail(e, HG_E_CANCELED, "stopped; nothing was written");
-        if (s == HG_OK) s = hg_stored_write(w, m, &list[i], type, e);
-        if (s == HG_OK) s = pad(w, bytes_of(&list[i], type), e);
+        if (s == HG_OK) s = put_item(w, o, &o->item[i], p, e);
+        if (s == HG_OK) s = pad(w, bytes_of(&o->item[i]), e);
+        done += bytes_of(&o->item[i]);
     }
     hg_buf_free(&header);
     return s;
 }
 
-hg_status hg_model_export_gguf(const char *from, const char *to, hg_weights as, const hg_watch *w,
-                               hg_err *e)
+hg_status hg_out_write(const hg_out *o, const char *to, const hg_out_plan *p, const hg_watch *w,
+                       hg_err *e)
 {
-    hg_model *m = NULL;
-    hg_stored *list = NULL;
-    size_t n = 0;
     hg_writer *out = NULL;
-    hg_status s = hg_model_open_stored(&m, from, e);
-    if (s == HG_OK && m->arch->act != hg_arch_find(m->arch->name)->act)
-        s = hg_fail(e, HG_E_UNSUPPORTED, "GGUF cannot say that this %s has another activation",
-                    m->arch->name);
-    if (s == HG_OK) s = hg_stored_list(m, HG_FORMAT_GGUF, &list, &n, e);
-    if (s == HG_OK) s = hg_writer_open(&out, to, e);
-    if (s == HG_OK) {
-        s = write_all(out, m, list, n, as, w, e);
-        if (s == HG_OK)
-            s = hg_writer_commit(out, e);
-        else
-            hg_writer_abort(out);
-    }
-    hg_free(list);
-    hg_model_free(m);
+    HG_TRY(hg_writer_open(&out, to, e));
+    hg_status s = write_all(out, o, p, w, e);
+    if (s == HG_OK) return hg_writer_commit(out, e);
+    hg_writer_abort(out);
     return s;
 }

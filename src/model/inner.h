@@ -45,6 +45,7 @@ typedef struct hg_entry {
     const unsigned char *p;    /* in the mapping; aligned to nothing */
     uint64_t n_bytes;
     uint64_t offset; /* as a GGUF says it */
+    uint32_t number; /* ggml's, of the type in a GGUF */
     bool is_used;
 } hg_entry;
 
@@ -62,6 +63,8 @@ hg_status hg_store_map(hg_store *s, const char *path, hg_map *out, hg_err *e);
 /* Adds a tensor; the name is copied. */
 hg_status hg_store_add(hg_store *s, const char *name, size_t n_name, const hg_entry *entry,
                        hg_err *e);
+/* HG_E_FORMAT when two of the entries from `first` on, all of one file, overlap. Reorders them. */
+hg_status hg_store_part(hg_store *s, size_t first, const char *path, hg_err *e);
 /* Sorts by name. HG_E_FORMAT when a name comes twice. */
 hg_status hg_store_sort(hg_store *s, const char *path, hg_err *e);
 hg_entry *hg_store_find(const hg_store *s, const char *name); /* NULL when there is none */
@@ -153,6 +156,9 @@ typedef struct hg_gguf {
 /* Reads the header: metadata into g (kv in `mem`), tensors into s. */
 hg_status hg_gguf_parse(hg_gguf *g, hg_store *s, hg_arena *mem, const unsigned char *p, size_t n,
                         const char *path, hg_err *e);
+/* Maps the file, and the others of its set when it is the first of several (name-00001-of-00003
+ * .gguf); their tensors go into s, the first one's metadata into g. */
+hg_status hg_gguf_open(hg_gguf *g, hg_store *s, hg_arena *mem, const char *path, hg_err *e);
 uint32_t hg_gguf_type_number(hg_type t); /* ggml's, of one that a GGUF can hold */
 const hg_gguf_kv *hg_gguf_find(const hg_gguf *g, const char *key);
 /* These leave *out alone when the key is missing and fail when its value has another type.
@@ -172,7 +178,7 @@ hg_status hg_tokenizer_of_folder(hg_tokenizer **out, const char *dir, hg_err *e)
 /* *out is NULL when the file carries none. */
 hg_status hg_gguf_tokenizer(const hg_gguf *g, hg_tokenizer **out, hg_err *e);
 /* The metadata of a model and its tokenizer, for the writer: bytes and number of pairs. */
-hg_status hg_gguf_put_metadata(hg_buf *b, uint64_t *n_kv, const hg_model *m, hg_weights as,
+hg_status hg_gguf_put_metadata(hg_buf *b, uint64_t *n_kv, const hg_model *m, uint32_t file_type,
                                hg_err *e);
 
 /* ---- config.json (hf_config.c) ---- */

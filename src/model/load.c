@@ -328,14 +328,12 @@ static hg_status build_of_gguf(hg_model **out, const hg_gguf *g, hg_files *f, hg
 
 static hg_status open_gguf(hg_model **out, const char *path, hg_files *f, hg_err *e)
 {
-    hg_map map;
     hg_gguf g;
     hg_arena mem;
     hg_err why = {0};
     f->format = HG_FORMAT_GGUF;
-    HG_TRY(hg_store_map(&f->store, path, &map, e));
     hg_arena_init(&mem, (size_t)1 << 16);
-    hg_status s = hg_gguf_parse(&g, &f->store, &mem, map.p, map.n, path, e);
+    hg_status s = hg_gguf_open(&g, &f->store, &mem, path, e);
     if (s == HG_OK) {
         s = build_of_gguf(out, &g, f, &why);
         if (s != HG_OK) (void)hg_fail(e, s, "%s: %s", path, why.msg);

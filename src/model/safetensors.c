@@ -95,6 +95,7 @@ static hg_status parse_header(hg_store *s, json_t *header, const unsigned char *
 {
     const char *name;
     json_t *v;
+    size_t first = s->n;
     if (!json_is_object(header))
         return hg_fail(e, HG_E_FORMAT, "%s: the header is no JSON object", path);
     json_object_foreach(header, name, v)
@@ -106,7 +107,7 @@ static hg_status parse_header(hg_store *s, json_t *header, const unsigned char *
         if (st == HG_OK) st = hg_store_add(s, name, strlen(name), &en, &why);
         if (st != HG_OK) return hg_fail(e, st, "%s: tensor %.200s: %s", path, name, why.msg);
     }
-    return HG_OK;
+    return hg_store_part(s, first, path, e);
 }
 
 hg_status hg_safetensors_parse(hg_store *s, const unsigned char *p, size_t n, const char *path,

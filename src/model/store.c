@@ -43,6 +43,24 @@ hg_status hg_store_add(hg_store *s, const char *name, size_t n_name, const hg_en
     return HG_OK;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const hg_entry *x = a, *y = b;
+    if (x->p != y->p) return x->p < y->p ? -1 : 1;
+    return (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
+}
+
+hg_status hg_store_part(hg_store *s, size_t first, const char *path, hg_err *e)
+{
+    if (s->n - first > 1) qsort(s->entry + first, s->n - first, sizeof *s->entry, by_place);
+    for (size_t i = first; i + 1 < s->n; i++) {
+        const hg_entry *a = &s->entry[i], *b = a + 1;
+        if (a->p + a->n_bytes > b->p)
+            return hg_fail(e, HG_E_FORMAT, "%s: tensors %s and %s overlap", path, a->name, b->name);
+    }
+    return HG_OK;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const hg_entry *)a)->name, ((const hg_entry *)b)->name);
