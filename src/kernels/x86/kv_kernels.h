@@ -10,7 +10,11 @@
 #ifndef HG_KERNELS_KV_KERNELS_H
 #define HG_KERNELS_KV_KERNELS_H
 
-enum { KV_STREAM = 8, KV_GROUP = 2 * WIDTH /* keys or columns at a time */ };
+enum {
+    KV_STREAM = 8,
+    KV_AHEAD = 8192,     /* bytes */
+    KV_GROUP = 2 * WIDTH /* keys or columns at a time */
+};
 _Static_assert(HG_KV_PANEL % KV_GROUP == 0, "a panel is made of whole groups");
 
 /* Bytes of `n` neighbours in a panel: elements, or pairs of bf16. */
@@ -26,14 +30,16 @@ INLINE vec kv_load(const void *p, size_t n, const hg_kv_kind kind)
     return v_load(p, n);
 }
 
-/* Fetches what is at `next` as far as [from, to) is from `start`. */
-INLINE void kv_ahead(const void *next, const void *start, const char *from, size_t bytes,
-                     const size_t rows)
+/* Fetches what will be read KV_AHEAD bytes after `from`: of the `size` bytes at `start`, and behind
+ * them of those at `next`. */
+INLINE void kv_ahead(const void *next, const void *start, size_t size, const char *from,
+                     size_t bytes, const size_t rows)
 {
-    const size_t at = (size_t)(from - (const char *)start);
+    const size_t at = (size_t)(from - (const char *)start) + KV_AHEAD;
+    const char *p = at < size ? (const char *)start + at : (const char *)next + (at - size);
     if (rows > KV_STREAM) return;
     for (size_t i = 0; i < bytes; i += 64)
-        if (bytes >= 64 || at % 64 == 0) _mm_prefetch((const char *)next + at + i, _MM_HINT_T1);
+        if (bytes >= 64 || at % 64 == 0) _mm_prefetch(p + i, _MM_HINT_T0);
 }
 
 /* ---- s = q k^T ---- */
@@ -44,6 +50,7 @@ INLINE void scores_rows(float *s, const void *q, const void *k, size_t d, size_t
     const size_t steps = kind == HG_KV_BF16 ? (d + 1) / 2 : d, step = kv_bytes(HG_KV_PANEL, kind);
     const size_t scales = kind == HG_KV_Q8_0 ? HG_KV_PANEL * sizeof(hg_f16) : 0;
     const size_t panel = steps * step + d / HG_KV_PANEL * scales;
+    const size_t size = HG_KV_TILE / HG_KV_PANEL * panel;
     for (size_t j = 0; j < keys; j += KV_GROUP) {
         const size_t in = j % HG_KV_PANEL;
         const char *x = (const char *)k + j / HG_KV_PANEL * panel;
@@ -53,11 +60,11 @@ INLINE void scores_rows(float *s, const void *q, const void *k, size_t d, size_t
             if (kind == HG_KV_Q8_0 && i % HG_KV_PANEL == 0) {
                 scale0 = v_load_f16((const hg_f16 *)(const void *)x + in, WIDTH);
                 scale1 = v_load_f16((const hg_f16 *)(const void *)x + in + WIDTH, WIDTH);
-                kv_ahead(next, k, x, scales, rows);
+                kv_ahead(next, k, size, x, scales, rows);
                 x += scales;
             }
             const char *x0 = x + kv_bytes(in, kind), *x1 = x0 + kv_bytes(WIDTH, kind);
-            kv_ahead(next, k, x0, kv_bytes(KV_GROUP, kind), rows);
+            kv_ahead(next, k, size, x0, kv_bytes(KV_GROUP, kind), rows);
             if (kind == HG_KV_BF16) {
                 const pairs k0 = v_load_pairs(x0, WIDTH), k1 = v_load_pairs(x1, WIDTH);
                 KV_EACH(r, rows)
@@ -90,6 +97,12 @@ INLINE void scores_rows(float *s, const void *q, const void *k, size_t d, size_t
 
 /* ---- o += p v ---- */
 
+INLINE size_t kv_values_bytes(size_t d, const hg_kv_kind kind)
+{
+    if (kind == HG_KV_Q8_0) return HG_KV_TILE * (d + d / HG_KV_PANEL * sizeof(hg_f16));
+    return HG_KV_TILE * d * (kind == HG_KV_F32 ? sizeof(float) : sizeof(hg_f16));
+}
+
 /* Columns [c, c + w) of a panel of `width`, whose numbers begin at v; `w` is at most KV_GROUP. */
 INLINE void values_group(float *o, const void *p, const void *v, const float *scale, size_t d,
                          size_t keys, const void *next, const void *start, const size_t width,
@@ -97,6 +110,7 @@ INLINE void values_group(float *o, const void *p, const void *v, const float *sc
 {
     const size_t left = w > WIDTH ? w - WIDTH : 0, step = kv_bytes(width, kind);
     const size_t steps = kind == HG_KV_BF16 ? (keys + 1) / 2 : keys;
+    const size_t size = kv_values_bytes(d, kind);
     const char *x0 = v;
     vec lo[KV_ROWS], hi[KV_ROWS];
     KV_EACH(r, rows)
@@ -106,7 +120,7 @@ INLINE void values_group(float *o, const void *p, const void *v, const float *sc
     }
     for (size_t j = 0; j < steps; j++, x0 += step) {
         const char *x1 = x0 + kv_bytes(WIDTH, kind);
-        kv_ahead(next, start, x0, kv_bytes(KV_GROUP, kind), rows);
+        kv_ahead(next, start, size, x0, kv_bytes(KV_GROUP, kind), rows);
         if (kind == HG_KV_BF16) {
             const pairs v0 = v_load_pairs(x0, w), v1 = v_load_pairs(left > 0 ? x1 : x0, left);
             KV_EACH(r, rows)
@@ -139,6 +153,7 @@ INLINE void values_group(float *o, const void *p, const void *v, const float *sc
 INLINE void values_rows(float *o, const void *p, const void *v, size_t d, size_t keys,
                         const void *next, const size_t rows, const hg_kv_kind kind)
 {
+    const size_t size = kv_values_bytes(d, kind);
     const char *panel = v;
     float scale[HG_KV_TILE];
     for (size_t c = 0; c < d; c += HG_KV_PANEL) {
@@ -148,7 +163,7 @@ INLINE void values_rows(float *o, const void *p, const void *v, size_t d, size_t
             for (size_t j = 0; j < HG_KV_TILE; j += WIDTH)
                 v_store(scale + j, v_load_f16((const hg_f16 *)(const void *)panel + j, WIDTH),
                         WIDTH);
-            kv_ahead(next, v, x, HG_KV_TILE * sizeof(hg_f16), rows);
+            kv_ahead(next, v, size, x, HG_KV_TILE * sizeof(hg_f16), rows);
             x += HG_KV_TILE * sizeof(hg_f16);
         }
         for (size_t in = 0; in < width; in += KV_GROUP) {
