@@ -1,7 +1,8 @@
 /* Products with quantised weights, type by type, in a layer's shape: one row as in decoding, a few
  * as with several sessions, many as in reading a prompt. Sixteen matrices take turns so that none
  * stays in a cache. The limit of one row is reading the same bytes; that of many is multiplying
- * int8 alone from the caches. Arguments: threads (0: all), then types (all without any). */
+ * int8 alone from registers. Arguments: threads (0: all), the instruction set (at most "avx512"),
+ * then types (all without any). */
 #include "bench.h"
 
 #include "base/rng.h"
@@ -105,11 +106,14 @@ int main(int argc, char **argv)
     static bench out = {.name = "quant"};
     hg_err e = {0};
     hg_runtime *rt = NULL;
-    bool ok =
-        hg_runtime_new(&rt, argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0, HG_N_ISA, &e) == HG_OK;
+    hg_isa cap = HG_N_ISA;
+    int n_threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0;
+    bool ok = argc < 3 || hg_isa_parse(argv[2], &cap);
+    if (!ok) (void)hg_fail(&e, HG_E_ARG, "%s is no instruction set", argv[2]);
+    ok = ok && hg_runtime_new(&rt, n_threads, cap, &e) == HG_OK;
     for (size_t t = 0; ok && t < sizeof types / sizeof types[0]; t++) {
-        bool wanted = argc < 3;
-        for (int i = 2; i < argc; i++) wanted |= strcmp(argv[i], hg_type_name(types[t])) == 0;
+        bool wanted = argc < 4;
+        for (int i = 3; i < argc; i++) wanted |= strcmp(argv[i], hg_type_name(types[t])) == 0;
         if (!wanted) continue;
         run r = {.rt = rt, .type = types[t]};
         hg_arena mem;

@@ -16,6 +16,7 @@ void hg_gemm_avx2(hg_kernels *k);
 void hg_gemm_avx512(hg_kernels *k);
 void hg_gemm_neon(hg_kernels *k);
 void hg_qgemm_c(hg_kernels *k);
+void hg_qgemm_avx2(hg_kernels *k);
 void hg_qgemm_avx512(hg_kernels *k);
 void hg_qgemm_neon(hg_kernels *k);
 

@@ -225,4 +225,5 @@ void hg_kernels_avx2(hg_kernels *k)
     fill_vector_kernels(k);
     fill_kv_kernels(k);
     hg_gemm_avx2(k);
+    hg_qgemm_avx2(k);
 }
