@@ -40,6 +40,14 @@ hg_status hg_map_open(hg_map *out, const char *path, hg_err *e)
     return s;
 }
 
+void hg_map_release(const void *p, size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)p + page - 1) / page * page,
+              end = ((uintptr_t)p + n) / page * page;
+    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 void hg_map_close(hg_map *m)
 {
     if (m->n > 0) (void)munmap((void *)(uintptr_t)m->p, m->n);

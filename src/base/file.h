@@ -15,6 +15,9 @@ typedef struct hg_map {
 } hg_map;
 hg_status hg_map_open(hg_map *out, const char *path, hg_err *e);
 void hg_map_close(hg_map *m);
+/* Gives the memory behind n bytes of a mapping back; they are read from the file again when they
+ * are needed again. */
+void hg_map_release(const void *p, size_t n);
 
 /* Reads a whole regular file of at most `limit` bytes, NUL-terminated (the NUL is not counted in
  * out->n). HG_E_MISSING when there is none. */

@@ -157,9 +157,11 @@ static hg_status pack(hg_model *m, hg_tensor *t, hg_type want, hg_runtime *rt, h
     HG_TRY(find_matrix(m, t, want, &w, &copy, e));
     size_t size = hg_packed_size(rt, want, t->dim[0], t->dim[1]);
     t->type = want;
-    t->packed = hg_arena_raw(&m->mem, size, 1);
+    t->packed = hg_arena_raw(&m->packed, size, 1);
     if (t->packed != NULL) hg_pack_weight(rt, want, t->packed, &w, t->dim[0], t->dim[1]);
     hg_free(copy);
+    const hg_entry *entry = m->files->source[t - m->tensors].entry;
+    hg_map_release(entry->p, entry->n_bytes);
     m->n_bytes += size;
     if (t->packed == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for %s: %zu bytes", t->name, size);
@@ -184,9 +186,24 @@ static hg_compute family(const hg_model *m, hg_weights as)
     return HG_COMPUTE_BF16;
 }
 
+/* Bytes of all matrices once packed. */
+static size_t packed_bytes(const hg_model *m, hg_weights as, const hg_runtime *rt)
+{
+    enum { ALIGNMENT = 64 };
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_params; i++) {
+        const hg_tensor *t = m->param[i];
+        if (is_matrix(m, t))
+            n += ALIGNMENT +
+                 hg_packed_size(rt, hg_type_as(hg_param_type(m, t), as), t->dim[0], t->dim[1]);
+    }
+    return n;
+}
+
 static hg_status load_for_inference(hg_model *m, hg_weights as, hg_runtime *rt, hg_err *e)
 {
     m->compute = family(m, as);
+    hg_arena_init(&m->packed, packed_bytes(m, as, rt));
     for (size_t i = 0; i < m->n_params; i++) {
         hg_tensor *t = m->param[i];
         hg_type want = hg_type_as(hg_param_type(m, t), as);

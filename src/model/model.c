@@ -11,6 +11,7 @@ void hg_model_free(hg_model *m)
     }
     hg_tokenizer_free(m->tokenizer);
     hg_free(m->chat_template);
+    hg_arena_free(&m->packed);
     hg_arena_free(&m->mem);
     hg_free(m);
 }

@@ -100,6 +100,8 @@ struct hg_model {
     struct hg_tokenizer *tokenizer; /* owned; NULL for a model without one */
     char *chat_template;            /* as the files carry it, or NULL */
     hg_arena mem;
+    hg_arena
+        packed; /* the matrices in the kernels' layout: one block, so that 2 MiB pages are full */
     hg_tensor *tensors;     /* [n_params]: what param[] points at */
     hg_kernels k;           /* for conversions, where there is no runtime */
     uint64_t n_bytes;       /* of weights in memory */
