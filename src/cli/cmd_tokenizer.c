@@ -372,6 +372,8 @@ static const char *const encode_examples[] = {
     "shows the tokens of a line with the tokenizer.json of this folder",
     "higgins tokenizer encode story.txt -k runs/first/model --steps",
     "shows how each word is put together, merge by merge",
+    "higgins tokenizer encode story.txt -k tokenizer.model --ids",
+    "by SentencePiece's file of Llama 2; cl100k_base.tiktoken or model.gguf do as well",
     "higgins tokenizer encode story.txt --ids | higgins tokenizer decode -",
     "there and back again",
     NULL};

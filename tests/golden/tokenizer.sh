@@ -74,6 +74,43 @@ expect_equal "$OUT" ""
 run_in "2" "$HIGGINS" tokenizer decode - -k "$TOK" --special
 expect_equal "$OUT" "<|im_end|>"
 
+golden_case a_folder_without_a_tokenizer_is_said_to_be_one
+mkdir -p "$TMP/empty"
+run_in "a" "$HIGGINS" tokenizer encode - -k "$TMP/empty"
+expect_code 1
+expect_sentence
+expect_err "this folder has no tokenizer.json, no tokenizer.model and no vocab.json with merges.txt"
+
+golden_case gpt2s_vocabulary_and_merges_are_a_tokenizer
+mkdir -p "$TMP/pair"
+SPLIT='import json, sys; t = json.load(open(sys.argv[1])); m = t["model"]; json.dump(m["vocab"], open(sys.argv[2] + "/vocab.json", "w")); open(sys.argv[2] + "/merges.txt", "w").write("#version: 0.2\n" + "".join((x if isinstance(x, str) else " ".join(x)) + "\n" for x in m["merges"]))'
+python3 -c "$SPLIT" "$TOK" "$TMP/pair"
+run_in "The cat and the dog" "$HIGGINS" tokenizer encode - -k "$TOK" --ids
+WANT=$OUT
+run_in "The cat and the dog" "$HIGGINS" tokenizer encode - -k "$TMP/pair" --ids
+expect_code 0
+expect_equal "$OUT" "$WANT"
+
+golden_case sentencepiece_goes_there_and_back_without_its_first_space
+if command -v spm_train >/dev/null; then
+    yes "The cat and the dog sat on the mat, 12 times: zoe, vixen, quick jump by fox." | head -50 >"$TMP/spm.txt"
+    spm_train --input="$TMP/spm.txt" --model_prefix="$TMP/spm" --vocab_size=300 --model_type=bpe --byte_fallback=true --hard_vocab_limit=false --minloglevel=2 2>/dev/null
+    run_in "The cat sät" "$HIGGINS" tokenizer encode - -k "$TMP/spm.model" --ids
+    expect_code 0
+    expect_equal "$OUT" "$(printf 'The cat sät' | spm_encode --model="$TMP/spm.model" --output_format=id)"
+    run_in "$OUT" "$HIGGINS" tokenizer decode - -k "$TMP/spm.model"
+    expect_equal "$OUT" "The cat sät"
+else
+    skip "sentencepiece is not installed"
+fi
+
+golden_case a_rank_file_of_an_unknown_encoding_is_refused
+printf 'YQ== 0\nYg== 1\n' >"$TMP/mine.tiktoken"
+run_in "a" "$HIGGINS" tokenizer encode - -k "$TMP/mine.tiktoken"
+expect_code 1
+expect_sentence
+expect_err "a rank file with 2 ranks says not how text is split"
+
 golden_case decode_refuses_what_is_no_id
 run_in "4 five" "$HIGGINS" tokenizer decode - -k "$TOK"
 expect_code 1
