@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct quantize_values {
-    const char *out, *type;
+    const char *out, *type, *importance;
     bool pure, again;
 } quantize_values;
 
@@ -14,6 +14,9 @@ static const cli_option options[] = {
     {"out", 'o', CLI_TEXT, "FILE.gguf", "the file to write", offsetof(quantize_values, out), 0, 0},
     {"type", 0, CLI_TEXT, "TYPE", "how many bits, and where", offsetof(quantize_values, type), 0,
      0},
+    {"importance", 0, CLI_TEXT, "FILE",
+     "what higgins importance (or llama-imatrix) measured: errors go where they matter least",
+     offsetof(quantize_values, importance), 0, 0},
     {"pure", 0, CLI_FLAG, NULL, "one type for every matrix, the embedding and the head too",
      offsetof(quantize_values, pure), 0, 0},
     {"again", 0, CLI_FLAG, NULL, "take weights that are quantised already; loses more",
@@ -31,16 +34,18 @@ static void print_json(const quantize_values *v, const hg_quantize_report *r)
     printf("{\"out\": ");
     cli_print_json_string(v->out, strlen(v->out));
     printf(", \"type\": \"%s\", \"parameters\": %llu, \"bytes_before\": %llu, \"bytes_after\": "
-           "%llu, \"bits_per_weight\": %.3f, \"tensors\": %zu, \"quantized\": %zu}\n",
+           "%llu, \"bits_per_weight\": %.3f, \"tensors\": %zu, \"quantized\": %zu, \"weighted\": "
+           "%zu}\n",
            v->type, (unsigned long long)r->n_params, (unsigned long long)r->bytes_before,
            (unsigned long long)r->bytes_after, 8.0 * (double)r->bytes_after / (double)r->n_params,
-           r->n_tensors, r->n_quantized);
+           r->n_tensors, r->n_quantized, r->n_weighted);
 }
 
 static int run(cli *c, void *values, int n_args, char **args)
 {
     const quantize_values *v = values;
-    const hg_quantize_options o = {.type = v->type, .pure = v->pure, .again = v->again};
+    const hg_quantize_options o = {
+        .type = v->type, .pure = v->pure, .again = v->again, .importance = v->importance};
     hg_quantize_report r;
     hg_runtime *rt = NULL;
     hg_err e = {0};
@@ -67,6 +72,8 @@ static const char *const examples[] = {
     "about a quarter of the size of half precision, a little less sharp",
     "higgins quantize model.gguf -o model-q8.gguf --type q8_0",
     "half the size, hardly to be told from the original",
+    "higgins quantize model -o model-q3.gguf --type q3_k_m --importance model.imatrix.gguf",
+    "few bits, spent where a text says they matter",
     NULL,
 };
 

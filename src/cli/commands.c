@@ -15,6 +15,7 @@ extern const cli_command cli_embed;
 extern const cli_command cli_inspect;
 extern const cli_command cli_export;
 extern const cli_command cli_quantize;
+extern const cli_command cli_importance;
 extern const cli_command cli_bench;
 extern const cli_command cli_report;
 extern const cli_command cli_serve;
@@ -37,6 +38,7 @@ const cli_command *const cli_commands[] = {
     &cli_inspect,
     &cli_export,
     &cli_quantize,
+    &cli_importance,
     &cli_bench,
     &cli_report,
     &cli_serve,

@@ -1,5 +1,7 @@
 /* higgins export and higgins quantize: a model to one GGUF, its matrices in another type. */
 #include "model/mix.h"
+#include "model/gguf_meta.h"
+#include "model/importance.h"
 #include "kernels/quant.h"
 #include "kernels/runtime.h"
 #include <higgins/quantize.h>
@@ -84,6 +86,70 @@ static void count(const hg_out *o, hg_quantize_report *r)
     }
 }
 
+/* ---- with importance ---- */
+
+static bool find_weights(void *ctx, const hg_item *it, hg_fitting *f)
+{
+    const hg_important *t = hg_importance_find(ctx, it->name);
+    if (t == NULL) return false;
+    f->weight = t->weight;
+    f->n_weights = t->n / it->cols;
+    return true;
+}
+
+/* Of every matrix that the file speaks of it must have all columns, of experts those of each. */
+static hg_status check_importance(const hg_importance *im, const hg_out *o, const char *path,
+                                  size_t *n_weighted, hg_err *e)
+{
+    for (size_t i = 0; i < o->n; i++) {
+        const hg_item *it = &o->item[i];
+        const hg_important *t = hg_importance_find(im, it->name);
+        if (t == NULL || !hg_type_is_block(it->to)) continue;
+        size_t n_matrices = it->n_dims > 2 ? (size_t)it->dim[0] : 1;
+        if (t->n != it->cols && t->n != n_matrices * it->cols)
+            return hg_fail(e, HG_E_ARG,
+                           "%s: has %zu values for %s, whose rows are of %zu; it is of another "
+                           "model",
+                           path, t->n, it->name, it->cols);
+        ++*n_weighted;
+    }
+    if (*n_weighted > 0) return HG_OK;
+    return hg_fail(e, HG_E_ARG, "%s: knows none of the model's matrices; it is of another model",
+                   path);
+}
+
+/* llama.cpp's keys for it. */
+static void put_origin(hg_meta *m, const char *path, const hg_importance *im)
+{
+    hg_meta_text(m, "quantize.imatrix.file", hg_path_base(path));
+    hg_meta_u32(m, "quantize.imatrix.entries_count", (uint32_t)im->n);
+}
+
+static hg_status write_weighted(const hg_out *o, const char *to, const char *importance,
+                                hg_quantize_report *r, hg_runtime *rt, const hg_watch *w, hg_err *e)
+{
+    hg_importance im;
+    hg_buf extra = {0};
+    hg_meta m = {.b = &extra, .arch = ""};
+    hg_status s = hg_importance_open(&im, importance, e);
+    if (s == HG_OK) s = check_importance(&im, o, importance, &r->n_weighted, e);
+    if (s == HG_OK) {
+        put_origin(&m, importance, &im);
+        s = hg_buf_status(&extra, e);
+    }
+    if (s == HG_OK) {
+        const hg_out_plan plan = {.extra = &extra,
+                                  .n_extra = m.n_kv,
+                                  .pool = rt->pool,
+                                  .weights = find_weights,
+                                  .ctx = &im};
+        s = hg_out_write(o, to, &plan, w, e);
+    }
+    hg_buf_free(&extra);
+    hg_importance_free(&im);
+    return s;
+}
+
 hg_status hg_model_quantize(const char *from, const char *to, const hg_quantize_options *opt,
                             hg_quantize_report *report, hg_runtime *rt, const hg_watch *w,
                             hg_err *e)
@@ -91,7 +157,7 @@ hg_status hg_model_quantize(const char *from, const char *to, const hg_quantize_
     char names[256];
     hg_quantize_report own;
     hg_out o;
-    hg_out_plan plan = {.pool = rt->pool};
+    const hg_out_plan plan = {.pool = rt->pool};
     const hg_mix *mix = hg_mix_find(opt->type);
     if (report == NULL) report = &own;
     memset(report, 0, sizeof *report);
@@ -102,8 +168,9 @@ hg_status hg_model_quantize(const char *from, const char *to, const hg_quantize_
     hg_status s = opt->again ? HG_OK : refuse_blocks(&o, e);
     if (s == HG_OK) {
         hg_mix_apply(mix, &o, opt->pure, w);
-        s = hg_out_write(&o, to, &plan, w, e);
         count(&o, report);
+        s = opt->importance != NULL ? write_weighted(&o, to, opt->importance, report, rt, w, e)
+                                    : hg_out_write(&o, to, &plan, w, e);
     }
     hg_out_free(&o);
     return s;

@@ -67,6 +67,7 @@ static bool linear_check(hg_graph *g, const hg_tensor *x, const hg_tensor *w, co
 hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
 {
     if (!linear_check(g, x, w, b)) return NULL;
+    if (g->hooks != NULL && g->hooks->input != NULL) g->hooks->input(g->hooks->ctx, w, x);
     size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
     hg_tensor *y = hg_graph_tensor(g, n, n_out);
     if (y == NULL) return NULL;

@@ -56,6 +56,8 @@ struct hg_step {
 /* Shows (and may change in place) a named activation: "blk.3.attn_out" is layer 3's. */
 typedef struct hg_hooks {
     void (*show)(void *ctx, const char *name, int layer, hg_tensor *t);
+    /* What comes into each linear map, with its weight; NULL: nobody asks. */
+    void (*input)(void *ctx, const hg_tensor *w, const hg_tensor *x);
     void *ctx;
 } hg_hooks;
 

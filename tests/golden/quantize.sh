@@ -34,4 +34,31 @@ run "$HIGGINS" quantize "$TMP/model" -o "$TMP/x.gguf" --type q9
 expect_code 1
 expect_sentence
 expect_err "type q9 is not known; q4_0, q4_1,"
+
+golden_case importance_is_measured_and_used
+seq 1 400 | sed 's/$/ mice went over the fields and sang./' >"$TMP/text"
+run "$HIGGINS" importance "$TMP/model" --text "$TMP/text" -o "$TMP/im.gguf" --ctx 128 --max-tokens 1000
+expect_code 0
+expect_out "im.gguf: 14 matrices measured on 1000 tokens"
+run "$HIGGINS" quantize "$TMP/model" -o "$TMP/w.gguf" --type q4_0 --importance "$TMP/im.gguf" --json
+expect_code 0
+expect_equal "$(field "$OUT" "['weighted']")" 14
+run "$HIGGINS" generate "$TMP/w.gguf" "Once upon" --max-tokens 4
+expect_code 0
+
+golden_case importance_of_something_else_is_one_sentence
+run "$HIGGINS" quantize "$TMP/model" -o "$TMP/x.gguf" --type q4_0 --importance "$TMP/q8_0.gguf"
+expect_code 1
+expect_sentence
+expect_err "q8_0.gguf: holds no importance; higgins importance makes it"
+run "$HIGGINS" quantize "$TMP/model" -o "$TMP/x.gguf" --type q4_0 --importance "$TMP/text"
+expect_code 1
+expect_sentence
+expect_err "it is no importance file"
+run "$HIGGINS" importance "$TMP/model" --text "$TMP/none" -o "$TMP/im.gguf"
+expect_code 1
+expect_sentence
+run "$HIGGINS" importance "$TMP/model" -o "$TMP/im.gguf"
+expect_code 2
+expect_err "on what text? give --text FILE"
 golden_end

@@ -243,7 +243,7 @@ static int acts(const char *model, const char *file, const char *ids)
     if (hg_model_open(&m, model, HG_WEIGHTS_F32, rt, &e) != HG_OK) die(model, &e);
     FILE *f = fopen(file, "wb");
     if (f == NULL) return 1;
-    hg_hooks hooks = {show, f};
+    hg_hooks hooks = {.show = show, .ctx = f};
     hg_arena_init(&mem, 0);
     hg_graph_init(&g, rt, &mem, m->compute, false);
     g.hooks = &hooks;

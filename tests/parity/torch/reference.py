@@ -170,3 +170,49 @@ class Cases:
 
 class Skip(Exception):
     pass
+
+
+def shared(name):
+    path = os.path.join(DATA, name)
+    if not os.path.exists(path):
+        raise Skip(f"{name} is not there")
+    return path
+
+
+def make_stories(folder):
+    """llama2.c's file as a Hugging Face folder: its rotary pairs are neighbours, ours are halves."""
+    raw = open(shared("weights/stories260K/stories260K.bin"), "rb").read()
+    dim, ff, layers, heads, kv, vocab, ctx = struct.unpack("<7i", raw[:28])
+    tied, vocab = vocab > 0, abs(vocab)
+    v, pos = np.frombuffer(raw, np.float32, offset=28), 0
+
+    def take(*shape):
+        nonlocal pos
+        n = int(np.prod(shape))
+        pos += n
+        return v[pos - n : pos].reshape(shape)
+
+    def halves(w, n):
+        return w.reshape(n, -1, 2, dim).transpose(0, 2, 1, 3).reshape(-1, dim)
+
+    d = dim // heads
+    t = {"model.embed_tokens.weight": take(vocab, dim)}
+    att, q, k = take(layers, dim), take(layers, dim, dim), take(layers, kv * d, dim)
+    vv, o, ffn = take(layers, kv * d, dim), take(layers, dim, dim), take(layers, dim)
+    w1, w2, w3, last = take(layers, ff, dim), take(layers, dim, ff), take(layers, ff, dim), take(dim)
+    for l in range(layers):
+        p = f"model.layers.{l}."
+        t[p + "input_layernorm.weight"], t[p + "post_attention_layernorm.weight"] = att[l], ffn[l]
+        t[p + "self_attn.q_proj.weight"], t[p + "self_attn.k_proj.weight"] = halves(q[l], heads), halves(k[l], kv)
+        t[p + "self_attn.v_proj.weight"], t[p + "self_attn.o_proj.weight"] = vv[l], o[l]
+        t[p + "mlp.gate_proj.weight"], t[p + "mlp.down_proj.weight"], t[p + "mlp.up_proj.weight"] = w1[l], w2[l], w3[l]
+    t["model.norm.weight"] = last
+    assert tied
+    os.makedirs(folder, exist_ok=True)
+    write_safetensors(os.path.join(folder, "model.safetensors"), t)
+    json.dump(
+        dict(model_type="llama", num_hidden_layers=layers, hidden_size=dim, num_attention_heads=heads,
+             num_key_value_heads=kv, head_dim=d, intermediate_size=ff, vocab_size=vocab, rms_norm_eps=1e-5,
+             max_position_embeddings=ctx, rope_theta=10000.0, tie_word_embeddings=True, hidden_act="silu",
+             bos_token_id=1, eos_token_id=2),
+        open(os.path.join(folder, "config.json"), "w"))

@@ -275,7 +275,7 @@ TEST(hooks_see_every_activation_and_may_change_it)
     const hg_span two[] = {{.row = 0, .n = 3}, {.row = 3, .n = 3}};
     bench b;
     shown s = {0};
-    const hg_hooks hooks = {on_show, &s};
+    const hg_hooks hooks = {.show = on_show, .ctx = &s};
     bench_open(&b, "llama");
     hg_batch both = {.n = 6, .ids = ids, .pos = pos, .spans = two, .n_spans = 2, .n_out = 6};
     const float *plain = forward(&b.g, b.m, &both)->data;

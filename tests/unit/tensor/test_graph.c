@@ -178,7 +178,7 @@ TEST(a_hook_sees_and_changes_what_it_is_shown)
 {
     lab l;
     int layer = -1;
-    hg_hooks hooks = {double_it, &layer};
+    hg_hooks hooks = {.show = double_it, .ctx = &layer};
     lab_open(&l, 1);
     hg_tensor *x = lab_tensor(&l, 1, 2, false);
     float was = *(float *)x->data;
