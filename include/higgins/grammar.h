@@ -1,5 +1,5 @@
-/* Constrained output: what an answer must look like, as a GBNF grammar or a regular expression,
- * and which tokens may come next so that it does.
+/* Constrained output: what an answer must look like, as a GBNF grammar, a regular expression
+ * or a JSON schema, and which tokens may come next so that it does.
  *
  * A grammar knows characters, not tokens. Bound to a vocabulary it fills masks: for each place in
  * the grammar it is worked out once which tokens may follow, and kept. A matcher walks one answer.
@@ -24,6 +24,12 @@ HG_API hg_status hg_grammar_from_gbnf(hg_grammar **out, hg_bytes text, hg_err *e
 /* ECMAScript's syntax as in a schema's "pattern", but the whole text must match.
  * HG_E_UNSUPPORTED for lookaround, back references and word boundaries. */
 HG_API hg_status hg_grammar_from_regex(hg_grammar **out, hg_bytes pattern, hg_err *e);
+/* A JSON schema (2020-12, and older tuples): the texts it describes, each member where the schema
+ * names it, at most one space or a line's beginning between the parts. HG_E_UNSUPPORTED with the
+ * place ("#/properties/a: ...") for keywords that cannot be held. */
+HG_API hg_status hg_grammar_from_json_schema(hg_grammar **out, hg_bytes schema, hg_err *e);
+/* Any JSON value, or any object. */
+HG_API hg_status hg_grammar_json(hg_grammar **out, bool object, hg_err *e);
 /* One more owner, who frees it too. */
 HG_API hg_grammar *hg_grammar_share(const hg_grammar *g);
 HG_API void hg_grammar_free(hg_grammar *g);
