@@ -16,6 +16,15 @@ float *random_floats(size_t n, double range, hg_rng *r);
 /* A copy of x in another type (HG_F16 or HG_BF16: rounded), and its elements as they are then. */
 void *typed_copy(const float *x, size_t n, hg_type type);
 float typed_at(const void *p, hg_type type, size_t i);
+/* n bytes that end where a page begins which cannot be touched: one step
+ * too far ends the program, sanitizer or not. */
+typedef struct fenced {
+    void *p;
+    void *map;
+    size_t n_map;
+} fenced;
+fenced fence(size_t n);
+void unfence(fenced *f);
 /* The value that the family multiplies with. */
 float rounded(hg_compute compute, float x);
 

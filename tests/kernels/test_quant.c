@@ -2,6 +2,7 @@
  * for their float sums alone and one for the rounding of activations; and bit for bit the same
  * whatever the rows beside and the threads. */
 #include "data.h"
+#include "kernels/qgemm.h"
 #include "kernels/quant.h"
 #include "kernels/scalar.h"
 #include "tensor/matmul.h"
@@ -265,5 +266,45 @@ TEST(a_row_of_a_quantised_product_is_the_same_bits_in_every_batch_and_on_any_thr
         }
         hg_runtime_free(one);
         hg_runtime_free(three);
+    }
+}
+
+/* ---- no step too far ---- */
+
+/* One panel of `cols` columns through each of the set's functions; all they read and write ends at
+ * a fence. */
+static void run_fenced(const hg_qgemm_kernel *g, const weights *w, size_t m, size_t cols, hg_rng *r)
+{
+    hg_type t = w->m.type;
+    fenced x = fence(m * K * sizeof(float)), a = fence(hg_q_a_size(t, m, K));
+    fenced panel = fence(hg_q_panel_size(t, K)), wide = fence(hg_q_wide_size(t, K));
+    size_t n_out = ((m - 1) * N + cols) * sizeof(float);
+    fenced y = fence(n_out), few = fence(n_out);
+    fill_random(x.p, m * K, 1.0, r);
+    g->pack_a(a.p, x.p, K, m, K, t);
+    hg_q_pack_panel(panel.p, t, w->data, hg_type_bytes(t, K), cols, K);
+    g->widen(wide.p, panel.p, K, t);
+    g->tile(y.p, N, a.p, wide.p, K, m, cols, t, true, panel.p);
+    if (m <= g->few) {
+        g->few_tile(few.p, N, a.p, panel.p, K, m, cols, t);
+        CHECK(memcmp(few.p, y.p, n_out) == 0); /* between the rows both are still zero */
+    }
+    fenced *const all[] = {&x, &a, &panel, &wide, &y, &few};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) unfence(all[i]);
+}
+
+TEST(quantised_kernels_touch_nothing_behind_their_operands)
+{
+    static const size_t widths[] = {1, 8, 15, 16, 17, 31, 32};
+    hg_kernels k;
+    hg_rng r;
+    hg_rng_init(&r, 6, 0);
+    for (size_t t = 0; t < N_TYPES; t++) {
+        weights w = random_weights(types[t], &r);
+        EACH_ISA(k)
+        for (size_t m = 1; m <= k.qgemm.mr; m++)
+            for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+                run_fenced(&k.qgemm, &w, m, widths[i], &r);
+        free_weights(&w);
     }
 }
