@@ -2,6 +2,7 @@
 #ifndef HIGGINS_INFER_H
 #define HIGGINS_INFER_H
 
+#include <higgins/grammar.h>
 #include <higgins/model.h>
 
 #ifdef __cplusplus
@@ -76,8 +77,14 @@ HG_API const char *hg_sample_stage_name(hg_sample_stage stage);
  * HG_E_ARG, naming the word, for a word that is none or comes twice. */
 HG_API hg_status hg_sampling_set_order(hg_sampling *s, const char *names, hg_err *e);
 
-/* What an answer must look like; made where grammars are. NULL: anything. */
+/* What an answer must look like; NULL: anything. */
 typedef struct hg_constraint hg_constraint;
+/* From a place in a grammar's masks, its beginning; the masks must outlive it and its copies. */
+HG_API hg_status hg_constraint_new(hg_constraint **out, hg_masks *m, hg_err *e);
+HG_API void hg_constraint_free(hg_constraint *c);
+/* The model's tokens, for masks; its ends are those that end an engine's answers. HG_E_MISSING
+ * without a tokenizer. */
+HG_API hg_status hg_model_vocab(hg_vocab **out, const hg_model *m, hg_err *e);
 
 /* ---- a session: one timeline and its cache; one thread at a time ---- */
 typedef struct hg_session hg_session;

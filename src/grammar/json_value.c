@@ -43,7 +43,7 @@ static hg_x *enclosed(const hg_schema *s, const char *open, hg_x *item, const ch
 hg_status hg_json_rules(hg_schema *s)
 {
     static const hg_range blank[] = {{'\t', '\t'}, {' ', ' '}};
-    static const char number[] = "-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?";
+    static const char number[] = HG_JSON_NUMBER;
     hg_build *b = s->b;
     hg_x *line = hg_x_seq2(b, hg_x_text(b, "\n"), hg_x_repeat(b, hg_x_set(b, blank, 2), 0, 20));
     s->space = hg_x_repeat(b, hg_x_alt2(b, hg_x_text(b, " "), line), 0, 1);

@@ -48,6 +48,10 @@ json_t *hg_schema_without(hg_schema *s, json_t *schema, const char *key, const h
 /* What a $ref names. */
 json_t *hg_schema_find(hg_schema *s, const json_t *ref, const hg_schema_path *at);
 
+/* Numbers without bounds: not longer than what parsers can hold. */
+#define HG_JSON_INTEGER "-?(0|[1-9][0-9]{0,17})"
+#define HG_JSON_NUMBER HG_JSON_INTEGER "(\\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"
+
 /* Values. */
 hg_x *hg_schema_number(hg_schema *s, json_t *schema, bool whole, const hg_schema_path *at);
 hg_x *hg_schema_string(hg_schema *s, json_t *schema, const hg_schema_path *at);

@@ -177,11 +177,10 @@ static hg_x *multiples(hg_schema *s, const json_t *v, const hg_schema_path *at)
     return hg_x_seq3(b, minus, some_digits(b, 1, HG_X_FOREVER), hg_x_repeat(b, part, 0, 1));
 }
 
-static hg_x *plain(hg_build *b, bool whole, bool exponent, hg_err *e)
+static hg_x *plain(hg_build *b, bool whole, bool free, hg_err *e)
 {
-    static const char *const shapes[] = {"-?(0|[1-9][0-9]*)", "-?(0|[1-9][0-9]*)(\\.[0-9]+)?",
-                                         "-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?"};
-    const char *p = shapes[whole ? 0 : exponent ? 2 : 1];
+    const char *p = whole ? "-?(0|[1-9][0-9]*)" : "-?(0|[1-9][0-9]*)(\\.[0-9]+)?";
+    if (free) p = whole ? HG_JSON_INTEGER : HG_JSON_NUMBER;
     return hg_regex_read(b, (hg_bytes){p, strlen(p)}, false, true, e);
 }
 

@@ -106,7 +106,7 @@ TEST(numbers_keep_to_their_bounds)
                            "{\"type\":\"integer\",\"minimum\":%d,\"exclusiveMaximum\":%d}", lo[i],
                            hi[k]);
             CHECK_OK(hg_grammar_from_json_schema(&g, text(schema), &e), e);
-            for (int v = -1100; g != NULL && v < 1100; v++) {
+            for (int v = -1001; g != NULL && v <= 1001; v += v > -130 && v < 110 ? 1 : 7) {
                 (void)snprintf(value, sizeof value, "%d", v);
                 CHECK_EQ(accepts(g, value), v >= lo[i] && v < hi[k]);
             }
