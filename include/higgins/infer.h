@@ -142,6 +142,8 @@ typedef struct hg_engine_options {
     uint32_t prefill_chunk; /* tokens of prompts a step works off, so that decoding goes on beside a
                                long prompt; HG_MAX_PREFILL_CHUNK at the most */
     hg_cache_type cache;    /* as a session's */
+    const char *chat_template; /* what it ends a turn with ends an answer; NULL: the model's. Read
+                                  by hg_engine_new only */
 } hg_engine_options;
 enum { HG_MAX_SESSIONS = 1024, HG_MAX_PREFILL_CHUNK = 8192 };
 HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256, AUTO */

@@ -27,8 +27,10 @@ typedef struct hg_server_options {
     uint32_t n_ctx;      /* of a request, prompt and answer; 0: the model's */
     uint32_t parallel;   /* requests that are worked on at a time; more wait */
     uint32_t max_queue;  /* requests that may wait; more are refused (503) */
+    const char *chat_template; /* of conversations (Jinja); NULL: the model's */
 } hg_server_options;
-HG_API void hg_server_options_init(hg_server_options *o); /* 127.0.0.1, 8080, NULL, 0, 4, 64 */
+HG_API void
+hg_server_options_init(hg_server_options *o); /* 127.0.0.1, 8080, NULL, 0, 4, 64, NULL */
 
 /* A server that does not listen yet. Strings of `o` are copied. */
 HG_API hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e);

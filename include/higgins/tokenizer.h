@@ -89,25 +89,56 @@ HG_API hg_status hg_tokenizer_train(const char *const *sources, size_t n_sources
 
 /* ---- conversations ---- */
 typedef struct hg_message {
-    const char *role; /* "system", "user", "assistant" */
+    const char *role; /* one word: "system", "user", "assistant" ... */
     hg_bytes content;
 } hg_message;
-/* Renders a conversation as the model's template would (ChatML:
- * <|im_start|>role\ncontent<|im_end|>\n), the text of messages without special tokens. `is_target`
- * (may be NULL) gets, for each id, 1 where the assistant speaks (its content and its end token) and
- * 0 elsewhere; free it with hg_ids_free's sibling hg_mask_free. With `open_answer` the ids end
- * where the assistant is to begin. */
 typedef struct hg_mask {
     uint8_t *on;
     size_t n, cap;
 } hg_mask;
+HG_API void hg_mask_free(hg_mask *m);
+
+/* A chat template (Jinja) made ready for a tokenizer; never changes, may be shared by threads, and
+ * must end before the tokenizer. NULL: ChatML. HG_E_FORMAT (with line and column), HG_E_LIMIT,
+ * HG_E_UNSUPPORTED (no template, and a tokenizer without ChatML's tokens). */
+typedef struct hg_chat_format hg_chat_format;
+HG_API hg_status hg_chat_format_new(hg_chat_format **out, const hg_tokenizer *t,
+                                    const char *chat_template, hg_err *e);
+HG_API void hg_chat_format_free(hg_chat_format *f);
+
+/* What is rendered. Bytes that are empty are not there. */
+typedef struct hg_chat_input {
+    const hg_message *m; /* [n], or: */
+    size_t n;
+    hg_bytes messages; /* a JSON array of objects, as OpenAI writes them: role, content (text, parts
+                          or null), name, tool_calls, tool_call_id, reasoning_content ... */
+    hg_bytes tools;    /* a JSON array */
+    hg_bytes values;   /* a JSON object of further variables, such as {"enable_thinking": false} */
+    int64_t time;      /* of the template's clock, seconds since 1970; 0: now */
+    bool open_answer;  /* end where the assistant is to begin */
+} hg_chat_input;
+/* Appends the conversation's ids. Special tokens come from the template's own text alone: what a
+ * message, a tool or a value says is encoded as text, whatever it looks like. `learned` (may be
+ * NULL; as long as *ids) gets, for each id, 1 where the assistant speaks: inside of the template's
+ * generation blocks, or, where it has none, from where an answer would begin to the token that ends
+ * it. HG_E_ARG: a conversation that the template refuses, in its words; HG_E_FORMAT: a template
+ * that fails, or input that is not JSON. On failure nothing is appended. */
+HG_API hg_status hg_chat_format_ids(const hg_chat_format *f, const hg_chat_input *in, hg_ids *ids,
+                                    hg_mask *learned, hg_err *e);
+/* The same as text, handed to `fn` once. */
+typedef hg_status hg_chat_text_fn(void *ctx, hg_bytes text, hg_err *e);
+HG_API hg_status hg_chat_format_text(const hg_chat_format *f, const hg_chat_input *in,
+                                     hg_chat_text_fn *fn, void *ctx, hg_err *e);
+/* The token that ends the assistant's turn in this format, or hg_chat_end_id. */
+HG_API int32_t hg_chat_format_end(const hg_chat_format *f);
+
+/* A format for one use. */
 HG_API hg_status hg_chat_render(const hg_tokenizer *t, const char *chat_template,
                                 const hg_message *m, size_t n, bool open_answer, hg_ids *ids,
-                                hg_mask *is_target, hg_err *e);
-HG_API void hg_mask_free(hg_mask *m);
+                                hg_mask *learned, hg_err *e);
 /* The ChatML template that Higgins gives its own models, as Jinja for tokenizer_config.json. */
 HG_API const char *hg_chat_template_default(void);
-/* The id that ends an assistant's turn (<|im_end|>, or the end of text), or -1. */
+/* The id that most likely ends an assistant's turn (<|im_end|> ..., or the end of text), or -1. */
 HG_API int32_t hg_chat_end_id(const hg_tokenizer *t);
 
 #ifdef __cplusplus

@@ -69,7 +69,7 @@ typedef struct hg_scorer {
     uint32_t n_ctx, n_vocab;
     int32_t start; /* put before every text, or -1 */
     bool is_chat;  /* questions are asked through the chat template */
-    const char *chat_template;
+    hg_chat_format *format;
     uint64_t tokens; /* worked through */
     hg_ids context, ids;
     double *logprob;

@@ -22,13 +22,14 @@ static int32_t start_of(const hg_model *m)
 }
 
 /* Questions go through the chat template when the model has one that Higgins can render. */
-static bool can_chat(const hg_tokenizer *t, const char *chat_template)
+static bool can_chat(hg_chat_format **f, const hg_tokenizer *t, const char *chat_template)
 {
     const hg_message m = {"user", {"?", 1}};
+    const hg_chat_input in = {.m = &m, .n = 1, .open_answer = true};
     hg_ids ids = {0};
     hg_err e;
-    bool yes = chat_template != NULL &&
-               hg_chat_render(t, chat_template, &m, 1, true, &ids, NULL, &e) == HG_OK;
+    bool yes = chat_template != NULL && hg_chat_format_new(f, t, chat_template, &e) == HG_OK &&
+               hg_chat_format_ids(*f, &in, &ids, NULL, &e) == HG_OK;
     hg_ids_free(&ids);
     return yes;
 }
@@ -44,8 +45,7 @@ hg_status hg_scorer_init(hg_scorer *s, const hg_model *m, hg_runtime *rt, uint32
     if (s->n_ctx < LEAST_CTX)
         return hg_fail(e, HG_E_ARG, "a context of %u tokens; %d at the least", s->n_ctx, LEAST_CTX);
     s->start = start_of(m);
-    s->chat_template = hg_model_chat_template(m);
-    s->is_chat = can_chat(s->t, s->chat_template);
+    s->is_chat = can_chat(&s->format, s->t, hg_model_chat_template(m));
     hg_session_options o = {.n_ctx = s->n_ctx};
     return hg_session_new(&s->session, m, rt, &o, e);
 }
@@ -53,6 +53,7 @@ hg_status hg_scorer_init(hg_scorer *s, const hg_model *m, hg_runtime *rt, uint32
 void hg_scorer_free(hg_scorer *s)
 {
     hg_session_free(s->session);
+    hg_chat_format_free(s->format);
     hg_ids_free(&s->context);
     hg_ids_free(&s->ids);
     hg_free(s->logprob);
@@ -213,8 +214,9 @@ static hg_status encode_prompt(hg_scorer *s, const hg_row *r, hg_err *e)
     const hg_message m = {"user", r->prompt};
     if (!r->is_question) return encode_context(s, r->prompt, e);
     if (s->is_chat) {
+        const hg_chat_input in = {.m = &m, .n = 1, .open_answer = true};
         s->context.n = 0;
-        return hg_chat_render(s->t, s->chat_template, &m, 1, true, &s->context, NULL, e);
+        return hg_chat_format_ids(s->format, &in, &s->context, NULL, e);
     }
     hg_buf b = {0};
     hg_buf_puts(&b, "Question: ");

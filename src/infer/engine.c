@@ -27,7 +27,7 @@ struct hg_engine {
     hg_engine_options o;
     size_t n_ctx;
     hg_type cache_type;
-    int32_t end_id[2];
+    int32_t end_id[2]; /* of text, and of a turn */
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows, up to the engine thread's own */
@@ -377,6 +377,22 @@ static hg_status check_options(const hg_model *m, const hg_engine_options *o, hg
     return HG_OK;
 }
 
+/* The token that ends a turn. A template that is broken ends no turn, and whoever renders with it
+ * is told why. */
+static int32_t turn_end(const hg_model *m, const char *chat_template)
+{
+    const hg_tokenizer *t = hg_model_tokenizer(m);
+    hg_chat_format *f = NULL;
+    hg_err e;
+    if (chat_template == NULL) chat_template = hg_model_chat_template(m);
+    if (t == NULL) return -1;
+    if (chat_template == NULL) return hg_chat_end_id(t);
+    if (hg_chat_format_new(&f, t, chat_template, &e) != HG_OK) return hg_chat_end_id(t);
+    int32_t id = hg_chat_format_end(f);
+    hg_chat_format_free(f);
+    return id;
+}
+
 hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
                         const hg_engine_options *o, hg_err *e)
 {
@@ -394,10 +410,11 @@ hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
     en->m = m;
     en->rt = rt;
     en->o = *o;
+    en->o.chat_template = NULL;
     en->n_ctx = n_ctx;
     en->cache_type = type;
     en->end_id[0] = m->c.eos_id;
-    en->end_id[1] = hg_chat_end_id(hg_model_tokenizer(m));
+    en->end_id[1] = turn_end(m, o->chat_template);
     const hg_status s = engine_rooms(en, e);
     if (s != HG_OK) {
         engine_drop(en);

@@ -8,6 +8,8 @@
 typedef struct weights {
     const hg_model *model;
     const hg_tokenizer *tokenizer;
+    const char *chat_template; /* the options', or the model's */
+    hg_chat_format *format;    /* NULL: the model cannot chat, and says why when it is asked to */
     hg_engine *engine;
 } weights;
 
@@ -23,8 +25,11 @@ static hg_status encode(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
 static hg_status render(void *ctx, const hg_message *m, size_t n, hg_ids *out, hg_err *e)
 {
     const weights *w = ctx;
+    const hg_chat_input in = {.m = m, .n = n, .open_answer = true};
 
-    return hg_chat_render(w->tokenizer, hg_model_chat_template(w->model), m, n, true, out, NULL, e);
+    if (w->format == NULL)
+        return hg_chat_render(w->tokenizer, w->chat_template, m, n, true, out, NULL, e);
+    return hg_chat_format_ids(w->format, &in, out, NULL, e);
 }
 
 static hg_status submit(void *ctx, const hg_request *r, hg_job *out, hg_err *e)
@@ -42,6 +47,7 @@ static void free_weights(void *ctx)
     weights *w = ctx;
 
     hg_engine_free(w->engine);
+    hg_chat_format_free(w->format);
     hg_free(w);
 }
 
@@ -59,6 +65,7 @@ static hg_status make_engine(weights *w, const hg_server_options *o, hg_runtime 
     eo.n_ctx = *n_ctx;
     eo.max_sessions = o->parallel;
     eo.max_queue = o->max_queue;
+    eo.chat_template = w->chat_template;
     return hg_engine_new(&w->engine, w->model, rt, &eo, e);
 }
 
@@ -80,9 +87,17 @@ hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, h
     if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the model's engine");
     w->model = m;
     w->tokenizer = hg_model_tokenizer(m);
-    hg_status r = make_engine(w, hg_server_get_options(s), rt, &b.n_ctx, e);
+    hg_err why;
+    const hg_server_options *o = hg_server_get_options(s);
+    const bool is_given = o->chat_template != NULL;
+    w->chat_template = is_given ? o->chat_template : hg_model_chat_template(m);
+    hg_status r = hg_chat_format_new(&w->format, w->tokenizer, w->chat_template, &why);
+    if (r != HG_OK && (is_given || r == HG_E_NOMEM))
+        r = hg_fail(e, r, "%s", why.msg);
+    else
+        r = make_engine(w, o, rt, &b.n_ctx, e);
     if (r != HG_OK) {
-        hg_free(w);
+        free_weights(w);
         return r;
     }
     memcpy(b.id, id, strlen(id) + 1);

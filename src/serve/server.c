@@ -16,7 +16,7 @@
 
 struct hg_server {
     hg_server_options o;
-    char *host;
+    char *host, *chat_template;
     bool has_key, is_loopback;
     unsigned char key[crypto_hash_sha256_BYTES];
     hg_backend models[HG_SERVE_MAX_MODELS];
@@ -279,11 +279,13 @@ hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
     if (s == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server");
     s->o = *o;
     s->host = hg_strdup(o->host);
-    if (s->host == NULL) {
+    if (o->chat_template != NULL) s->chat_template = hg_strdup(o->chat_template);
+    if (s->host == NULL || (s->chat_template == NULL && o->chat_template != NULL)) {
         hg_server_free(s);
         return hg_fail(e, HG_E_NOMEM, "no room for the server");
     }
     s->o.host = s->host;
+    s->o.chat_template = s->chat_template;
     s->o.api_key = NULL;
     s->is_loopback = strcmp(o->host, "::1") == 0 ||
                      is_loopback_name((hg_bytes){o->host, strlen(o->host)}, "localhost");
@@ -349,6 +351,7 @@ void hg_server_free(hg_server *s)
     }
     hg_http_free(s->http);
     hg_free(s->host);
+    hg_free(s->chat_template);
     sodium_memzero(s->key, sizeof s->key);
     hg_free(s);
 }

@@ -1,149 +1,208 @@
 /* Conversations as tokens. A chat model is trained on text in which special tokens say who speaks;
- * Higgins gives its own models ChatML. What people write is encoded as plain text, so that nobody
- * can forge a turn by writing "<|im_end|>". A model from elsewhere brings its template as a Jinja
- * program; those that mean exactly ChatML are known by their text, others are refused, since an
- * answer from a wrong template looks like a bad model. */
-#include "token/inner.h"
+ * how, its template says, a program in Jinja that comes with the model (src/jinja runs it). What
+ * people write never becomes a special token, so that nobody can forge a turn by writing
+ * "<|im_end|>". Higgins gives its own models ChatML. */
+#include "token/chat.h"
 #include <string.h>
-
-#define TURN(close) "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + " close "}}"
-#define PROMPT "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-
-static const char *const chatml[] = {
-    /* Ours. */
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
-    "message['content'] + '<|im_end|>\\n' }}{% endfor %}" PROMPT,
-    /* As written by others. */
-    "{% for message in messages %}" TURN("'<|im_end|>' + '\\n'") "{% endfor %}" PROMPT,
-    "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}"
-    "{% endif %}{% for message in messages %}" TURN("'<|im_end|>' + '\\n'") "{% endfor %}" PROMPT,
-    "{% for message in messages %}" TURN("'<|im_end|>\\n'") "{% endfor %}" PROMPT,
-    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + "
-    "'<|im_end|>\\n' }}{%- endfor %}{%- if add_generation_prompt %}"
-    "{{- '<|im_start|>assistant\\n' }}{%- endif %}",
-};
 
 const char *hg_chat_template_default(void)
 {
-    return chatml[0];
+    return "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
+           "message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+           "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+}
+
+/* The first of these that is a special token, or -1. */
+static int32_t first_special(const hg_tokenizer *t, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        int32_t id = hg_tokenizer_special(t, *names);
+        if (id >= 0) return id;
+    }
+    return -1;
 }
 
 int32_t hg_chat_end_id(const hg_tokenizer *t)
 {
-    static const char *const names[] = {"<|im_end|>", "<|eot_id|>", "<|end_of_text|>",
-                                        "<|endoftext|>", "</s>"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        int32_t id = hg_tokenizer_special(t, names[i]);
-        if (id >= 0) return id;
-    }
-    return hg_tokenizer_eos(t);
+    static const char *const names[] = {"<|im_end|>",    "<|eot_id|>", "<end_of_turn>",
+                                        "<|return|>",    "<|end|>",    "<|end_of_text|>",
+                                        "<|endoftext|>", "</s>",       NULL};
+    int32_t id = first_special(t, names);
+    return id >= 0 ? id : hg_tokenizer_eos(t);
 }
 
-static hg_status check_template(const char *text, hg_err *e)
+/* ---- the format ---- */
+/* The token that follows what the assistant says, in the template's own words. */
+static hg_status find_end(hg_chat_format *f, hg_err *e)
 {
-    if (text == NULL) return HG_OK;
-    for (size_t i = 0; i < sizeof chatml / sizeof chatml[0]; i++)
-        if (strcmp(text, chatml[i]) == 0) return HG_OK;
-    return hg_fail(e, HG_E_UNSUPPORTED,
-                   "the model's chat template (%.60s...) is not one that Higgins knows; it knows "
-                   "ChatML",
-                   text);
+    static const hg_message probe[] = {{"user", {"a", 1}}, {"assistant", {"b", 1}}};
+    hg_chat_input in = {.m = probe, .n = 2, .time = 1};
+    chat_values v = {.in = &in, .n = 2};
+    chat_specials s = {0};
+    hg_jinja_text x;
+    jrun *r = NULL;
+    hg_err inner = {0};
+    f->end = hg_chat_end_id(f->t);
+    HG_TRY(hg_jinja_run_new(&r, f->jinja, NULL, e));
+    hg_status status = hg_chat_text(f, r, &v, 2, false, &x, &inner);
+    if (status == HG_OK) status = hg_chat_find_specials(f->t, &x, &s, &inner);
+    size_t behind = 0;
+    for (size_t i = 0; status == HG_OK && i < x.text.n; i++)
+        if ((x.mark[i] & JV_SOURCE) == hg_chat_mark(0)) behind = i + 1;
+    for (size_t i = 0; status == HG_OK && behind > 0 && i < s.n; i++)
+        if (s.v[i].end > behind) {
+            f->end = s.v[i].id;
+            break;
+        }
+    hg_free(s.v);
+    hg_jinja_run_free(r);
+    return status == HG_E_NOMEM ? hg_fail(e, status, "%s", inner.msg) : HG_OK;
 }
 
-/* A role becomes text between special tokens: a plain word, so that it cannot end its own line. */
-static hg_status check_role(const char *role, size_t turn, hg_err *e)
+/* Whether the template walks through content in parts, or would show a list as Python does. */
+static hg_status find_parts(hg_chat_format *f, hg_err *e)
 {
-    size_t n = role != NULL ? strlen(role) : 0;
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-    if (n > 0 && n <= 32 && strspn(role, allowed) == n) return HG_OK;
-    return hg_fail(e, HG_E_ARG,
-                   "message %zu: role \"%.40s\"; a role is one word, such as system, user or "
-                   "assistant",
-                   turn, role != NULL ? role : "");
+    static const char probe[] =
+        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"qz7\"}]}]";
+    hg_chat_input in = {.messages = {probe, sizeof probe - 1}, .time = 1};
+    chat_values v;
+    hg_jinja_text x = {{"", 0}, NULL};
+    jrun *r = NULL;
+    hg_err inner = {0};
+    f->takes_parts = true;
+    hg_status s = hg_chat_values_read(&v, &in, e);
+    if (s == HG_OK) s = hg_jinja_run_new(&r, f->jinja, NULL, e);
+    if (s != HG_OK) goto done;
+    hg_status rendered = hg_chat_text(f, r, &v, 1, false, &x, &inner);
+    if (rendered == HG_E_NOMEM) s = hg_fail(e, rendered, "%s", inner.msg);
+    f->takes_parts = rendered == HG_OK && x.text.n > 0 &&
+                     memmem(x.text.p, x.text.n, "qz7", 3) != NULL &&
+                     memmem(x.text.p, x.text.n, "type", 4) == NULL;
+done:
+    hg_jinja_run_free(r);
+    hg_chat_values_free(&v);
+    return s;
 }
 
-typedef struct render {
-    hg_encoder *en;
-    hg_ids *ids;
-    hg_mask *mask;
-    int32_t start, end;
-} render;
-
-/* The mask follows the ids: what was added since counts as `target`. */
-static hg_status mark(render *r, bool target, hg_err *e)
+static hg_status make_format(hg_chat_format *f, const char *text, hg_err *e)
 {
-    if (r->mask == NULL) return HG_OK;
-    while (r->mask->n < r->ids->n) {
-        HG_TRY(hg_grow(&r->mask->on, &r->mask->cap, r->mask->n, 1, e));
-        r->mask->on[r->mask->n++] = target;
-    }
-    return HG_OK;
+    static const char *const begins[] = {"<s>",
+                                         "<|begin_of_text|>",
+                                         "<bos>",
+                                         "<\xEF\xBD\x9C"
+                                         "begin\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+                                         "<|startoftext|>",
+                                         NULL};
+    static const char *const ends[] = {"</s>",
+                                       "<|end_of_text|>",
+                                       "<eos>",
+                                       "<\xEF\xBD\x9C"
+                                       "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+                                       "<|endoftext|>",
+                                       "<|im_end|>",
+                                       NULL};
+    hg_err inner = {0};
+    f->bos = hg_tokenizer_bos(f->t);
+    if (f->bos < 0) f->bos = first_special(f->t, begins);
+    f->eos = hg_tokenizer_eos(f->t);
+    if (f->eos < 0) f->eos = first_special(f->t, ends);
+    hg_status s = hg_jinja_parse(&f->jinja, (hg_bytes){text, strlen(text)}, &inner);
+    if (s != HG_OK) return hg_fail(e, s, "chat template, %s", inner.msg);
+    HG_TRY(find_parts(f, e));
+    return find_end(f, e);
 }
 
-static hg_status text(render *r, const char *p, size_t n, hg_err *e)
+hg_status hg_chat_format_new(hg_chat_format **out, const hg_tokenizer *t, const char *chat_template,
+                             hg_err *e)
 {
-    return hg_encoder_run(r->en, (hg_bytes){p, n}, false, r->ids, e);
-}
-
-/* <|im_start|>role\n content. What the assistant says is encoded for itself, because that is how it
- * will be asked for: its first token must not depend on the line break before it. Everybody else's
- * text is encoded together with the role's line, as other programs do. */
-static hg_status open_turn(render *r, const hg_message *m, bool is_answer, hg_err *e)
-{
-    hg_buf line = {0};
-    hg_buf_puts(&line, m->role);
-    hg_buf_putc(&line, '\n');
-    if (!is_answer) hg_buf_put(&line, m->content.p, m->content.n);
-    hg_status s = hg_buf_status(&line, e);
-    if (s == HG_OK) s = hg_ids_push(r->ids, r->start, e);
-    if (s == HG_OK) s = text(r, line.p, line.n, e);
-    hg_buf_free(&line);
-    HG_TRY(s);
-    return mark(r, false, e);
-}
-
-static hg_status render_turn(render *r, const hg_message *m, hg_err *e)
-{
-    bool is_answer = strcmp(m->role, "assistant") == 0;
-    HG_TRY(open_turn(r, m, is_answer, e));
-    if (is_answer) HG_TRY(text(r, m->content.p, m->content.n, e));
-    HG_TRY(hg_ids_push(r->ids, r->end, e));
-    HG_TRY(mark(r, is_answer, e));
-    HG_TRY(text(r, "\n", 1, e));
-    return mark(r, false, e);
-}
-
-static hg_status render_all(render *r, const hg_message *m, size_t n, bool open_answer, hg_err *e)
-{
-    for (size_t i = 0; i < n; i++) {
-        HG_TRY(check_role(m[i].role, i + 1, e));
-        HG_TRY(render_turn(r, &m[i], e));
-    }
-    if (!open_answer) return HG_OK;
-    HG_TRY(hg_ids_push(r->ids, r->start, e));
-    HG_TRY(text(r, "assistant\n", 10, e));
-    return mark(r, false, e);
-}
-
-hg_status hg_chat_render(const hg_tokenizer *t, const char *chat_template, const hg_message *m,
-                         size_t n, bool open_answer, hg_ids *ids, hg_mask *is_target, hg_err *e)
-{
-    size_t ids_before = ids->n, mask_before = is_target != NULL ? is_target->n : 0;
-    render r = {NULL, ids, is_target, hg_tokenizer_special(t, "<|im_start|>"),
-                hg_tokenizer_special(t, "<|im_end|>")};
-    HG_TRY(check_template(chat_template, e));
-    if (r.start < 0 || r.end < 0)
+    *out = NULL;
+    if (chat_template == NULL &&
+        (hg_tokenizer_special(t, "<|im_start|>") < 0 || hg_tokenizer_special(t, "<|im_end|>") < 0))
         return hg_fail(e, HG_E_UNSUPPORTED,
                        "the tokenizer has no <|im_start|> and <|im_end|>: this model was not made "
                        "for chat");
-    if (is_target != NULL && is_target->n != ids->n)
-        return hg_fail(e, HG_E_ARG, "%zu ids and a mask for %zu", ids->n, is_target->n);
-    HG_TRY(hg_encoder_new(&r.en, t, e));
-    hg_status s = render_all(&r, m, n, open_answer, e);
-    hg_encoder_free(r.en);
+    hg_chat_format *f = hg_alloc(1, sizeof *f);
+    if (f == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a chat template");
+    f->t = t;
+    hg_status s =
+        make_format(f, chat_template != NULL ? chat_template : hg_chat_template_default(), e);
+    if (s != HG_OK) {
+        hg_chat_format_free(f);
+        return s;
+    }
+    *out = f;
+    return HG_OK;
+}
+
+void hg_chat_format_free(hg_chat_format *f)
+{
+    if (f == NULL) return;
+    hg_jinja_free(f->jinja);
+    hg_free(f);
+}
+
+int32_t hg_chat_format_end(const hg_chat_format *f)
+{
+    return f->end;
+}
+
+/* ---- rendering ---- */
+static hg_status add_ids(const hg_chat_format *f, const chat_values *v, const hg_jinja_text *x,
+                         hg_ids *ids, hg_mask *learned, hg_err *e)
+{
+    chat_specials specials = {0};
+    uint8_t *learn = hg_alloc(x->text.n + 1, 1);
+    hg_status s = learn != NULL ? HG_OK : hg_fail(e, HG_E_NOMEM, "no room for a conversation");
+    if (s == HG_OK) s = hg_chat_find_specials(f->t, x, &specials, e);
+    if (s == HG_OK) s = hg_chat_spans(f, v, x, &specials, learn, e);
+    if (s == HG_OK) s = hg_chat_encode(f->t, x->text, &specials, learn, ids, learned, e);
+    hg_free(specials.v);
+    hg_free(learn);
+    return s;
+}
+
+/* Renders, and hands the text to `fn` or, where there is none, to add_ids. */
+static hg_status render(const hg_chat_format *f, const hg_chat_input *in, hg_chat_text_fn *fn,
+                        void *ctx, hg_ids *ids, hg_mask *learned, hg_err *e)
+{
+    chat_values v;
+    jrun *r = NULL;
+    hg_jinja_text x;
+    hg_status s = hg_chat_values_read(&v, in, e);
+    if (s == HG_OK) s = hg_jinja_run_new(&r, f->jinja, NULL, e);
+    if (s == HG_OK) s = hg_chat_text(f, r, &v, v.n, in->open_answer, &x, e);
+    if (s == HG_OK) s = fn != NULL ? fn(ctx, x.text, e) : add_ids(f, &v, &x, ids, learned, e);
+    hg_jinja_run_free(r);
+    hg_chat_values_free(&v);
+    return s;
+}
+
+hg_status hg_chat_format_text(const hg_chat_format *f, const hg_chat_input *in, hg_chat_text_fn *fn,
+                              void *ctx, hg_err *e)
+{
+    return render(f, in, fn, ctx, NULL, NULL, e);
+}
+
+hg_status hg_chat_format_ids(const hg_chat_format *f, const hg_chat_input *in, hg_ids *ids,
+                             hg_mask *learned, hg_err *e)
+{
+    size_t before = ids->n;
+    if (learned != NULL && learned->n != ids->n)
+        return hg_fail(e, HG_E_ARG, "%zu ids and a mask for %zu", ids->n, learned->n);
+    hg_status s = render(f, in, NULL, NULL, ids, learned, e);
     if (s == HG_OK) return HG_OK;
-    ids->n = ids_before;
-    if (is_target != NULL) is_target->n = mask_before;
+    ids->n = before;
+    if (learned != NULL) learned->n = before;
+    return s;
+}
+
+hg_status hg_chat_render(const hg_tokenizer *t, const char *chat_template, const hg_message *m,
+                         size_t n, bool open_answer, hg_ids *ids, hg_mask *learned, hg_err *e)
+{
+    hg_chat_format *f = NULL;
+    hg_chat_input in = {.m = m, .n = n, .open_answer = open_answer};
+    HG_TRY(hg_chat_format_new(&f, t, chat_template, e));
+    hg_status s = hg_chat_format_ids(f, &in, ids, learned, e);
+    hg_chat_format_free(f);
     return s;
 }

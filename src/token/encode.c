@@ -322,14 +322,13 @@ static hg_status encode_piece(hg_encoder *en, hg_bytes s, bool special, hg_err *
     return HG_OK;
 }
 
-hg_status hg_encoder_run(hg_encoder *en, hg_bytes text, bool special, hg_ids *ids, hg_err *e)
+static hg_status run(hg_encoder *en, hg_bytes text, bool special, hg_ids *ids, hg_err *e)
 {
     const hg_tokenizer *t = en->t;
     if (text.n > HG_MAX_ENCODE)
         return hg_fail(e, HG_E_LIMIT, "text of %zu bytes; at most %d in one piece", text.n,
                        HG_MAX_ENCODE);
     en->out = ids;
-    en->is_start = true;
     size_t at = 0;
     added_match m;
     while (hg_added_next(t, &t->added[0][special], text, at, &m)) {
@@ -338,6 +337,18 @@ hg_status hg_encoder_run(hg_encoder *en, hg_bytes text, bool special, hg_ids *id
         at = m.end;
     }
     return encode_piece(en, (hg_bytes){text.p + at, text.n - at}, special, e);
+}
+
+hg_status hg_encoder_run(hg_encoder *en, hg_bytes text, bool special, hg_ids *ids, hg_err *e)
+{
+    en->is_start = true;
+    return run(en, text, special, ids, e);
+}
+
+hg_status hg_encoder_go_on(hg_encoder *en, hg_bytes text, hg_ids *ids, hg_err *e)
+{
+    en->is_start = false;
+    return run(en, text, false, ids, e);
 }
 
 hg_status hg_tokenizer_encode(const hg_tokenizer *t, hg_bytes text, bool special, hg_ids *ids,

@@ -148,6 +148,8 @@ hg_status hg_encoder_new(hg_encoder **out, const hg_tokenizer *t, hg_err *e);
 void hg_encoder_free(hg_encoder *en);
 /* hg_tokenizer_encode, without its set-up. */
 hg_status hg_encoder_run(hg_encoder *en, hg_bytes text, bool special, hg_ids *ids, hg_err *e);
+/* The same for text that follows other text, without special tokens. */
+hg_status hg_encoder_go_on(hg_encoder *en, hg_bytes text, hg_ids *ids, hg_err *e);
 
 /* ---- GPT-2's byte-to-unicode form ---- */
 /* Appends the bytes in that form. */

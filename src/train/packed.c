@@ -24,13 +24,21 @@ static bool has_target(const hg_packed *p, const hg_packed_chat *c)
     return false;
 }
 
-static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_tokenizer *t,
-                          const char *tmpl, const hg_watch *w, hg_err *e)
+static hg_status render(hg_packed *p, const hg_chat *chat, const hg_chat_format *f, hg_err *e)
+{
+    const hg_chat_input in = {.m = chat->message, .n = chat->n};
+    hg_err why = {0};
+    const hg_status s = hg_chat_format_ids(f, &in, &p->ids, &p->mask, &why);
+    return s == HG_OK ? s : hg_fail(e, s, "%s, line %zu: %s", chat->file, chat->line, why.msg);
+}
+
+static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_chat_format *f,
+                          const hg_watch *w, hg_err *e)
 {
     size_t len = p->source.seq_len;
     hg_packed_chat c = {.at = p->ids.n};
     HG_TRY(hg_grow(&p->chat, &p->cap, p->n_chats, sizeof *p->chat, e));
-    HG_TRY(hg_chat_render(t, tmpl, chat->message, chat->n, false, &p->ids, &p->mask, e));
+    HG_TRY(render(p, chat, f, e));
     c.n = p->ids.n - c.at;
     bool taught = has_target(p, &c), cut = c.n > len;
     if (cut) c.n = len;
@@ -165,13 +173,24 @@ static uint64_t hash_of(const hg_packed *p)
     return hg_hash64(p->mask.on, p->mask.n, h);
 }
 
+/* One format for all: parsing a template takes longer than rendering a conversation. */
+static hg_status add_all(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
+                         const char *chat_template, const hg_watch *w, hg_err *e)
+{
+    hg_chat_format *f = NULL;
+    hg_status s = hg_chat_format_new(&f, t, chat_template, e);
+    for (size_t i = 0; s == HG_OK && i < c->n; i++) s = add_chat(p, &c->chat[i], f, w, e);
+    hg_chat_format_free(f);
+    return s;
+}
+
 hg_status hg_packed_init(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
                          const char *chat_template, size_t seq_len, double val_share, uint64_t seed,
                          hg_arena *mem, const hg_watch *w, hg_err *e)
 {
     memset(p, 0, sizeof *p);
     p->source.seq_len = seq_len;
-    for (size_t i = 0; i < c->n; i++) HG_TRY(add_chat(p, &c->chat[i], t, chat_template, w, e));
+    HG_TRY(add_all(p, c, t, chat_template, w, e));
     if (p->n_chats == 0)
         return hg_fail(e, HG_E_ARG, "%zu conversations, and none has an answer to learn from",
                        c->n);

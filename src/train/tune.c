@@ -147,13 +147,15 @@ static hg_status show_chats(run *n, const hg_tokenizer *t, const char *tmpl, siz
 {
     hg_ids ids = {0};
     hg_mask mask = {0};
-    hg_status s = HG_OK;
+    hg_chat_format *f = NULL;
+    hg_status s = hg_chat_format_new(&f, t, tmpl, e);
     for (size_t i = 0; s == HG_OK && i < n->chats.n && i < limit; i++) {
+        const hg_chat_input in = {.m = n->chats.chat[i].message, .n = n->chats.chat[i].n};
         ids.n = mask.n = 0;
-        s = hg_chat_render(t, tmpl, n->chats.chat[i].message, n->chats.chat[i].n, false, &ids,
-                           &mask, e);
+        s = hg_chat_format_ids(f, &in, &ids, &mask, e);
         if (s == HG_OK) show_ids(t, &ids, &mask, n->chats.chat[i].line, fn, ctx);
     }
+    hg_chat_format_free(f);
     hg_ids_free(&ids);
     hg_mask_free(&mask);
     return s;

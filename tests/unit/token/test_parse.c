@@ -264,13 +264,18 @@ TEST(a_conversation_is_chatml_and_only_the_answer_is_learned)
     hg_tokenizer_free(t);
 }
 
-TEST(an_unknown_template_a_bad_role_and_a_tokenizer_without_chat_are_refused)
+TEST(a_broken_template_a_bad_role_and_a_tokenizer_without_chat_are_refused)
 {
-    const hg_message m = {"user\n", {"x", 1}};
+    const hg_message m = {"user\n", {"x", 1}}, fine = {"user", {"x", 1}};
     hg_tokenizer *t = chat(), *plain = tiny("", "", NULL, "");
     hg_ids ids = {0};
-    CHECK_EQ(hg_chat_render(t, "{{ bos_token }}", &m, 1, true, &ids, NULL, &e), HG_E_UNSUPPORTED);
-    CHECK_HAS(e.msg, "chat template ({{ bos_token }}...) is not one that Higgins knows");
+    CHECK_EQ(hg_chat_render(t, "a\n {% if %}", &fine, 1, true, &ids, NULL, &e), HG_E_FORMAT);
+    CHECK_HAS(e.msg, "chat template, line 2, column 8: ");
+    CHECK_EQ(hg_chat_render(t, "a\n{{ raise_exception('no ' + messages[0].role) }}", &fine, 1, true,
+                            &ids, NULL, &e),
+             HG_E_ARG);
+    CHECK_HAS(e.msg, "chat template, line 2, column 4: ");
+    CHECK_HAS(e.msg, "no user");
     CHECK_EQ(hg_chat_render(t, NULL, &m, 1, true, &ids, NULL, &e), HG_E_ARG);
     CHECK_HAS(e.msg, "a role is one word");
     CHECK_EQ(hg_chat_render(plain, NULL, &m, 1, true, &ids, NULL, &e), HG_E_UNSUPPORTED);
