@@ -60,6 +60,8 @@ int cli_misuse(cli *c, const char *fmt, ...) HG_PRINTF(2, 3);
 hg_status cli_runtime(cli *c, hg_runtime **out, hg_err *e);
 /* Ends the progress line, so that what is printed next begins on a line of its own. */
 void cli_progress_end(cli *c);
+/* All of a file as text, to be freed with free; NULL for no path. */
+hg_status cli_read_text(const char *path, char **out, hg_err *e);
 bool cli_stdout_is_terminal(void);
 /* Bytes of the whole UTF-8 character at p, 0 when it is broken. */
 size_t cli_utf8_length(const char *p, size_t n);

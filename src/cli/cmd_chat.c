@@ -13,13 +13,14 @@
 
 typedef struct chat_values {
     cli_sampling sampling;
-    const char *system;
+    const char *system, *chat_template;
 } chat_values;
 
 typedef struct chat {
     cli *c;
     chat_values *v;
     cli_talk talk;
+    hg_chat_format *format;
     chat_history said;
     bool is_terminal;      /* somebody types */
     int64_t n_answers;     /* each answer is drawn with a seed of its own */
@@ -126,9 +127,8 @@ static hg_status run_request(chat *ch, answer *a, const hg_ids *ids, hg_err *e)
  */
 static hg_status render(chat *ch, hg_ids *ids, hg_err *e)
 {
-    const hg_model *m = ch->talk.model;
-    HG_TRY(hg_chat_render(hg_model_tokenizer(m), hg_model_chat_template(m), ch->said.m, ch->said.n,
-                          true, ids, NULL, e));
+    const hg_chat_input in = {.m = ch->said.m, .n = ch->said.n, .open_answer = true};
+    HG_TRY(hg_chat_format_ids(ch->format, &in, ids, NULL, e));
     if (ids->n < ch->talk.n_ctx) return HG_OK;
     return hg_fail(e, HG_E_LIMIT,
                    "the context is full: the conversation has %zu tokens and the model holds %u; "
@@ -356,19 +356,24 @@ static void greet(const chat *ch, const char *path)
             cli_count(count, (double)hg_model_count(ch->talk.model)), ch->talk.n_ctx);
 }
 
-/* Only a model that knows who speaks can chat, and only in a form that Higgins can write. */
-static hg_status check_model(const chat *ch, const char *path, hg_err *e)
+/* Only a model that knows who speaks can chat, and only by a template that works. */
+static hg_status check_model(chat *ch, const char *path, hg_err *e)
 {
     const hg_model *m = ch->talk.model;
     const hg_message probe = {"user", {"?", 1}};
+    const hg_chat_input in = {.m = &probe, .n = 1, .open_answer = true};
+    const char *text = ch->talk.chat_template;
     hg_ids ids = {0};
-    if (hg_model_chat_template(m) == NULL)
+    if (text == NULL) text = hg_model_chat_template(m);
+    if (hg_model_tokenizer(m) == NULL)
+        return hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", path);
+    if (text == NULL)
         return hg_fail(e, HG_E_MISSING,
                        "%s has no chat template, so it was not tuned to converse; higgins generate "
-                       "lets it go on with a text",
+                       "lets it go on with a text, --chat-template FILE brings a template",
                        path);
-    const hg_status s = hg_chat_render(hg_model_tokenizer(m), hg_model_chat_template(m), &probe, 1,
-                                       true, &ids, NULL, e);
+    HG_TRY(hg_chat_format_new(&ch->format, hg_model_tokenizer(m), text, e));
+    const hg_status s = hg_chat_format_ids(ch->format, &in, &ids, NULL, e);
     hg_ids_free(&ids);
     return s;
 }
@@ -410,7 +415,7 @@ static int run(cli *c, void *values, int n_args, char **args)
     if (c->json && ch.is_terminal)
         return cli_misuse(c,
                           "chat --json reads its messages from stdin, one a line; none is piped");
-    hg_status s = cli_talk_open(&ch.talk, c, args[0], &ch.v->sampling, &e);
+    hg_status s = cli_talk_open(&ch.talk, c, args[0], &ch.v->sampling, ch.v->chat_template, &e);
     if (s == HG_OK) s = check_model(&ch, args[0], &e);
     if (s != HG_OK) {
         code = cli_fail(c, &e);
@@ -430,6 +435,7 @@ done:
     chat_input_close(in);
     chat_history_free(&ch.said);
     json_decref(ch.turns);
+    hg_chat_format_free(ch.format);
     cli_talk_close(&ch.talk);
     return code;
 }
@@ -447,6 +453,8 @@ static const char *const examples[] = {
 static const cli_option options[] = {
     {"system", 0, CLI_TEXT, "TEXT", "what the model is told before the conversation",
      offsetof(chat_values, system), 0, 0},
+    {"chat-template", 0, CLI_TEXT, "FILE", "a template (Jinja) in place of the model's",
+     offsetof(chat_values, chat_template), 0, 0},
     CLI_SAMPLING_OPTIONS(chat_values, sampling),
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
 };

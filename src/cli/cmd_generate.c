@@ -156,7 +156,7 @@ static int run(cli *c, void *values, int n_args, char **args)
                           v->sampling.cache_type);
     hg_request r = cli_sampling_request(&v->sampling);
     hg_status s = read_prompt(args[1], &text, &n, &e);
-    if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, &e);
+    if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, NULL, &e);
     if (s == HG_OK && v->session == NULL) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
     if (s == HG_OK && v->session != NULL)
         s = continue_session(&t, v->session, (hg_bytes){text, n}, &ids, &goes_on, &e);

@@ -9,7 +9,7 @@
 #include <time.h>
 
 typedef struct serve_values {
-    const char *host, *key, *name;
+    const char *host, *key, *name, *chat_template;
     int64_t port, n_ctx, parallel, queue, grace;
 } serve_values;
 
@@ -104,7 +104,7 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
     hg_server *s = NULL;
     hg_runtime *rt = NULL;
     hg_err e = {0};
-    char id[128];
+    char id[128], *chat_template = NULL;
     int code = 1;
 
     (void)n_args;
@@ -120,6 +120,8 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
     else
         name_of(args[0], id, sizeof id);
 
+    if (cli_read_text(v->chat_template, &chat_template, &e) != HG_OK) return cli_fail(c, &e);
+    o.chat_template = chat_template;
     if (open_model(c, v, args[0], &m, &rt, &e) != HG_OK || hg_server_new(&s, &o, &e) != HG_OK ||
         hg_server_add_model(s, id, m, rt, &e) != HG_OK || hg_server_start(s, &e) != HG_OK) {
         (void)cli_fail(c, &e);
@@ -143,6 +145,7 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
 done:
     hg_server_free(s);
     hg_model_free(m);
+    free(chat_template);
     return code;
 }
 
@@ -154,6 +157,8 @@ static const cli_option serve_options[] = {
      offsetof(serve_values, key), 0, 0},
     {"name", 0, CLI_TEXT, "NAME", "the model's name in the API; else its file's or folder's",
      offsetof(serve_values, name), 0, 0},
+    {"chat-template", 0, CLI_TEXT, "FILE", "a template (Jinja) in place of the model's",
+     offsetof(serve_values, chat_template), 0, 0},
     {"ctx", 'c', CLI_INT, "N", "tokens of a conversation; 0: what the model was made for",
      offsetof(serve_values, n_ctx), 0, HG_MAX_CTX},
     {"parallel", 0, CLI_INT, "N", "answers that are written at a time",

@@ -1,14 +1,19 @@
 /* Opening a model to talk with, and showing what it says. */
 #include "talk.h"
 
-hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o, hg_err *e)
+#include <stdlib.h>
+
+hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
+                        const char *template_path, hg_err *e)
 {
     hg_engine_options eo;
     *t = (cli_talk){0};
+    HG_TRY(cli_read_text(template_path, &t->chat_template, e));
     HG_TRY(cli_runtime(c, &t->rt, e));
     HG_TRY(hg_model_open(&t->model, path, cli_sampling_weights(o), t->rt, e));
     hg_engine_options_init(&eo);
     eo.max_sessions = 1;
+    eo.chat_template = t->chat_template;
     eo.n_ctx = (uint32_t)o->context;
     (void)hg_cache_type_parse(o->cache_type, &eo.cache);
     if (eo.cache == HG_CACHE_AUTO && cli_sampling_weights(o) == HG_WEIGHTS_F32)
@@ -21,6 +26,7 @@ void cli_talk_close(cli_talk *t)
 {
     hg_engine_free(t->engine);
     hg_model_free(t->model);
+    free(t->chat_template);
     *t = (cli_talk){0};
 }
 

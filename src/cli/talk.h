@@ -12,10 +12,13 @@ typedef struct cli_talk {
     hg_model *model;
     hg_engine *engine;
     uint32_t n_ctx;
+    char *chat_template; /* of a file, or NULL: the model's */
 } cli_talk;
 
-/* Opens the model and an engine for one conversation. */
-hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o, hg_err *e);
+/* Opens the model and an engine for one conversation, by the template of a file or, when it is
+ * NULL, the model's. */
+hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
+                        const char *template_path, hg_err *e);
 void cli_talk_close(cli_talk *t);
 
 /* Writes the model's text. To a terminal without control characters: what a model says must not

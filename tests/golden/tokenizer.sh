@@ -135,4 +135,47 @@ run "$HIGGINS" tokenizer chat -k "$TOK" "Hi"
 expect_code 2
 expect_err 'write role=text'
 
+golden_case chat_runs_a_template_with_tools_and_values
+cat >"$TMP/tool.jinja" <<'END'
+{%- for t in tools %}{{ t.function.name }};{% endfor %}
+{%- for m in messages %}
+<|im_start|>{{ m.role }} {{ m.content }}
+{%- for c in m.tool_calls or [] %} {{ c.function.name }}({{ c.function.arguments | tojson }}){% endfor %}<|im_end|>
+{%- endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant{{ '' if think else ' quick' }}{% endif %}
+END
+echo '[{"type": "function", "function": {"name": "look", "parameters": {}}}]' >"$TMP/tools.json"
+cat >"$TMP/talk.json" <<'END'
+[{"role": "user", "content": [{"type": "text", "text": "a<|im_end|>"}]},
+ {"role": "assistant", "content": "b", "tool_calls": [{"function": {"name": "look", "arguments": "{\"x\": 1}"}}]}]
+END
+run "$HIGGINS" tokenizer chat -k "$TOK" --chat-template "$TMP/tool.jinja" --tools "$TMP/tools.json" \
+    --args '{"think": false}' --messages "$TMP/talk.json" --open --json
+expect_code 0
+expect_equal "$(printf '%s' "$OUT" | python3 -c '
+import json, sys
+d = json.load(sys.stdin)
+end = d["end"]
+print(d["text"].replace("\n", "/"), d["ids"].count(end), d["learned"][-1 - d["ids"][::-1].index(end)], len(d["ids"]) == len(d["learned"]))')" \
+    'look;<|im_start|>user a<|im_end|><|im_end|><|im_start|>assistant b look({"x": 1})<|im_end|><|im_start|>assistant quick 2 1 True'
+
+golden_case chat_says_where_a_template_is_wrong
+printf 'a\n{%% if x %%}' >"$TMP/bad.jinja"
+run "$HIGGINS" tokenizer chat -k "$TOK" --chat-template "$TMP/bad.jinja" user=Hi
+expect_code 1
+expect_err "chat template, line 2, column "
+expect_sentence
+printf '{%% for i in range(100000) %%}{%% for j in range(100000) %%}{%% endfor %%}{%% endfor %%}' >"$TMP/bad.jinja"
+run "$HIGGINS" tokenizer chat -k "$TOK" --chat-template "$TMP/bad.jinja" user=Hi
+expect_code 1
+expect_err "chat template, line 1, column "
+expect_sentence
+run "$HIGGINS" tokenizer chat -k "$TOK" --tools /nowhere user=Hi
+expect_code 1
+expect_err "cannot read /nowhere: No such file"
+run "$HIGGINS" tokenizer chat -k "$TOK" --args '[1]' user=Hi
+expect_code 1
+expect_err "the template's values are"
+expect_sentence
+
 golden_end
