@@ -34,13 +34,13 @@ hg_status hg_chat_text(const hg_chat_format *f, jrun *r, const chat_values *v, s
 /* ---- chat_spans.c ---- */
 typedef struct chat_special {
     size_t begin, end; /* with the white space that it takes */
-    int32_t id;
+    int32_t id;        /* -1: no token; the text is cut at `end` */
 } chat_special;
 typedef struct chat_specials {
     chat_special *v;
     size_t n, cap;
 } chat_specials;
-/* The special tokens that the template wrote. */
+/* The special tokens that the template wrote, and cuts through those that it did not. */
 hg_status hg_chat_find_specials(const hg_tokenizer *t, const hg_jinja_text *text,
                                 chat_specials *out, hg_err *e);
 /* learn[text.n]: 1 for the bytes that the assistant generates. */

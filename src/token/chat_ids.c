@@ -77,10 +77,11 @@ static hg_status write_all(writer *w, const chat_specials *s, hg_err *e)
 {
     size_t at = 0;
     for (size_t i = 0; i < s->n; i++) {
-        HG_TRY(plain(w, at, s->v[i].begin, e));
+        HG_TRY(plain(w, at, s->v[i].id < 0 ? s->v[i].end : s->v[i].begin, e));
+        at = s->v[i].end;
+        if (s->v[i].id < 0) continue;
         HG_TRY(hg_ids_push(w->ids, s->v[i].id, e));
         HG_TRY(mark(w, w->learn[s->v[i].begin], e));
-        at = s->v[i].end;
     }
     return plain(w, at, w->text.n, e);
 }

@@ -10,6 +10,7 @@ bool hg_chat_is_end(const hg_chat_format *f, int32_t id)
     static const char *const names[] = {"<|im_end|>",    "<|eot_id|>",    "<|eom_id|>",
                                         "<end_of_turn>", "<|return|>",    "<|call|>",
                                         "<|end|>",       "<|endoftext|>", "</s>"};
+    if (id < 0) return false;
     if (id == f->end || id == f->eos) return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (hg_tokenizer_special(f->t, names[i]) == id) return true;
@@ -33,7 +34,17 @@ static bool is_trusted(const hg_jinja_text *x, size_t from, size_t to)
     return true;
 }
 
-/* The next special token of one of the two sets that the template wrote. */
+/* Some tokenizers (DeepSeek's) write who speaks with added tokens that are not called special,
+ * and are found in any text: <|...|>, with bars of either width. */
+static bool is_control(hg_bytes piece)
+{
+    return piece.n > 2 && piece.p[0] == '<' &&
+           (memchr(piece.p, '|', piece.n) != NULL ||
+            memmem(piece.p, piece.n, "\xEF\xBD\x9C", 3) != NULL);
+}
+
+/* The next special token of one of the two sets that the template wrote, or the next place where
+ * what somebody said must be cut, lest it becomes a token that says who speaks. */
 static bool next_special(const hg_tokenizer *t, const hg_jinja_text *x, bool normalized,
                          size_t from, added_match *m)
 {
@@ -42,6 +53,11 @@ static bool next_special(const hg_tokenizer *t, const hg_jinja_text *x, bool nor
         size_t core = core_of(t, x->text, m), end = core + t->piece[m->id].n;
         if (m->begin >= from && hg_tokenizer_is_special(t, m->id) && is_trusted(x, core, end))
             return true;
+        if (core >= from && !hg_tokenizer_is_special(t, m->id) && is_control(t->piece[m->id]) &&
+            !is_trusted(x, core, end)) {
+            *m = (added_match){.id = -1, .begin = core, .end = core + 1};
+            return true;
+        }
         at = core + 1;
     }
     return false;
