@@ -34,14 +34,14 @@ bool hg_jp_is_name(const jparser *p, const char *name)
 bool hg_jp_take_op(jparser *p, uint16_t op)
 {
     if (!hg_jp_is_op(p, op)) return false;
-    p->i++;
+    (void)hg_jp_next(p);
     return true;
 }
 
 bool hg_jp_take_name(jparser *p, const char *name)
 {
     if (!hg_jp_is_name(p, name)) return false;
-    p->i++;
+    (void)hg_jp_next(p);
     return true;
 }
 
@@ -135,7 +135,7 @@ const jsym *hg_jp_name(jparser *p, const char *what)
         hg_jp_unexpected(p, what);
         return &none;
     }
-    p->i++;
+    (void)hg_jp_next(p);
     const jsym *s = hg_jinja_add_sym(p->t, p->t->source.p + t->at, t->n);
     if (s != NULL) return s;
     if (p->fail == HG_OK) p->fail = hg_fail(p->e, HG_E_NOMEM, "no room for a template");
@@ -163,7 +163,7 @@ static void end_block(jparser *p)
     if (hg_jp_peek(p)->kind != T_BLOCK_END)
         hg_jp_unexpected(p, "%}");
     else
-        p->i++;
+        (void)hg_jp_next(p);
 }
 
 static jnode *text_node(jparser *p)
@@ -205,12 +205,12 @@ static jnode *parse_body(jparser *p, const char *ends, const jtoken **end)
         if (t->kind == T_TEXT) {
             hg_jp_append(p, &l, text_node(p));
         } else if (t->kind == T_PRINT) {
-            p->i++;
+            (void)hg_jp_next(p);
             jnode *n = hg_jp_node(p, N_PRINT, t->at);
             n->a = hg_jp_tuple(p, true);
             hg_jp_append(p, &l, n);
             if (hg_jp_peek(p)->kind != T_PRINT_END) hg_jp_unexpected(p, "}}");
-            p->i++;
+            (void)hg_jp_next(p);
         } else {
             parse_statement(p, &l);
         }
@@ -219,7 +219,7 @@ static jnode *parse_body(jparser *p, const char *ends, const jtoken **end)
     if (*ends != '\0' && p->fail == HG_OK) {
         if (hg_jp_peek(p)->kind == T_END)
             hg_jp_fail(p, at, "the block that begins before this is not ended by %s", ends);
-        p->i++;
+        (void)hg_jp_next(p);
         *end = hg_jp_next(p);
     }
     jnode *n = hg_jp_node(p, N_BODY, at);

@@ -493,7 +493,7 @@ static uint16_t take_comparison(jparser *p)
         if (hg_jp_take_op(p, ops[i])) return ops[i];
     if (hg_jp_take_name(p, "in")) return 'i';
     if (!hg_jp_is_name(p, "not")) return 0;
-    p->i++;
+    (void)hg_jp_next(p);
     if (hg_jp_take_name(p, "in")) return 'n';
     p->i--;
     return 0;
