@@ -144,11 +144,14 @@ typedef struct hg_engine_options {
     hg_cache_type cache;    /* as a session's */
     const char *chat_template; /* what it ends a turn with ends an answer; NULL: the model's. Read
                                   by hg_engine_new only */
+    const hg_model *draft; /* a smaller model that guesses ahead, of the same tokenizer; NULL: none.
+                              Opened for the same runtime; must outlive the engine */
 } hg_engine_options;
 enum { HG_MAX_SESSIONS = 1024, HG_MAX_PREFILL_CHUNK = 8192 };
-HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256, AUTO */
+HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256, AUTO, NULL */
 /* The runtime computes for the engine alone until hg_engine_free. HG_E_MISSING when the model has
- * no tokenizer. Caches are made as sessions need them. */
+ * no tokenizer; HG_E_ARG when the draft model's tokenizer is another one. Caches are made as
+ * sessions need them. */
 HG_API hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
                                const hg_engine_options *o, hg_err *e);
 /* Ends what runs and what waits with HG_FINISH_CANCELED. No other call may be under way. */
@@ -164,9 +167,34 @@ typedef enum hg_finish {
 
 typedef struct hg_usage {
     uint32_t prompt_tokens, completion_tokens, cached_tokens;
+    uint32_t drafted_tokens, accepted_tokens; /* guessed ahead, and of them come true */
     double prefill_s, decode_s, queue_s;
 } hg_usage; /* cached: of the prompt, taken from an earlier request's cache; the end token is not
                counted */
+
+/* How tokens are guessed ahead of the model, which then checks several in one pass. Guesses never
+ * show in an answer: it is the same, token for token, without them. */
+enum {
+    HG_SPECULATE_LOOKUP = 1, /* what followed the text's last tokens where they stood before */
+    HG_SPECULATE_DRAFT = 2   /* what the engine's draft model says, where lookup finds nothing */
+};
+
+/* A token and what the model made of it: natural logarithms of probabilities as the logits give
+ * them, before bias, constraint and sampling. */
+typedef struct hg_likely {
+    int32_t id;
+    float logprob;
+} hg_likely;
+typedef struct hg_token_report {
+    int32_t id;
+    hg_bytes text;  /* its bytes, perhaps part of a character; "" for a special token */
+    bool of_prompt; /* one that was given, not chosen */
+    bool has_past;  /* false for a prompt's first token: nothing says how likely it is */
+    float logprob;
+    size_t n_top; /* the likeliest at that place, best first, the token itself among them or not */
+    const hg_likely *top;
+} hg_token_report;
+enum { HG_MAX_TOP = 20 };
 
 typedef struct hg_request {
     const int32_t *prompt; /* copied */
@@ -180,13 +208,22 @@ typedef struct hg_request {
      * thread: must not block and must not call the engine. */
     void (*on_text)(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *usage,
                     const char *error);
+    /* When not NULL, each token of the answer before its text may be shown, but the one that ends
+     * it; where a stop string cuts the text its tokens are told too. With `echo` the prompt's
+     * tokens come first, read anew even if a cache knows them. Called as on_text is. */
+    void (*on_token)(void *ctx, const hg_token_report *t);
+    uint32_t n_top; /* likeliest tokens in a report; HG_MAX_TOP at the most */
+    bool echo;
+    unsigned speculate;              /* HG_SPECULATE_*, or'ed */
+    const hg_constraint *constraint; /* copied; NULL: none */
     void *ctx;
     const atomic_bool *cancel; /* may be NULL; once set (from on_text too) as hg_engine_cancel */
 } hg_request;
 enum { HG_MAX_STOP = 16 };
 typedef uint64_t hg_job;
 /* HG_E_LIMIT: the prompt leaves no room in the context. HG_E_STATE: the queue is full. HG_E_ARG: no
- * prompt, an id outside the vocabulary, sampling or stop strings that make no sense. */
+ * prompt, an id outside the vocabulary, sampling or stop strings that make no sense. HG_E_MISSING:
+ * drafts are asked for and the engine has no draft model. */
 HG_API hg_status hg_engine_submit(hg_engine *en, const hg_request *r, hg_job *out, hg_err *e);
 HG_API void
 hg_engine_cancel(hg_engine *en,
@@ -194,6 +231,8 @@ hg_engine_cancel(hg_engine *en,
 typedef struct hg_engine_state {
     uint32_t n_running, n_waiting;
     uint64_t n_done, n_prompt_tokens, n_completion_tokens;
+    uint64_t n_steps, n_rows; /* passes of the model, and tokens that went through them */
+    uint64_t n_drafted, n_accepted;
 } hg_engine_state;
 HG_API void hg_engine_look(hg_engine *en, hg_engine_state *out);
 /* Saves the timeline of the request that ended last, in hg_session_save's form; HG_E_STATE while

@@ -1,54 +1,15 @@
 /* The engine: where a model meets its users. Requests wait in a queue; each step is one batch over
- * all running ones, one token for each that answers and a bounded piece of the prompts of those
- * that still read, so that nobody's answer stalls behind another's long prompt (Yu et al. 2022,
- * Orca: iteration-level scheduling; Agrawal et al. 2024, Sarathi: chunked prefill). One thread owns
- * all of it but the queue; the lock guards the queue and the list of running work only, and is
- * never held while the model runs or a caller's function does. */
-#include "infer/slot.h"
+ * all running ones: for each that answers its last token and guesses of the next ones, and a
+ * bounded piece of the prompts of those that still read, so that nobody's answer stalls behind
+ * another's long prompt (Yu et al. 2022, Orca: iteration-level scheduling; Agrawal et al. 2024,
+ * Sarathi: chunked prefill). One thread owns all of it but the queue; the lock guards the queue and
+ * the list of running work only, and is never held while the model runs or a caller's function
+ * does. */
+#include "infer/engine.h"
 #include "base/clock.h"
 
-#include <pthread.h>
+#include <math.h>
 #include <signal.h>
-#include <string.h>
-#include <time.h>
-
-struct hg_waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
-    bool done;
-    hg_finish finish;
-    hg_usage usage;
-    hg_err err;
-};
-
-struct hg_engine {
-    const hg_model *m;
-    hg_runtime *rt;
-    hg_engine_options o;
-    size_t n_ctx;
-    hg_type cache_type;
-    int32_t end_id[2]; /* of text, and of a turn */
-    pthread_t thread;
-
-    pthread_mutex_t lock; /* guards what follows, up to the engine thread's own */
-    pthread_cond_t wake;
-    hg_work *first, *last; /* the queue */
-    hg_work **running;     /* [n_slots]: slots[i].work, for cancel */
-    hg_engine_state state;
-    hg_job last_job;
-    bool closing;
-
-    /* The engine thread's own. */
-    hg_stepper step;
-    hg_slot *slots; /* [n_slots] */
-    size_t n_slots;
-    hg_lane *lanes;   /* [n_slots] of this step */
-    hg_slot **active; /* whose lanes they are */
-    hg_slot **drawing;
-    hg_choices *rooms; /* [n_threads] to sample in */
-    int n_threads;
-    uint64_t clock;
-};
 
 void hg_engine_options_init(hg_engine_options *o)
 {
@@ -56,8 +17,9 @@ void hg_engine_options_init(hg_engine_options *o)
 }
 
 /* ---- the end of a request ---- */
-static void work_free(hg_work *w)
+void hg_work_free(hg_work *w)
 {
+    if (w->constraint != NULL) w->constraint->kind->free(w->constraint);
     hg_stops_free(&w->stops);
     hg_arena_free(&w->mem);
     hg_free(w);
@@ -79,7 +41,7 @@ static void work_end(hg_work *w, hg_finish finish, const hg_err *why)
         pthread_cond_signal(&waiter->ended);
         pthread_mutex_unlock(&waiter->lock);
     }
-    work_free(w);
+    hg_work_free(w);
 }
 
 static void show(hg_work *w, hg_bytes text)
@@ -99,7 +61,7 @@ static void slot_end(hg_engine *en, hg_slot *s, hg_finish finish, const hg_err *
     else
         w->usage.prefill_s = now - w->started_s;
     if (hg_detok_end(&s->detok, &rest, NULL) == HG_OK) show(w, rest);
-    s->work = NULL;
+    hg_slot_release(s);
     s->used_at = ++en->clock;
 
     pthread_mutex_lock(&en->lock);
@@ -110,47 +72,45 @@ static void slot_end(hg_engine *en, hg_slot *s, hg_finish finish, const hg_err *
     work_end(w, finish, why);
 }
 
-/* ---- one step ---- */
+/* ---- one step: guessing ---- */
+enum { GUESS_ROWS = 32 }; /* guesses in a step: beyond about so many, a row costs what it saves */
 
-/* Takes the chosen token into the answer; ends the request where it ends. */
-static void accept(hg_engine *en, hg_slot *s)
+/* Fills s->ahead of every slot that answers. How far is guessed may depend on the company, because
+ * guesses never show in an answer. */
+static void guess(hg_engine *en)
 {
-    hg_work *w = s->work;
-    hg_bytes text;
-    hg_err why = {0};
-    s->is_ahead = false; /* this step has run it */
-    if (w->answering_s <= 0.0) {
-        w->answering_s = hg_seconds();
-        w->usage.prefill_s = w->answering_s - w->started_s;
+    size_t n_answering = 0;
+    for (size_t i = 0; i < en->n_slots; i++)
+        n_answering += en->slots[i].work != NULL && !hg_slot_reads(&en->slots[i]);
+    hg_drafter_begin(&en->drafter);
+    for (size_t i = 0; i < en->n_slots; i++) {
+        hg_slot *s = &en->slots[i];
+        if (s->work == NULL) continue;
+        const unsigned how = s->work->r.speculate;
+        size_t most = 0;
+        s->n_ahead = hg_slot_reads(s) ? 0 : 1;
+        s->looked_up = false;
+        if (s->n_ahead > 0) {
+            most = GUESS_ROWS / n_answering;
+            if (most > hg_slot_guess_room(s)) most = hg_slot_guess_room(s);
+            if (most > HG_MAX_GUESS) most = HG_MAX_GUESS;
+        }
+        if (most > 0 && (how & HG_SPECULATE_LOOKUP) != 0) hg_slot_look_up(s, most);
+        if (!s->looked_up && (how & HG_SPECULATE_DRAFT) != 0) {
+            const size_t worth = hg_guess_length(&s->rate_draft);
+            if (worth == 0) hg_guess_learn(&s->rate_draft, 0, 0);
+            hg_drafter_add(&en->drafter, s, most < worth ? most : worth);
+        }
     }
-    if (s->drawn != HG_OK) {
-        slot_end(en, s, HG_FINISH_ERROR, &s->err);
-        return;
-    }
-    if (s->chosen == en->end_id[0] || s->chosen == en->end_id[1]) {
-        slot_end(en, s, HG_FINISH_STOP, NULL);
-        return;
-    }
-    s->token = s->chosen;
-    s->is_ahead = true;
-    w->usage.completion_tokens++;
-    w->usage.decode_s = hg_seconds() - w->answering_s;
-    const hg_bytes piece = hg_tokenizer_piece(hg_model_tokenizer(en->m), s->token, false);
-    if (hg_detok_put(&s->detok, piece, &text, &why) != HG_OK) {
-        slot_end(en, s, HG_FINISH_ERROR, &why);
-        return;
-    }
-    show(w, text);
-    if (s->detok.stopped)
-        slot_end(en, s, HG_FINISH_STOP, NULL);
-    else if (w->usage.completion_tokens == w->r.max_tokens)
-        slot_end(en, s, HG_FINISH_LENGTH, NULL);
+    if (en->drafter.n > 0) hg_drafter_run(&en->drafter);
 }
 
-/* Every running slot's part of the next batch, the oldest request's prompt first. */
-static size_t plan(hg_engine *en)
+/* ---- one step: what goes into the batch ---- */
+
+/* The running slots, the oldest request first. */
+static size_t by_age(hg_engine *en)
 {
-    size_t n = 0, budget = en->o.prefill_chunk;
+    size_t n = 0;
     for (size_t i = 0; i < en->n_slots; i++) {
         hg_slot *s = &en->slots[i];
         size_t at = n;
@@ -160,16 +120,158 @@ static size_t plan(hg_engine *en)
         en->active[at] = s;
         n++;
     }
-    size_t n_lanes = 0;
+    return n;
+}
+
+static size_t left_to_read(const hg_slot *s)
+{
+    return s->work->r.n_prompt - s->n_fed;
+}
+
+/* How much of the budget the i-th slot may read: what the younger ones do not need of their equal
+ * shares, so that short prompts do not wait for long ones and the oldest is served first. */
+static size_t reading_share(hg_engine *en, size_t i, size_t n, size_t n_reading, size_t budget)
+{
+    const size_t share = en->o.prefill_chunk / n_reading;
+    size_t others = 0;
+    for (size_t j = i + 1; j < n; j++) {
+        const size_t left = left_to_read(en->active[j]);
+        others += left < share ? left : share;
+    }
+    const size_t rest = budget > others ? budget - others : 0;
+    const size_t own = rest > share ? rest : share;
+    return own < budget ? own : budget;
+}
+
+/* Every running slot's part of the next batch. */
+static size_t plan(hg_engine *en)
+{
+    size_t budget = en->o.prefill_chunk, n_lanes = 0, n_reading = 0;
+    const size_t n = by_age(en);
+    for (size_t i = 0; i < n; i++) n_reading += hg_slot_reads(en->active[i]);
     for (size_t i = 0; i < n; i++) {
         hg_slot *s = en->active[i];
         hg_lane *lane = &en->lanes[n_lanes];
+        const bool reads = hg_slot_reads(s);
+        size_t share = reads ? reading_share(en, i, n, n_reading, budget) : 0;
         s->logits = NULL;
-        if (!hg_slot_lane(s, budget, lane)) continue;
-        if (s->n_fed < s->work->r.n_prompt) budget -= lane->n < budget ? lane->n : budget;
+        if (s->work->r.echo && share > en->echo_rows) share = en->echo_rows;
+        if (!hg_slot_lane(s, share, lane)) continue;
+        if (reads) budget -= lane->n;
+        if (reads && s->work->r.echo) lane->want = HG_WANT_ALL;
         en->active[n_lanes++] = s;
     }
     return n_lanes;
+}
+
+/* ---- one step: what came out ---- */
+typedef struct echo_task {
+    hg_engine *en;
+    const float *logits; /* [rows][n_vocab] */
+    const int32_t *next; /* [rows] what came behind each */
+    size_t n_top;
+} echo_task;
+
+static void echo_some(void *ctx, size_t begin, size_t end, int thread)
+{
+    const echo_task *t = ctx;
+    hg_choices *room = &t->en->rooms[thread];
+    for (size_t r = begin; r < end; r++) {
+        hg_logprobs *out = &t->en->echo[r];
+        const float *x = t->logits + r * room->n_vocab;
+        /* Logits that are no numbers end the request when it draws, with a sentence. */
+        if (hg_choices_load(room, x, NULL) != HG_OK) {
+            *out = (hg_logprobs){.logprob = NAN};
+            continue;
+        }
+        const double log_z = hg_logprobs_top(room, t->n_top, out);
+        out->logprob = (float)((double)x[t->next[r]] - log_z);
+    }
+}
+
+static void report(const hg_engine *en, hg_slot *s, int32_t id, const hg_logprobs *l,
+                   bool of_prompt)
+{
+    const hg_request *r = &s->work->r;
+    const hg_token_report t = {.id = id,
+                               .text = hg_tokenizer_piece(en->m->tokenizer, id, false),
+                               .of_prompt = of_prompt,
+                               .has_past = l != NULL,
+                               .logprob = l != NULL ? l->logprob : 0.0f,
+                               .n_top = l != NULL ? l->n_top : 0,
+                               .top = l != NULL ? l->top : NULL};
+    if (r->on_token != NULL) r->on_token(r->ctx, &t);
+}
+
+/* Tells the prompt's tokens that this lane's rows were the past of. */
+static void echo(hg_engine *en, hg_slot *s, const hg_lane *lane)
+{
+    const hg_request *r = &s->work->r;
+    const int32_t *next = s->work->prompt + s->n_fed + 1;
+    size_t n = lane->n;
+    if (r->on_token == NULL) return;
+    if (s->n_fed + n == r->n_prompt) n--; /* behind the last row comes the answer */
+    echo_task t = {en, lane->logits, next, r->n_top};
+    hg_pool_run(en->rt->pool, n, 1, echo_some, &t);
+    if (s->n_fed == 0) report(en, s, s->work->prompt[0], NULL, true);
+    for (size_t i = 0; i < n; i++) report(en, s, next[i], &en->echo[i], true);
+}
+
+static bool is_canceled(const hg_work *w)
+{
+    return atomic_load(&w->canceled) || (w->r.cancel != NULL && atomic_load(w->r.cancel));
+}
+
+/* Why the answer ends behind the i-th token that was drawn, if it does. */
+static hg_finish finish_behind(const hg_slot *s, size_t i)
+{
+    const hg_work *w = s->work;
+    if (is_canceled(w)) return HG_FINISH_CANCELED;
+    if (s->detok.stopped || (s->is_done && i + 1 == s->n_drawn)) return HG_FINISH_STOP;
+    return w->usage.completion_tokens == w->r.max_tokens ? HG_FINISH_LENGTH : HG_FINISH_NONE;
+}
+
+/* Takes the i-th drawn token into the answer; true when the request ends with it. */
+static bool take(hg_engine *en, hg_slot *s, size_t i)
+{
+    hg_work *w = s->work;
+    const int32_t id = s->drawn[i];
+    hg_bytes text;
+    hg_err why = {0};
+    hg_finish finish = HG_FINISH_STOP;
+    if (!hg_slot_ends(s, id)) {
+        s->ahead[0] = id;
+        s->is_ahead = true;
+        w->usage.completion_tokens++;
+        w->usage.decode_s = hg_seconds() - w->answering_s;
+        report(en, s, id, &s->told[i], false);
+        if ((w->r.speculate & HG_SPECULATE_LOOKUP) != 0) hg_lookup_put(&s->lookup, id);
+        const hg_bytes piece = hg_tokenizer_piece(en->m->tokenizer, id, false);
+        if (hg_detok_put(&s->detok, piece, &text, &why) == HG_OK) {
+            show(w, text);
+            finish = finish_behind(s, i);
+        } else {
+            finish = HG_FINISH_ERROR;
+        }
+    }
+    if (finish == HG_FINISH_NONE) return false;
+    hg_slot_keep(s, i + 1);
+    slot_end(en, s, finish, &why);
+    return true;
+}
+
+/* Takes what the slot drew; ends the request where it ends. */
+static void accept(hg_engine *en, hg_slot *s)
+{
+    hg_work *w = s->work;
+    s->is_ahead = false; /* this step has run it */
+    if (w->answering_s <= 0.0) {
+        w->answering_s = hg_seconds();
+        w->usage.prefill_s = w->answering_s - w->started_s;
+    }
+    for (size_t i = 0; i < s->n_drawn; i++)
+        if (take(en, s, i)) return;
+    if (s->status != HG_OK) slot_end(en, s, HG_FINISH_ERROR, &s->err);
 }
 
 static void draw_some(void *ctx, size_t begin, size_t end, int thread)
@@ -178,18 +280,40 @@ static void draw_some(void *ctx, size_t begin, size_t end, int thread)
     for (size_t i = begin; i < end; i++) hg_slot_draw(en->drawing[i], &en->rooms[thread]);
 }
 
-static void count_tokens(hg_engine *en, size_t n_prompt, size_t n_drawn)
+/* Before anybody is told, so that who hears of an end finds it counted. */
+static void count(hg_engine *en, size_t n_lanes, size_t n_drawing, size_t n_read)
 {
     pthread_mutex_lock(&en->lock);
-    en->state.n_prompt_tokens += n_prompt;
-    en->state.n_completion_tokens += n_drawn;
+    hg_engine_state *t = &en->state;
+    t->n_steps++;
+    t->n_prompt_tokens += n_read;
+    for (size_t i = 0; i < n_lanes; i++) t->n_rows += en->lanes[i].n;
+    for (size_t i = 0; i < n_drawing; i++) {
+        const hg_slot *s = en->drawing[i];
+        const size_t n = s->n_drawn;
+        t->n_completion_tokens += n - (n > 0 && hg_slot_ends(s, s->drawn[n - 1]));
+        t->n_drafted += s->n_logits - 1;
+        t->n_accepted += n > 0 ? n - 1 : 0;
+    }
     pthread_mutex_unlock(&en->lock);
+}
+
+/* The logits that the slot draws from, if it has come so far. */
+static float *lane_result(hg_engine *en, hg_slot *s, const hg_lane *lane)
+{
+    if (!hg_slot_reads(s)) return lane->logits;
+    if (lane->want == HG_WANT_ALL) echo(en, s, lane);
+    s->n_fed += lane->n;
+    if (hg_slot_reads(s)) return NULL;
+    return lane->want == HG_WANT_ALL ? lane->logits + (lane->n - 1) * en->m->c.n_vocab
+                                     : lane->logits;
 }
 
 static void step(hg_engine *en)
 {
     hg_err why = {0};
     size_t n_drawing = 0, n_read = 0;
+    guess(en);
     const size_t n = plan(en);
     if (hg_stepper_run(&en->step, en->lanes, n, &why) != HG_OK) {
         for (size_t i = 0; i < n; i++) slot_end(en, en->active[i], HG_FINISH_ERROR, &why);
@@ -197,23 +321,17 @@ static void step(hg_engine *en)
     }
     for (size_t i = 0; i < n; i++) {
         hg_slot *s = en->active[i];
-        if (s->n_fed < s->work->r.n_prompt) {
-            s->n_fed += en->lanes[i].n;
-            n_read += en->lanes[i].n;
-        }
-        s->logits = en->lanes[i].logits;
+        if (hg_slot_reads(s)) n_read += en->lanes[i].n;
+        s->logits = lane_result(en, s, &en->lanes[i]);
         if (s->logits != NULL) en->drawing[n_drawing++] = s;
     }
     hg_pool_run(en->rt->pool, n_drawing, 1, draw_some, en);
-    count_tokens(en, n_read, n_drawing);
+    count(en, n, n_drawing, n_read);
     for (size_t i = 0; i < n_drawing; i++) accept(en, en->drawing[i]);
 }
 
 /* ---- the thread ---- */
-static bool is_canceled(const hg_work *w)
-{
-    return atomic_load(&w->canceled) || (w->r.cancel != NULL && atomic_load(w->r.cancel));
-}
+enum { WORTH_WAITING = 32 }; /* tokens of a prompt that another request is about to have read */
 
 static void end_canceled(hg_engine *en)
 {
@@ -243,50 +361,97 @@ static hg_work *take_canceled(hg_engine *en)
     return w;
 }
 
-static hg_work *first_waiting(hg_engine *en)
+/* Whether a prompt that is being read right now begins as w's does, and further than what any cache
+ * shares with it: then w waits and copies it, and several answers to one prompt read it once. */
+static bool is_being_read(const hg_engine *en, const hg_work *w, size_t shared)
 {
-    pthread_mutex_lock(&en->lock);
-    hg_work *w = en->first;
-    pthread_mutex_unlock(&en->lock);
-    return w; /* only this thread takes work from the queue, so it stays there */
+    for (size_t i = 0; i < en->n_slots; i++) {
+        const hg_slot *s = &en->slots[i];
+        if (s->work == NULL || !hg_slot_reads(s) || w->r.echo) continue;
+        size_t n = 0, most = s->work->r.n_prompt;
+        if (most > w->r.n_prompt - 1) most = w->r.n_prompt - 1;
+        while (n < most && s->work->prompt[n] == w->prompt[n]) n++;
+        if (n > s->cache.n && n >= shared + WORTH_WAITING) return true;
+    }
+    return false;
 }
 
-/* Moves the queue's first work to the running list. */
-static void move_first(hg_engine *en, size_t slot)
+/* The first work of the queue behind `after` (NULL: at all). Only this thread takes work from the
+ * queue, so it stays there. */
+static hg_work *next_waiting(hg_engine *en, const hg_work *after)
 {
     pthread_mutex_lock(&en->lock);
-    hg_work *w = en->first;
-    en->first = w->next;
-    if (en->first == NULL) en->last = NULL;
+    hg_work *w = after == NULL ? en->first : after->next;
+    pthread_mutex_unlock(&en->lock);
+    return w;
+}
+
+/* Takes w out of the queue; the lock is held. */
+static void unlink_work(hg_engine *en, const hg_work *w)
+{
+    hg_work *before = NULL;
+    for (hg_work *v = en->first; v != w; v = v->next) before = v;
+    if (before == NULL)
+        en->first = w->next;
+    else
+        before->next = w->next;
+    if (en->last == w) en->last = before;
     en->state.n_waiting--;
+}
+
+/* Moves waiting work to the running list. */
+static void move_to(hg_engine *en, hg_work *w, size_t slot)
+{
+    pthread_mutex_lock(&en->lock);
+    unlink_work(en, w);
     en->state.n_running++;
     en->running[slot] = w;
     pthread_mutex_unlock(&en->lock);
 }
 
-/* Gives waiting work its slots. Where memory ends before max_sessions does, the engine goes on with
- * the slots it has. */
-static void admit(hg_engine *en)
+/* The rooms that a request needs in its slot. */
+static hg_status make_slot(hg_engine *en, hg_slot *s, const hg_work *w, hg_err *e)
 {
+    HG_TRY(hg_slot_new(s, en->m, en->n_ctx, en->cache_type, e));
+    s->end_id = en->end_id;
+    return (w->r.speculate & HG_SPECULATE_DRAFT) != 0 ? hg_drafter_slot(&en->drafter, s, e) : HG_OK;
+}
+
+/* Gives w its slot; false when all are taken. Where memory ends before max_sessions does, the
+ * engine goes on with the slots it has. */
+static bool admit_one(hg_engine *en, hg_work *w, bool *waits)
+{
+    hg_err why = {0};
     const hg_slot *source;
-    hg_work *w;
     size_t shared;
-    while ((w = first_waiting(en)) != NULL) {
-        hg_err why = {0};
-        hg_slot *s = hg_slots_choose(en->slots, en->n_slots, w, &source, &shared);
-        if (s == NULL) return;
-        const bool ok = hg_slot_new(s, en->m, en->n_ctx, en->cache_type, &why) == HG_OK;
-        if (!ok && s != en->slots) {
+    hg_slot *s;
+    *waits = false;
+    while ((s = hg_slots_choose(en->slots, en->n_slots, w, &source, &shared)) != NULL) {
+        *waits = is_being_read(en, w, shared);
+        if (*waits) return true;
+        hg_status status = make_slot(en, s, w, &why);
+        if (status != HG_OK && s != en->slots) {
             en->n_slots = (size_t)(s - en->slots);
             continue;
         }
-        move_first(en, (size_t)(s - en->slots));
-        if (ok) {
-            hg_slot_begin(s, w, source, shared);
-        } else {
-            s->work = w;
-            slot_end(en, s, HG_FINISH_ERROR, &why);
-        }
+        move_to(en, w, (size_t)(s - en->slots));
+        if (status == HG_OK) status = hg_slot_begin(s, w, source, shared, &why);
+        if (status == HG_OK) return true;
+        s->work = w;
+        slot_end(en, s, HG_FINISH_ERROR, &why);
+        return true;
+    }
+    return false;
+}
+
+/* Gives waiting work its slots, the first come first. */
+static void admit(hg_engine *en)
+{
+    hg_work *passed = NULL, *w; /* the last one that waits for a prompt to be read */
+    bool waits;
+    while ((w = next_waiting(en, passed)) != NULL) {
+        if (!admit_one(en, w, &waits)) return;
+        if (waits) passed = w;
     }
 }
 
@@ -334,6 +499,8 @@ static void engine_drop(hg_engine *en)
     for (size_t i = 0; en->slots != NULL && i < en->o.max_sessions; i++)
         hg_slot_free(&en->slots[i]);
     hg_stepper_free(&en->step);
+    hg_drafter_free(&en->drafter);
+    hg_free(en->echo);
     hg_free(en->slots);
     hg_free(en->running);
     hg_free(en->lanes);
@@ -343,6 +510,8 @@ static void engine_drop(hg_engine *en)
     hg_free(en->rooms);
     hg_free(en);
 }
+
+static const size_t ECHO_FLOATS = 4u << 20; /* of a prompt's logits at a time */
 
 static hg_status engine_rooms(hg_engine *en, hg_err *e)
 {
@@ -360,7 +529,14 @@ static hg_status engine_rooms(hg_engine *en, hg_err *e)
         return hg_fail(e, HG_E_NOMEM, "no room for an engine of %zu sessions", n);
     for (int i = 0; i < en->n_threads; i++)
         HG_TRY(hg_choices_init(&en->rooms[i], en->m->c.n_vocab, &en->rt->k, e));
-    return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk, n, e);
+    en->echo_rows = ECHO_FLOATS / en->m->c.n_vocab + 1;
+    if (en->echo_rows > en->o.prefill_chunk) en->echo_rows = en->o.prefill_chunk;
+    en->echo = hg_alloc(en->echo_rows, sizeof *en->echo);
+    if (en->echo == NULL) return hg_fail(e, HG_E_NOMEM, "no room for an engine");
+    if (en->o.draft != NULL)
+        HG_TRY(hg_drafter_init(&en->drafter, en->o.draft, en->m, en->rt, n, en->n_ctx,
+                               en->o.prefill_chunk, e));
+    return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk + GUESS_ROWS, n, e);
 }
 
 static hg_status check_options(const hg_model *m, const hg_engine_options *o, hg_err *e)
@@ -441,233 +617,4 @@ void hg_engine_free(hg_engine *en)
     pthread_cond_destroy(&en->wake);
     pthread_mutex_destroy(&en->lock);
     engine_drop(en);
-}
-
-/* ---- what other threads call ---- */
-static hg_status check_bias(const hg_engine *en, const hg_sampling *o, hg_err *e)
-{
-    for (size_t i = 0; i < o->n_bias; i++)
-        if ((uint32_t)o->bias[i].id >= en->m->c.n_vocab)
-            return hg_fail(e, HG_E_ARG, "a bias of token %d; the vocabulary has %u", o->bias[i].id,
-                           en->m->c.n_vocab);
-    return HG_OK;
-}
-
-static hg_status check_request(const hg_engine *en, const hg_request *r, hg_err *e)
-{
-    HG_TRY(hg_sampling_check(&r->sampling, e));
-    HG_TRY(check_bias(en, &r->sampling, e));
-    if (r->n_prompt == 0)
-        return hg_fail(e, HG_E_ARG, "the prompt is empty; give at least one token");
-    if (r->n_prompt >= en->n_ctx)
-        return hg_fail(e, HG_E_LIMIT,
-                       "the prompt has %zu tokens and the context holds %zu with the answer; "
-                       "shorten it",
-                       r->n_prompt, en->n_ctx);
-    return hg_check_ids(en->m, r->prompt, r->n_prompt, e);
-}
-
-static hg_status copy_sampling(hg_work *w, hg_err *e)
-{
-    hg_sampling *o = &w->r.sampling;
-    hg_logit_bias *bias = HG_NEW_RAW(&w->mem, hg_logit_bias, o->n_bias + 1);
-    const char **breakers = HG_NEW_RAW(&w->mem, const char *, o->n_dry_breakers + 1);
-    bool ok = bias != NULL && breakers != NULL;
-    for (size_t i = 0; ok && i < o->n_bias; i++) bias[i] = o->bias[i];
-    for (size_t i = 0; ok && i < o->n_dry_breakers; i++) {
-        const char *s = o->dry_breakers[i];
-        breakers[i] = hg_arena_strndup(&w->mem, s, strlen(s));
-        ok = breakers[i] != NULL;
-    }
-    if (!ok) return hg_fail(e, HG_E_NOMEM, "no room for a request");
-    o->bias = bias;
-    o->dry_breakers = breakers;
-    return HG_OK;
-}
-
-static hg_status copy_prompt(hg_work *w, hg_err *e)
-{
-    w->prompt = HG_NEW_RAW(&w->mem, int32_t, w->r.n_prompt);
-    if (w->prompt == NULL)
-        return hg_fail(e, HG_E_NOMEM, "no room for a prompt of %zu tokens", w->r.n_prompt);
-    memcpy(w->prompt, w->r.prompt, w->r.n_prompt * sizeof *w->prompt);
-    w->r.prompt = w->prompt;
-    return HG_OK;
-}
-
-static hg_status work_new(hg_work **out, const hg_engine *en, const hg_request *r, hg_err *e)
-{
-    const size_t room = en->n_ctx - r->n_prompt;
-    hg_work *w = hg_alloc(1, sizeof *w);
-    *out = NULL;
-    if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a request");
-    w->r = *r;
-    if (w->r.max_tokens == 0 || w->r.max_tokens > room) w->r.max_tokens = (uint32_t)room;
-    hg_arena_init(&w->mem, 4096);
-    hg_status s = copy_prompt(w, e);
-    if (s == HG_OK) s = copy_sampling(w, e);
-    if (s == HG_OK) s = hg_stops_copy(&w->stops, r->stop, r->n_stop, e);
-    if (s != HG_OK) {
-        work_free(w);
-        return s;
-    }
-    w->submitted_s = hg_seconds();
-    *out = w;
-    return HG_OK;
-}
-
-/* Appends to the queue unless it is full. */
-static hg_status enqueue(hg_engine *en, hg_work *w, hg_job *out, hg_err *e)
-{
-    hg_status s = HG_OK;
-    pthread_mutex_lock(&en->lock);
-    /* Work that a free slot will take at once does not wait. */
-    const uint32_t at_once = en->o.max_sessions - en->state.n_running;
-    if (en->closing) {
-        s = hg_fail(e, HG_E_STATE, "the engine is closing");
-    } else if (en->state.n_waiting >= at_once + en->o.max_queue) {
-        s = hg_fail(e, HG_E_STATE, "%u requests run and %u wait already; try again later",
-                    en->state.n_running, en->state.n_waiting);
-    } else {
-        w->id = ++en->last_job;
-        *out = w->id;
-        if (en->last == NULL)
-            en->first = w;
-        else
-            en->last->next = w;
-        en->last = w;
-        en->state.n_waiting++;
-        pthread_cond_signal(&en->wake);
-    }
-    pthread_mutex_unlock(&en->lock);
-    return s;
-}
-
-static hg_status submit(hg_engine *en, const hg_request *r, hg_waiter *waiter, hg_job *out,
-                        hg_err *e)
-{
-    hg_work *w;
-    *out = 0;
-    HG_TRY(check_request(en, r, e));
-    HG_TRY(work_new(&w, en, r, e));
-    w->waiter = waiter;
-    const hg_status s = enqueue(en, w, out, e);
-    if (s != HG_OK) work_free(w);
-    return s;
-}
-
-hg_status hg_engine_submit(hg_engine *en, const hg_request *r, hg_job *out, hg_err *e)
-{
-    return submit(en, r, NULL, out, e);
-}
-
-void hg_engine_cancel(hg_engine *en, hg_job job)
-{
-    pthread_mutex_lock(&en->lock);
-    for (hg_work *w = en->first; w != NULL; w = w->next)
-        if (w->id == job) atomic_store(&w->canceled, true);
-    for (size_t i = 0; i < en->o.max_sessions; i++)
-        if (en->running[i] != NULL && en->running[i]->id == job)
-            atomic_store(&en->running[i]->canceled, true);
-    pthread_mutex_unlock(&en->lock);
-}
-
-void hg_engine_look(hg_engine *en, hg_engine_state *out)
-{
-    pthread_mutex_lock(&en->lock);
-    *out = en->state;
-    pthread_mutex_unlock(&en->lock);
-}
-
-/* ---- timelines as files ---- */
-
-/* Takes the lock; while it is held and nothing runs or waits, the engine's thread sleeps and its
- * slots are the caller's. */
-static hg_status lock_idle(hg_engine *en, hg_err *e)
-{
-    pthread_mutex_lock(&en->lock);
-    if (en->state.n_running == 0 && en->state.n_waiting == 0) return HG_OK;
-    pthread_mutex_unlock(&en->lock);
-    return hg_fail(e, HG_E_STATE, "requests are running; wait until they have ended");
-}
-
-hg_status hg_engine_save(hg_engine *en, const char *path, hg_err *e)
-{
-    const hg_slot *last = NULL;
-    HG_TRY(lock_idle(en, e));
-    for (size_t i = 0; i < en->n_slots; i++)
-        if (en->slots[i].cache.n > 0 && (last == NULL || en->slots[i].used_at > last->used_at))
-            last = &en->slots[i];
-    const hg_status s =
-        last != NULL ? hg_cache_save(&last->cache, en->m, &last->token, last->is_ahead, path, e)
-                     : hg_fail(e, HG_E_STATE, "there is no timeline to save yet");
-    pthread_mutex_unlock(&en->lock);
-    return s;
-}
-
-hg_status hg_engine_load(hg_engine *en, const char *path, hg_ids *ids, hg_err *e)
-{
-    HG_TRY(lock_idle(en, e));
-    hg_slot *slot = &en->slots[0];
-    for (size_t i = 1; i < en->n_slots; i++)
-        if (en->slots[i].used_at < slot->used_at) slot = &en->slots[i];
-    hg_status s = hg_slot_new(slot, en->m, en->n_ctx, en->cache_type, e);
-    if (s == HG_OK) s = hg_cache_load(&slot->cache, en->m, path, ids, e);
-    slot->is_ahead = false;
-    if (s == HG_OK) slot->used_at = ++en->clock;
-    pthread_mutex_unlock(&en->lock);
-    return s;
-}
-
-static void waiter_init(hg_waiter *w)
-{
-    pthread_condattr_t a;
-    pthread_condattr_init(&a);
-    pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->ended, &a);
-    pthread_condattr_destroy(&a);
-}
-
-/* A signal handler can set a flag and nothing more, so the waiting thread looks at it. */
-static bool wait_a_moment(hg_waiter *w)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 10 * 1000 * 1000;
-    if (until.tv_nsec >= 1000 * 1000 * 1000) {
-        until.tv_nsec -= 1000 * 1000 * 1000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&w->lock);
-    if (!w->done) pthread_cond_timedwait(&w->ended, &w->lock, &until);
-    const bool done = w->done;
-    pthread_mutex_unlock(&w->lock);
-    return done;
-}
-
-hg_status hg_engine_run(hg_engine *en, const hg_request *r, const atomic_bool *stop,
-                        hg_finish *finish, hg_usage *usage, hg_err *e)
-{
-    hg_waiter waiter = {0};
-    hg_job job;
-    bool asked = false;
-    if (finish != NULL) *finish = HG_FINISH_ERROR;
-    if (usage != NULL) *usage = (hg_usage){0};
-    waiter_init(&waiter);
-    hg_status s = submit(en, r, &waiter, &job, e);
-    for (bool done = s != HG_OK; !done; done = wait_a_moment(&waiter))
-        if (!asked && stop != NULL && atomic_load(stop)) {
-            hg_engine_cancel(en, job);
-            asked = true;
-        }
-    if (s == HG_OK) {
-        if (finish != NULL) *finish = waiter.finish;
-        if (usage != NULL) *usage = waiter.usage;
-        if (waiter.finish == HG_FINISH_ERROR)
-            s = hg_fail(e, waiter.err.status, "%s", waiter.err.msg);
-    }
-    pthread_cond_destroy(&waiter.ended);
-    pthread_mutex_destroy(&waiter.lock);
-    return s;
 }

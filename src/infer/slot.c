@@ -16,6 +16,8 @@ hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, hg_type type,
 void hg_slot_free(hg_slot *s)
 {
     hg_cache_free(&s->cache);
+    hg_cache_free(&s->draft);
+    hg_lookup_free(&s->lookup);
     hg_detok_free(&s->detok);
 }
 
@@ -47,7 +49,7 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
 {
     hg_slot *from = NULL, *to;
     *shared = 0;
-    for (size_t i = 0; i < n_slots; i++) {
+    for (size_t i = 0; i < n_slots && !w->r.echo; i++) {
         const size_t n = hg_cache_shared(&slots[i].cache, w->prompt, w->r.n_prompt - 1);
         if (n < *shared || n == 0) continue;
         if (n == *shared && !goes_on(&slots[i], n)) continue;
@@ -60,36 +62,127 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
     return to == NULL && from != NULL && from->work == NULL ? from : to;
 }
 
-void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared)
+/* What only some requests need. */
+static hg_status begin_extras(hg_slot *s, hg_work *w, hg_err *e)
 {
+    if ((w->r.speculate & HG_SPECULATE_LOOKUP) != 0) {
+        HG_TRY(hg_lookup_begin(&s->lookup, s->cache.n_ctx, e));
+        for (size_t i = 0; i < w->r.n_prompt; i++) hg_lookup_put(&s->lookup, w->prompt[i]);
+    }
+    s->constraint = w->constraint;
+    w->constraint = NULL;
+    return HG_OK;
+}
+
+hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared, hg_err *e)
+{
+    HG_TRY(begin_extras(s, w, e));
     if (source != NULL && source != s) hg_cache_copy(&s->cache, &source->cache, shared);
     hg_cache_rewind(&s->cache, shared);
+    hg_cache_rewind(&s->draft, hg_cache_shared(&s->draft, w->prompt, w->r.n_prompt));
     s->work = w;
     s->n_fed = shared;
-    s->is_ahead = false;
+    s->n_ahead = 0;
+    s->is_ahead = s->is_done = false;
     s->logits = NULL;
+    hg_guess_begin(&s->rate_lookup);
+    hg_guess_begin(&s->rate_draft);
     hg_sampler_begin(&s->sampler, &w->r.sampling, s->tok);
+    s->sampler.constraint = s->constraint;
     hg_detok_begin(&s->detok, &w->stops);
     w->started_s = hg_seconds();
     w->usage.queue_s = w->started_s - w->submitted_s;
     w->usage.prompt_tokens = (uint32_t)w->r.n_prompt;
     w->usage.cached_tokens = (uint32_t)shared;
+    return HG_OK;
+}
+
+void hg_slot_release(hg_slot *s)
+{
+    if (s->constraint != NULL) s->constraint->kind->free(s->constraint);
+    s->constraint = NULL;
+    s->work = NULL;
+}
+
+size_t hg_slot_guess_room(const hg_slot *s)
+{
+    /* One token more is drawn behind the last guess. */
+    const size_t answer = s->work->r.max_tokens - s->work->usage.completion_tokens - 1;
+    const size_t context = s->cache.n_ctx - s->cache.n - 1;
+    return answer < context ? answer : context;
+}
+
+void hg_slot_look_up(hg_slot *s, size_t most)
+{
+    const size_t worth = hg_guess_length(&s->rate_lookup);
+    if (most > worth) most = worth;
+    s->n_ahead += hg_lookup_guess(&s->lookup, most, s->ahead + s->n_ahead);
+    s->looked_up = s->n_ahead > 1;
+    if (!s->looked_up) hg_guess_learn(&s->rate_lookup, 0, 0);
 }
 
 bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane)
 {
     const size_t left = s->work->r.n_prompt - s->n_fed;
-    *lane = (hg_lane){.cache = &s->cache, .ids = &s->token, .n = 1, .want = HG_WANT_LAST};
+    *lane = (hg_lane){.cache = &s->cache, .ids = s->ahead, .n = s->n_ahead, .want = HG_WANT_ALL};
+    s->n_logits = s->n_ahead;
     if (left == 0) return true;
     if (budget == 0) return false;
     lane->ids = s->work->prompt + s->n_fed;
     lane->n = left < budget ? left : budget;
     lane->want = lane->n == left ? HG_WANT_LAST : HG_WANT_NONE;
+    s->n_logits = 1;
     return true;
+}
+
+/* ---- drawing ---- */
+
+/* The token behind row r of the step's logits. */
+static hg_status draw_one(hg_slot *s, size_t r, hg_choices *room, int32_t *id)
+{
+    const hg_work *w = s->work;
+    const float *logits = s->logits + r * room->n_vocab;
+    const hg_past past = {s->cache.ids, s->n_before + r + 1, w->r.n_prompt, s->tok};
+    const size_t left = w->r.max_tokens - w->usage.completion_tokens - r;
+    double log_z = 0.0;
+    HG_TRY(hg_choices_load(room, logits, &s->err));
+    if (w->r.on_token != NULL) log_z = hg_logprobs_top(room, w->r.n_top, &s->told[r]);
+    HG_TRY(hg_sampler_cut(&s->sampler, room, &past, left, &s->err));
+    *id = hg_sampler_draw(&s->sampler, room);
+    s->told[r].logprob = (float)((double)logits[*id] - log_z);
+    if (s->constraint == NULL || hg_slot_ends(s, *id)) return HG_OK;
+    HG_TRY(s->constraint->kind->accept(s->constraint, *id, &s->err));
+    s->is_done = s->constraint->kind->is_done(s->constraint);
+    return HG_OK;
+}
+
+static void learn(hg_slot *s)
+{
+    const size_t n = s->n_logits - 1, hits = s->n_drawn > 0 ? s->n_drawn - 1 : 0;
+    if (n == 0) return;
+    hg_guess_learn(s->looked_up ? &s->rate_lookup : &s->rate_draft, n, hits);
+    s->work->usage.drafted_tokens += (uint32_t)n;
+    s->work->usage.accepted_tokens += (uint32_t)hits;
 }
 
 void hg_slot_draw(hg_slot *s, hg_choices *room)
 {
-    s->drawn = hg_sampler_next(&s->sampler, room, s->logits, s->cache.ids, s->cache.n,
-                               s->work->r.n_prompt, &s->chosen, &s->err);
+    bool more = true;
+    s->n_before = s->cache.n - s->n_logits;
+    s->n_drawn = 0;
+    for (size_t r = 0; more && r < s->n_logits; r++) {
+        int32_t id = 0;
+        s->status = draw_one(s, r, room, &id);
+        if (s->status != HG_OK) break;
+        s->drawn[s->n_drawn++] = id;
+        more = !s->is_done && !hg_slot_ends(s, id) && r + 1 < s->n_logits && id == s->ahead[r + 1];
+    }
+    learn(s);
+    hg_slot_keep(s, s->n_drawn);
+}
+
+void hg_slot_keep(hg_slot *s, size_t n)
+{
+    hg_cache_rewind(&s->cache, s->n_before + (n > 0 ? n : 1));
+    if (s->draft.n > s->cache.n) hg_cache_rewind(&s->draft, s->cache.n);
 }

@@ -4,6 +4,9 @@
 #define HG_INFER_SLOT_H
 
 #include "infer/detok.h"
+#include "infer/guess.h"
+#include "infer/logprob.h"
+#include "infer/lookup.h"
 #include "infer/sampler.h"
 #include "infer/step.h"
 
@@ -17,7 +20,8 @@ struct hg_work {
     hg_arena mem;    /* the copies of what r points at */
     int32_t *prompt; /* [r.n_prompt] */
     hg_stops stops;
-    hg_request r; /* its stop is not to be used */
+    hg_constraint *constraint; /* a copy of its own, until the slot has it */
+    hg_request r;              /* its stop and constraint are not to be used */
     hg_waiter *waiter;
     atomic_bool canceled;
     double submitted_s, started_s, answering_s;
@@ -26,18 +30,35 @@ struct hg_work {
 
 typedef struct hg_slot {
     hg_cache cache; /* made on first use: n_ctx 0 until then */
+    hg_cache draft; /* the draft model's of the same timeline, likewise */
     const hg_tokenizer *tok;
+    const int32_t *end_id; /* [2] tokens that end an answer, or -1 */
     hg_sampler sampler;
+    hg_constraint *constraint; /* the answer's own, or NULL */
     hg_detok detok;
     hg_work *work; /* NULL: free */
     size_t n_fed;  /* of the prompt, cached tokens too */
-    int32_t token; /* chosen and, while is_ahead, not yet fed */
+
+    /* ahead[0] was chosen and, while is_ahead, not yet run; guesses follow it. */
+    int32_t ahead[1 + HG_MAX_GUESS];
+    size_t n_ahead;
     bool is_ahead;
-    int32_t chosen;   /* by the last draw */
-    float *logits;    /* of this step, or NULL: still reading the prompt */
-    hg_status drawn;  /* how the last draw went */
-    uint64_t used_at; /* the engine's clock of requests: the oldest cache is given up first */
+    bool looked_up; /* the guesses, not drafted */
+    hg_lookup lookup;
+    hg_guess_rate rate_lookup, rate_draft;
+
+    /* Of this step. */
+    float *logits;                      /* [n_logits][n_vocab] or NULL: still reading the prompt */
+    size_t n_logits;                    /* 1, or one for each of ahead */
+    int32_t drawn[1 + HG_MAX_GUESS];    /* what the draws chose... */
+    size_t n_drawn;                     /* ...until a guess was wrong or the answer ended */
+    size_t n_before;                    /* positions of the cache before the first of these rows */
+    bool is_done;                       /* the constraint lets nothing follow */
+    hg_logprobs told[1 + HG_MAX_GUESS]; /* when the request wants reports */
+    hg_status status;                   /* of the draws */
     hg_err err;
+
+    uint64_t used_at; /* the engine's clock of requests: the oldest cache is given up first */
 } hg_slot;
 
 /* Makes the slot's room unless it is there. */
@@ -50,13 +71,33 @@ void hg_slot_free(hg_slot *s);
  * long as an older one can be given up instead. */
 hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const hg_slot **source,
                          size_t *shared);
-/* Begins w in a free slot whose cache is there, with the first `shared` positions of source. */
-void hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared);
+/* Begins w in a free slot whose cache is there, with the first `shared` positions of source. Fails
+ * for want of room, and the slot stays free. */
+hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared, hg_err *e);
+/* Frees the slot for other work; the timeline stays. */
+void hg_slot_release(hg_slot *s);
 
-/* What the slot adds to the next step: its token, or a piece of its prompt of `budget` tokens at
- * the most; false when the budget is 0 and it still reads. */
+static inline bool hg_slot_reads(const hg_slot *s)
+{
+    return s->n_fed < s->work->r.n_prompt;
+}
+static inline bool hg_slot_ends(const hg_slot *s, int32_t id)
+{
+    return id == s->end_id[0] || id == s->end_id[1];
+}
+/* How many guesses the answer has room for. */
+size_t hg_slot_guess_room(const hg_slot *s);
+/* Guesses behind ahead[0] by lookup, `most` at the most. */
+void hg_slot_look_up(hg_slot *s, size_t most);
+
+/* What the slot adds to the next step: its token and guesses, or a piece of its prompt of `budget`
+ * tokens at the most; false when the budget is 0 and it still reads. */
 bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane);
-/* Chooses the next token from s->logits; on a pool's thread. */
+/* Chooses the next token from s->logits, and the ones behind it as long as guesses come true; what
+ * was guessed wrong leaves the cache. On a pool's thread. */
 void hg_slot_draw(hg_slot *s, hg_choices *room);
+/* Of the step's rows, those that the first n drawn tokens stand behind; the others are forgotten.
+ */
+void hg_slot_keep(hg_slot *s, size_t n);
 
 #endif

@@ -1,0 +1,53 @@
+/* The engine's inside: what its thread and its callers share. */
+#ifndef HG_INFER_ENGINE_H
+#define HG_INFER_ENGINE_H
+
+#include "infer/draft.h"
+
+#include <pthread.h>
+
+struct hg_waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool done;
+    hg_finish finish;
+    hg_usage usage;
+    hg_err err;
+};
+
+struct hg_engine {
+    const hg_model *m;
+    hg_runtime *rt;
+    hg_engine_options o;
+    size_t n_ctx;
+    hg_type cache_type;
+    int32_t end_id[2]; /* of text, and of a turn */
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards what follows, up to the engine thread's own */
+    pthread_cond_t wake;
+    hg_work *first, *last; /* the queue */
+    hg_work **running;     /* [n_slots]: slots[i].work, for cancel */
+    hg_engine_state state;
+    hg_job last_job;
+    bool closing;
+
+    /* The engine thread's own. */
+    hg_stepper step;
+    hg_slot *slots; /* [n_slots] */
+    size_t n_slots;
+    hg_lane *lanes;   /* [n_slots] of this step */
+    hg_slot **active; /* whose lanes they are */
+    hg_slot **drawing;
+    hg_choices *rooms; /* [n_threads] to sample in */
+    int n_threads;
+    hg_drafter drafter;
+    size_t max_rows;   /* of a step */
+    size_t echo_rows;  /* of a prompt that is told token by token, in one step */
+    hg_logprobs *echo; /* [echo_rows] */
+    uint64_t clock;
+};
+
+void hg_work_free(hg_work *w);
+
+#endif
