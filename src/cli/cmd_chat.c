@@ -401,17 +401,10 @@ static int run(cli *c, void *values, int n_args, char **args)
     chat ch = {.c = c, .v = values, .is_terminal = isatty(STDIN_FILENO) == 1};
     hg_err e = {0};
     chat_input *in = NULL;
-    hg_cache_type cache;
     int code = 1;
     (void)n_args;
 
-    if (!cli_sampling_check(&ch.v->sampling))
-        return cli_misuse(c, "--dtype: \"%s\" is no type; stored, f32, f16 or bf16 allowed",
-                          ch.v->sampling.dtype);
-    if (!hg_cache_type_parse(ch.v->sampling.cache_type, &cache))
-        return cli_misuse(c,
-                          "--cache-type: \"%s\" is no type; auto, f32, f16, bf16 or q8_0 allowed",
-                          ch.v->sampling.cache_type);
+    if (!cli_sampling_check(&ch.v->sampling, &e)) return cli_misuse(c, "%s", e.msg);
     if (c->json && ch.is_terminal)
         return cli_misuse(c,
                           "chat --json reads its messages from stdin, one a line; none is piped");

@@ -9,6 +9,7 @@
 typedef struct generate_values {
     cli_sampling sampling;
     const char *session;
+    int64_t n_top;
 } generate_values;
 
 static void init(void *values)
@@ -20,7 +21,10 @@ static void init(void *values)
 /* What on_text writes to; it runs on the engine's thread while the main thread waits. */
 typedef struct listener {
     FILE *out;
+    const hg_model *model;
     bool is_terminal;
+    bool lines;         /* the tokens are shown instead, a line each */
+    json_t *tokens;     /* with --json and --logprobs */
     atomic_bool broken; /* nobody reads any more: `higgins generate ... | head -1` */
 } listener;
 
@@ -31,8 +35,57 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
     (void)finish;
     (void)usage;
     (void)error;
+    if (l->lines) return;
     cli_talk_write(l->out, text, l->is_terminal);
     if (fflush(l->out) != 0) atomic_store(&l->broken, true);
+}
+
+/* ---- log-probabilities ---- */
+
+/* A token's bytes may be a part of a character: then its text is null and its bytes tell. */
+static json_t *token_json(const hg_model *m, int32_t id, float logprob)
+{
+    const hg_bytes piece = hg_tokenizer_piece(hg_model_tokenizer(m), id, true);
+    json_t *bytes = json_array(), *text = json_stringn(piece.p, piece.n);
+    for (size_t i = 0; i < piece.n; i++)
+        (void)json_array_append_new(bytes, json_integer((unsigned char)piece.p[i]));
+    return json_pack("{s:i, s:o, s:o, s:f}", "id", (int)id, "token",
+                     text != NULL ? text : json_null(), "bytes", bytes, "logprob", (double)logprob);
+}
+
+static void print_token(const listener *l, int32_t id, float logprob)
+{
+    const hg_bytes p = hg_tokenizer_piece(hg_model_tokenizer(l->model), id, true);
+    fprintf(l->out, "%9.4f  ", (double)logprob);
+    for (size_t i = 0; i < p.n; i++) {
+        const unsigned char c = (unsigned char)p.p[i];
+        const size_t n = cli_utf8_length(p.p + i, p.n - i);
+        if (c < 0x20 || c == 0x7f || n == 0 || (n == 2 && c == 0xc2))
+            fprintf(l->out, "\\x%02x", c);
+        else
+            (void)fwrite(p.p + i, 1, n, l->out);
+        if (n > 1 && c != 0xc2) i += n - 1;
+    }
+}
+
+static void on_token(void *ctx, const hg_token_report *t)
+{
+    listener *l = ctx;
+    if (l->tokens == NULL) {
+        print_token(l, t->id, t->logprob);
+        for (size_t i = 0; i < t->n_top; i++) {
+            (void)fputc('\t', l->out);
+            print_token(l, t->top[i].id, t->top[i].logprob);
+        }
+        (void)fputc('\n', l->out);
+        if (fflush(l->out) != 0) atomic_store(&l->broken, true);
+        return;
+    }
+    json_t *top = json_array(), *told = token_json(l->model, t->id, t->logprob);
+    for (size_t i = 0; i < t->n_top; i++)
+        (void)json_array_append_new(top, token_json(l->model, t->top[i].id, t->top[i].logprob));
+    (void)json_object_set_new(told, "top", top);
+    (void)json_array_append_new(l->tokens, told);
 }
 
 /* The prompt's text: the argument, or what stdin holds for "-". The caller frees it. */
@@ -81,14 +134,16 @@ static hg_status continue_session(cli_talk *t, const char *path, hg_bytes text, 
 }
 
 static void print_json(const char *model, const char *text, size_t n, hg_finish finish,
-                       const hg_usage *u)
+                       const hg_usage *u, json_t *tokens)
 {
-    json_t *doc =
-        json_pack("{s:s, s:s%, s:s, s:{s:i, s:i, s:i}, s:f, s:f, s:f}", "model", model, "text",
-                  text, n, "finish", cli_finish_name(finish), "usage", "prompt_tokens",
-                  (int)u->prompt_tokens, "completion_tokens", (int)u->completion_tokens,
-                  "cached_tokens", (int)u->cached_tokens, "tokens_per_second", cli_answer_rate(u),
-                  "prefill_seconds", u->prefill_s, "decode_seconds", u->decode_s);
+    json_t *doc = json_pack("{s:s, s:s%, s:s, s:{s:i, s:i, s:i, s:i, s:i}, s:f, s:f, s:f}", "model",
+                            model, "text", text, n, "finish", cli_finish_name(finish), "usage",
+                            "prompt_tokens", (int)u->prompt_tokens, "completion_tokens",
+                            (int)u->completion_tokens, "cached_tokens", (int)u->cached_tokens,
+                            "drafted_tokens", (int)u->drafted_tokens, "accepted_tokens",
+                            (int)u->accepted_tokens, "tokens_per_second", cli_answer_rate(u),
+                            "prefill_seconds", u->prefill_s, "decode_seconds", u->decode_s);
+    if (tokens != NULL) (void)json_object_set(doc, "logprobs", tokens);
     if (doc != NULL) (void)json_dumpf(doc, stdout, JSON_INDENT(2));
     (void)fputc('\n', stdout);
     json_decref(doc);
@@ -99,6 +154,8 @@ static void report(const cli *c, const hg_usage *u)
     if (!c->verbose) return;
     fprintf(stderr, "%u tokens read in %.2f s, %u written in %.2f s (%.1f tokens/s)\n",
             u->prompt_tokens, u->prefill_s, u->completion_tokens, u->decode_s, cli_answer_rate(u));
+    if (u->drafted_tokens > 0)
+        fprintf(stderr, "%u of %u guesses came true\n", u->accepted_tokens, u->drafted_tokens);
 }
 
 /* Runs the request with its text on stdout, or gathered for --json. */
@@ -109,7 +166,10 @@ static int generate(cli *c, cli_talk *t, const char *path, hg_request *r)
     hg_finish finish;
     char *text = NULL;
     size_t n = 0;
-    listener l = {.out = stdout, .is_terminal = !c->json && cli_stdout_is_terminal()};
+    listener l = {.out = stdout,
+                  .model = t->model,
+                  .is_terminal = !c->json && cli_stdout_is_terminal(),
+                  .lines = !c->json && r->n_top > 0};
     int code = 0;
 
     if (c->json) l.out = open_memstream(&text, &n);
@@ -117,19 +177,22 @@ static int generate(cli *c, cli_talk *t, const char *path, hg_request *r)
         (void)hg_fail(&e, HG_E_NOMEM, "no room for the answer");
         return cli_fail(c, &e);
     }
+    if (c->json && r->n_top > 0) l.tokens = json_array();
+    if (r->n_top > 0) r->on_token = on_token;
     r->on_text = on_text;
     r->ctx = &l;
     r->cancel = &l.broken;
     const hg_status s = hg_engine_run(t->engine, r, c->watch.stop, &finish, &usage, &e);
     if (c->json)
         (void)fclose(l.out);
-    else if (!atomic_load(&l.broken))
+    else if (!l.lines && !atomic_load(&l.broken))
         (void)fputc('\n', stdout);
     if (s != HG_OK)
         code = cli_fail(c, &e);
     else if (c->json)
-        print_json(path, text, n, finish, &usage);
+        print_json(path, text, n, finish, &usage, l.tokens);
     if (s == HG_OK) report(c, &usage);
+    json_decref(l.tokens);
     free(text);
     return code != 0 || finish == HG_FINISH_CANCELED ? 1 : 0;
 }
@@ -142,19 +205,13 @@ static int run(cli *c, void *values, int n_args, char **args)
     hg_ids ids = {0};
     char *text = NULL;
     size_t n = 0;
-    hg_cache_type cache;
     bool goes_on = false;
     int code;
     (void)n_args;
 
-    if (!cli_sampling_check(&v->sampling))
-        return cli_misuse(c, "--dtype: \"%s\" is no type; stored, f32, f16 or bf16 allowed",
-                          v->sampling.dtype);
-    if (!hg_cache_type_parse(v->sampling.cache_type, &cache))
-        return cli_misuse(c,
-                          "--cache-type: \"%s\" is no type; auto, f32, f16, bf16 or q8_0 allowed",
-                          v->sampling.cache_type);
+    if (!cli_sampling_check(&v->sampling, &e)) return cli_misuse(c, "%s", e.msg);
     hg_request r = cli_sampling_request(&v->sampling);
+    r.n_top = (uint32_t)v->n_top;
     hg_status s = read_prompt(args[1], &text, &n, &e);
     if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, NULL, &e);
     if (s == HG_OK && v->session == NULL) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
@@ -187,6 +244,13 @@ static const char *const examples[] = {
     "higgins generate my-model \"Once upon a time\" --session story.hgs",
     "keeps what the model holds of the text; the same line with \"\" for the prompt goes on with "
     "it",
+    "higgins generate my-model - --lookup <rewrite.txt",
+    "guesses from the prompt what comes next and checks several tokens in one pass: the same text, "
+    "sooner where it repeats",
+    "higgins generate big-model \"Why?\" --draft small-model --verbose",
+    "lets a small model of the same family guess, and tells how many guesses came true",
+    "higgins generate my-model \"The capital of France is\" -n 1 --logprobs 5",
+    "shows how likely the token was and which five were likeliest",
     NULL,
 };
 
@@ -195,6 +259,9 @@ static const cli_option options[] = {
     {"session", 0, CLI_TEXT, "FILE",
      "go on with the text of this file, which is not read again, and keep the longer one there",
      offsetof(generate_values, session), 0, 0},
+    {"logprobs", 0, CLI_INT, "N",
+     "show each token with its log-probability and the N likeliest at its place; 0 is not",
+     offsetof(generate_values, n_top), 0, HG_MAX_TOP},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
 };
 

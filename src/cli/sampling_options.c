@@ -32,6 +32,15 @@ void cli_sampling_init(cli_sampling *o)
                         .temperature = plain(s.temperature),
                         .top_p = plain(s.top_p),
                         .min_p = plain(s.min_p),
+                        .typical_p = plain(s.typical_p),
+                        .xtc_chance = plain(s.xtc_chance),
+                        .xtc_share = plain(s.xtc_share),
+                        .dry_multiplier = plain(s.dry_multiplier),
+                        .dry_base = plain(s.dry_base),
+                        .dry_length = s.dry_length,
+                        .dry_window = s.dry_window,
+                        .mirostat_tau = plain(s.mirostat_tau),
+                        .mirostat_eta = plain(s.mirostat_eta),
                         .repetition_penalty = plain(s.repetition_penalty),
                         .presence_penalty = plain(s.presence_penalty),
                         .frequency_penalty = plain(s.frequency_penalty),
@@ -39,11 +48,73 @@ void cli_sampling_init(cli_sampling *o)
                         .cache_type = "auto"};
 }
 
-bool cli_sampling_check(const cli_sampling *o)
+static bool is_dtype(const char *name)
 {
     for (size_t i = 0; i < N_DTYPES; i++)
-        if (strcmp(o->dtype, dtypes[i].name) == 0) return true;
+        if (strcmp(name, dtypes[i].name) == 0) return true;
     return false;
+}
+
+/* "ID:BIAS" */
+static hg_status parse_bias(const char *text, hg_logit_bias *out, hg_err *e)
+{
+    char *end = NULL, *end_bias = NULL;
+    errno = 0;
+    const long id = strtol(text, &end, 10);
+    const bool has_id = end != text && *end == ':' && errno == 0 && id >= 0 && id <= INT32_MAX;
+    const char *value = has_id ? end + 1 : text;
+    const float bias = strtof(value, &end_bias);
+    if (!has_id || end_bias == value || *end_bias != '\0')
+        return hg_fail(e, HG_E_ARG,
+                       "--logit-bias: \"%s\" is not a token's number, a colon and a bias, as in "
+                       "318:-5",
+                       text);
+    *out = (hg_logit_bias){(int32_t)id, bias};
+    return HG_OK;
+}
+
+static hg_status parse_biases(cli_sampling *o, hg_err *e)
+{
+    if (o->bias_text.n > HG_MAX_BIAS)
+        return hg_fail(e, HG_E_ARG, "--logit-bias comes %zu times; at most %d allowed",
+                       o->bias_text.n, HG_MAX_BIAS);
+    for (size_t i = 0; i < o->bias_text.n; i++)
+        HG_TRY(parse_bias(o->bias_text.item[i], &o->bias[i], e));
+    return HG_OK;
+}
+
+static hg_status parse_order(cli_sampling *o, hg_err *e)
+{
+    hg_sampling s;
+    hg_sampling_init(&s);
+    if (o->samplers != NULL) {
+        hg_err why;
+        if (hg_sampling_set_order(&s, o->samplers, &why) != HG_OK)
+            return hg_fail(e, HG_E_ARG, "--samplers: %s", why.msg);
+    }
+    memcpy(o->order, s.order, sizeof o->order);
+    return HG_OK;
+}
+
+static hg_status check(cli_sampling *o, hg_err *e)
+{
+    hg_cache_type cache;
+    if (!is_dtype(o->dtype))
+        return hg_fail(e, HG_E_ARG, "--dtype: \"%s\" is no type; stored, f32, f16 or bf16 allowed",
+                       o->dtype);
+    if (!hg_cache_type_parse(o->cache_type, &cache))
+        return hg_fail(e, HG_E_ARG,
+                       "--cache-type: \"%s\" is no type; auto, f32, f16, bf16 or q8_0 allowed",
+                       o->cache_type);
+    HG_TRY(parse_biases(o, e));
+    HG_TRY(parse_order(o, e));
+    const hg_request r = cli_sampling_request(o);
+    return hg_sampling_check(&r.sampling, e);
+}
+
+bool cli_sampling_check(cli_sampling *o, hg_err *why)
+{
+    return check(o, why) == HG_OK;
 }
 
 hg_weights cli_sampling_weights(const cli_sampling *o)
@@ -67,6 +138,24 @@ hg_request cli_sampling_request(const cli_sampling *o)
     r.sampling.repetition_penalty = (float)o->repetition_penalty;
     r.sampling.presence_penalty = (float)o->presence_penalty;
     r.sampling.frequency_penalty = (float)o->frequency_penalty;
+    r.sampling.typical_p = (float)o->typical_p;
+    r.sampling.xtc_chance = (float)o->xtc_chance;
+    r.sampling.xtc_share = (float)o->xtc_share;
+    r.sampling.dry_multiplier = (float)o->dry_multiplier;
+    r.sampling.dry_base = (float)o->dry_base;
+    r.sampling.dry_length = (uint32_t)o->dry_length;
+    r.sampling.dry_window = (uint32_t)o->dry_window;
+    if (o->dry_breakers.n > 0) {
+        r.sampling.dry_breakers = o->dry_breakers.item;
+        r.sampling.n_dry_breakers = o->dry_breakers.n;
+    }
+    r.sampling.mirostat_tau = (float)o->mirostat_tau;
+    r.sampling.mirostat_eta = (float)o->mirostat_eta;
+    r.sampling.bias = o->bias;
+    r.sampling.n_bias = o->bias_text.n;
+    memcpy(r.sampling.order, o->order, sizeof o->order);
+    if (o->lookup) r.speculate |= HG_SPECULATE_LOOKUP;
+    if (o->draft != NULL) r.speculate |= HG_SPECULATE_DRAFT;
     return r;
 }
 

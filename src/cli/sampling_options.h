@@ -7,10 +7,16 @@
 
 typedef struct cli_sampling {
     int64_t max_tokens, top_k, repeat_window, seed, context;
-    double temperature, top_p, min_p;
+    double temperature, top_p, min_p, typical_p, xtc_chance, xtc_share;
     double repetition_penalty, presence_penalty, frequency_penalty;
-    cli_list stop;
-    const char *dtype, *cache_type;
+    double dry_multiplier, dry_base, mirostat_tau, mirostat_eta;
+    int64_t dry_length, dry_window;
+    cli_list stop, dry_breakers, bias_text;
+    const char *dtype, *cache_type, *samplers, *draft;
+    bool lookup;
+    /* What the check makes of the words above. */
+    hg_logit_bias bias[HG_MAX_BIAS];
+    uint8_t order[HG_SAMPLE_STAGES];
 } cli_sampling;
 
 /* The rows of an option table whose values hold a cli_sampling as `member`. */
@@ -88,6 +94,118 @@ typedef struct cli_sampling {
          CLI_SAMPLING_ROW(type, member, frequency_penalty),                                         \
          -10,                                                                                       \
          10},                                                                                       \
+        {"typical-p",                                                                               \
+         0,                                                                                         \
+         CLI_FLOAT,                                                                                 \
+         "X",                                                                                       \
+         "choose among the tokens nearest to the expected surprise that share X",                   \
+         CLI_SAMPLING_ROW(type, member, typical_p),                                                 \
+         0,                                                                                         \
+         1},                                                                                        \
+        {"xtc-chance",                                                                              \
+         0,                                                                                         \
+         CLI_FLOAT,                                                                                 \
+         "X",                                                                                       \
+         "how often the likeliest tokens are left out but the last of them",                        \
+         CLI_SAMPLING_ROW(type, member, xtc_chance),                                                \
+         0,                                                                                         \
+         1},                                                                                        \
+        {"xtc-share",                                                                               \
+         0,                                                                                         \
+         CLI_FLOAT,                                                                                 \
+         "X",                                                                                       \
+         "from this probability on a token is one of those",                                        \
+         CLI_SAMPLING_ROW(type, member, xtc_share),                                                 \
+         0,                                                                                         \
+         1},                                                                                        \
+        {"dry-multiplier",                                                                          \
+         0,                                                                                         \
+         CLI_FLOAT,                                                                                 \
+         "X",                                                                                       \
+         "cost of going on with a repetition; 0 is none",                                           \
+         CLI_SAMPLING_ROW(type, member, dry_multiplier),                                            \
+         0,                                                                                         \
+         100},                                                                                      \
+        {"dry-base",                                                                                \
+         0,                                                                                         \
+         CLI_FLOAT,                                                                                 \
+         "X",                                                                                       \
+         "what each further token multiplies that cost by",                                         \
+         CLI_SAMPLING_ROW(type, member, dry_base),                                                  \
+         1,                                                                                         \
+         100},                                                                                      \
+        {"dry-length",                                                                              \
+         0,                                                                                         \
+         CLI_INT,                                                                                   \
+         "N",                                                                                       \
+         "tokens that may be repeated for nothing",                                                 \
+         CLI_SAMPLING_ROW(type, member, dry_length),                                                \
+         0,                                                                                         \
+         4194304},                                                                                  \
+        {"dry-window",                                                                              \
+         0,                                                                                         \
+         CLI_INT,                                                                                   \
+         "N",                                                                                       \
+         "tokens to look for repetitions in; 0 is all",                                             \
+         CLI_SAMPLING_ROW(type, member, dry_window),                                                \
+         0,                                                                                         \
+         4194304},                                                                                  \
+        {"dry-breaker",                                                                             \
+         0,                                                                                         \
+         CLI_LIST,                                                                                  \
+         "TEXT",                                                                                    \
+         "no repetition reaches over it; replaces the newline, : \" and *",                         \
+         CLI_SAMPLING_ROW(type, member, dry_breakers),                                              \
+         0,                                                                                         \
+         0},                                                                                        \
+        {"mirostat-tau",                                                                            \
+         0,                                                                                         \
+         CLI_FLOAT,                                                                                 \
+         "X",                                                                                       \
+         "keep the surprise at X bits a token, instead of the cuts; 0 is off",                      \
+         CLI_SAMPLING_ROW(type, member, mirostat_tau),                                              \
+         0,                                                                                         \
+         100},                                                                                      \
+        {"mirostat-eta",                                                                            \
+         0,                                                                                         \
+         CLI_FLOAT,                                                                                 \
+         "X",                                                                                       \
+         "how fast it is kept there",                                                               \
+         CLI_SAMPLING_ROW(type, member, mirostat_eta),                                              \
+         0,                                                                                         \
+         10},                                                                                       \
+        {"logit-bias",                                                                              \
+         0,                                                                                         \
+         CLI_LIST,                                                                                  \
+         "ID:BIAS",                                                                                 \
+         "make a token likelier (to 100) or less likely (to -100)",                                 \
+         CLI_SAMPLING_ROW(type, member, bias_text),                                                 \
+         0,                                                                                         \
+         0},                                                                                        \
+        {"samplers",                                                                                \
+         0,                                                                                         \
+         CLI_TEXT,                                                                                  \
+         "ORDER",                                                                                   \
+         "the samplers that run, in their order, with commas between",                              \
+         CLI_SAMPLING_ROW(type, member, samplers),                                                  \
+         0,                                                                                         \
+         0},                                                                                        \
+        {"lookup",                                                                                  \
+         0,                                                                                         \
+         CLI_FLAG,                                                                                  \
+         NULL,                                                                                      \
+         "guess ahead by what followed the same words before; the answer stays the same",           \
+         CLI_SAMPLING_ROW(type, member, lookup),                                                    \
+         0,                                                                                         \
+         0},                                                                                        \
+        {"draft",                                                                                   \
+         0,                                                                                         \
+         CLI_TEXT,                                                                                  \
+         "MODEL",                                                                                   \
+         "a smaller model of the same tokenizer that guesses ahead; the answer stays the same",     \
+         CLI_SAMPLING_ROW(type, member, draft),                                                     \
+         0,                                                                                         \
+         0},                                                                                        \
         {"stop", 0, CLI_LIST, "TEXT", "end before this text", CLI_SAMPLING_ROW(type, member, stop), \
          0,      0},                                                                                \
         {"seed",                                                                                    \
@@ -120,10 +238,10 @@ typedef struct cli_sampling {
     }
 
 void cli_sampling_init(cli_sampling *o); /* the library's own defaults */
-/* False when --dtype names no type. */
-bool cli_sampling_check(const cli_sampling *o);
+/* Reads the values that are words; false, with a sentence, when one makes no sense. */
+bool cli_sampling_check(cli_sampling *o, hg_err *why);
 hg_weights cli_sampling_weights(const cli_sampling *o);
-/* Everything of a request but its prompt and its listener. */
+/* Everything of a request but its prompt and its listener; once checked. */
 hg_request cli_sampling_request(const cli_sampling *o);
 /* Sets one value by its option's name ("temperature"); on failure *why gets what is wrong. */
 bool cli_sampling_set(cli_sampling *o, const char *name, const char *value, hg_err *why);

@@ -11,7 +11,10 @@ hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_samplin
     HG_TRY(cli_read_text(template_path, &t->chat_template, e));
     HG_TRY(cli_runtime(c, &t->rt, e));
     HG_TRY(hg_model_open(&t->model, path, cli_sampling_weights(o), t->rt, e));
+    if (o->draft != NULL)
+        HG_TRY(hg_model_open(&t->draft, o->draft, cli_sampling_weights(o), t->rt, e));
     hg_engine_options_init(&eo);
+    eo.draft = t->draft;
     eo.max_sessions = 1;
     eo.chat_template = t->chat_template;
     eo.n_ctx = (uint32_t)o->context;
@@ -25,6 +28,7 @@ hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_samplin
 void cli_talk_close(cli_talk *t)
 {
     hg_engine_free(t->engine);
+    hg_model_free(t->draft);
     hg_model_free(t->model);
     free(t->chat_template);
     *t = (cli_talk){0};

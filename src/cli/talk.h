@@ -9,7 +9,7 @@
 
 typedef struct cli_talk {
     hg_runtime *rt;
-    hg_model *model;
+    hg_model *model, *draft; /* draft: NULL without --draft */
     hg_engine *engine;
     uint32_t n_ctx;
     char *chat_template; /* of a file, or NULL: the model's */

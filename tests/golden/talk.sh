@@ -132,6 +132,57 @@ expect_code 1
 expect_sentence
 expect_err "saved with another type of cache; open it as it was saved"
 
+golden_case generate_says_the_same_with_guesses_as_without
+for how in "-T 0 --repetition-penalty 1" "--seed 5 --dry-multiplier 0.8 --typical-p 0.9" "--seed 6 --mirostat-tau 4"; do
+    run "$HIGGINS" generate "$M" "the fox ran and the fox ran and the fox" -n 60 $how
+    expect_code 0
+    plain=$OUT
+    run "$HIGGINS" generate "$M" "the fox ran and the fox ran and the fox" -n 60 $how --lookup
+    expect_equal "$OUT" "$plain"
+    run "$HIGGINS" generate "$M" "the fox ran and the fox ran and the fox" -n 60 $how --draft "$M" --verbose
+    expect_equal "$OUT" "$plain"
+    expect_err "guesses came true"
+done
+run "$HIGGINS" generate "$M" "the fox" -n 4 --draft /nowhere
+expect_code 1
+expect_sentence
+
+golden_case generate_tells_log_probabilities
+run "$HIGGINS" generate "$M" "the quick" -n 3 -T 0 --repetition-penalty 1 --logprobs 2 --json
+expect_code 0
+expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; d=json.load(sys.stdin); l=d["logprobs"]; print(len(l), all(t["top"][0]["id"] == t["id"] and t["top"][0]["logprob"] == t["logprob"] < 0 and len(t["top"]) == 2 for t in l), bytes(sum((t["bytes"] for t in l), [])).decode(errors="replace") == d["text"])')" "3 True True"
+run "$HIGGINS" generate "$M" "the quick" -n 3 -T 0 --logprobs 2
+expect_code 0
+expect_equal "$(printf '%s\n' "$OUT" | wc -l)" 3
+
+golden_case generate_takes_every_sampler
+run "$HIGGINS" generate "$M" "the quick" -n 12 --seed 3 --samplers penalties,dry,top-k,typical,top-p,min-p,xtc,temperature
+expect_equal "$OUT" "$first"
+for o in "--typical-p 0.3" "--xtc-chance 1 --xtc-share 0.01" "--samplers top-k" "--mirostat-tau 2 --mirostat-eta 0.2" \
+    "--logit-bias 70:100"; do
+    run "$HIGGINS" generate "$M" "the quick" -n 12 --seed 3 $o
+    expect_code 0
+    expect [ "$OUT" != "$first" ]
+done
+run "$HIGGINS" generate "$M" "the quick" -n 60 -T 0 --repetition-penalty 1
+looped=$OUT
+run "$HIGGINS" generate "$M" "the quick" -n 60 -T 0 --repetition-penalty 1 --dry-multiplier 50 --dry-base 2 --dry-length 1 --dry-window 40 --dry-breaker ÿÿ
+expect [ "$OUT" != "$looped" ]
+run "$HIGGINS" generate "$M" "x" --samplers top-k,nucleus
+expect_code 2
+expect_err 'higgins: --samplers: "nucleus" is no sampler; penalties, dry, top-k, typical, top-p, min-p, xtc and temperature are'
+run "$HIGGINS" generate "$M" "x" --logit-bias 7
+expect_code 2
+expect_err "higgins: --logit-bias: \"7\" is not a token's number, a colon and a bias, as in 318:-5"
+run "$HIGGINS" generate "$M" "x" --logit-bias 7:101
+expect_code 2
+expect_err "the bias of token 7 is 101; tokens are not negative and a bias is from -100 to 100"
+run "$HIGGINS" generate "$M" "x" --logit-bias 9999:1
+expect_code 1
+expect_err "a bias of token 9999; the vocabulary has"
+run_in $'/set typical-p 0.5\n/set dry-multiplier 0.8\nhello\n' "$HIGGINS" chat "$M" -n 4 --lookup
+expect_code 0
+
 golden_case embed_tells_how_near_texts_are
 run "$HIGGINS" embed "$M" "the mouse sang" "the mouse sang" "1 2 3"
 expect_code 0
