@@ -119,6 +119,17 @@ typedef struct bench {
     hg_ids prompt, answer;
 } bench;
 
+/* Models of random weights may come without. */
+static hg_status give_tokenizer(hg_model *m, hg_err *e)
+{
+    const char *path = getenv("HG_BENCH_TOKENIZER");
+    hg_tokenizer *t;
+    if (hg_model_tokenizer(m) != NULL || path == NULL) return HG_OK;
+    HG_TRY(hg_tokenizer_open(&t, path, e));
+    hg_model_set_tokenizer(m, t);
+    return HG_OK;
+}
+
 static hg_status open_all(bench *b, const char *path, int n_threads, hg_err *e)
 {
     hg_engine_options o;
@@ -128,6 +139,7 @@ static hg_status open_all(bench *b, const char *path, int n_threads, hg_err *e)
     o.n_ctx = 1024;
     HG_TRY(hg_runtime_new(&b->rt, n_threads, HG_N_ISA, e));
     HG_TRY(hg_model_open(&b->m, path, HG_WEIGHTS_AS_STORED, b->rt, e));
+    HG_TRY(give_tokenizer(b->m, e));
     HG_TRY(hg_engine_new(&b->en, b->m, b->rt, &o, e));
     const hg_tokenizer *t = hg_model_tokenizer(b->m);
     hg_buf_puts(&text, "Write this as it is spelt in America: ");

@@ -2,12 +2,15 @@
  * code and quotations say again what stands in the prompt, so the continuation of an earlier
  * occurrence of the last tokens is a guess that costs nothing. Occurrences of the last pair are
  * found through a hash and a chain; of those looked at, the one that agrees with most of the text
- * before it is taken, the latest of equals. */
+ * before it is taken, the latest of equals. Where the last pair is new, a word was changed in what
+ * is being said again: then the text is believed to go on near the place where guesses were read
+ * before. */
 #include "infer/lookup.h"
 
 #include <string.h>
 
 enum {
+    NEAR = 6,       /* tokens between where the text should go on and where it does */
     LOOKED_AT = 32, /* occurrences, the latest first */
     AGREE_MOST = 32 /* tokens: more makes a guess no better */
 };
@@ -27,7 +30,7 @@ hg_status hg_lookup_begin(hg_lookup *l, size_t n_ctx, hg_err *e)
         }
         l->n_ctx = n_ctx;
     }
-    l->n = 0;
+    l->n = l->behind = 0;
     memset(l->last, 0xff, sizeof *l->last << l->bits);
     return HG_OK;
 }
@@ -67,7 +70,21 @@ static size_t agree(const hg_lookup *l, size_t at)
     return n;
 }
 
-size_t hg_lookup_guess(const hg_lookup *l, size_t most, int32_t *guess)
+/* The place behind the text's last token near where it should stand if the text goes on with what
+ * it said again before; 0 when it stands nowhere near. */
+static size_t near_before(const hg_lookup *l)
+{
+    const int32_t id = l->ids[l->n - 1];
+    if (l->behind == 0 || l->behind > l->n) return 0;
+    const size_t at = l->n - l->behind; /* where the next token should stand */
+    for (size_t d = 0; d <= NEAR; d++) {
+        if (at + d < l->n && at + d > 0 && l->ids[at + d - 1] == id) return at + d;
+        if (at > d && l->ids[at - d - 1] == id) return at - d;
+    }
+    return 0;
+}
+
+size_t hg_lookup_guess(hg_lookup *l, size_t most, int32_t *guess)
 {
     size_t best = 1, from = 0, n = 0;
     if (l->n < 3) return 0;
@@ -78,7 +95,9 @@ size_t hg_lookup_guess(const hg_lookup *l, size_t most, int32_t *guess)
         best = length;
         from = (size_t)at + 1;
     }
-    if (best < 2) return 0;
+    if (best < 2) from = near_before(l);
+    if (from == 0) return 0;
+    l->behind = l->n - from;
     /* Behind the text's end a repetition goes on with what was just guessed. */
     for (; n < most; n++) guess[n] = from + n < l->n ? l->ids[from + n] : guess[from + n - l->n];
     return n;

@@ -10,6 +10,7 @@ typedef struct hg_lookup {
     int32_t *last; /* [1 << bits] the end of the last pair with that hash, or -1 */
     int32_t *prev; /* [n_ctx] the end of the pair before with the same hash, or -1 */
     size_t n, n_ctx;
+    size_t behind; /* how far before the text's end the last guess was read; 0: none yet */
     unsigned bits;
 } hg_lookup;
 
@@ -18,7 +19,7 @@ hg_status hg_lookup_begin(hg_lookup *l, size_t n_ctx, hg_err *e);
 void hg_lookup_free(hg_lookup *l);
 void hg_lookup_put(hg_lookup *l, int32_t id);
 /* Guesses up to `most` tokens behind those put; returns how many, 0 when the last two never stood
- * together before. */
-size_t hg_lookup_guess(const hg_lookup *l, size_t most, int32_t *guess);
+ * together before and nothing was guessed near. */
+size_t hg_lookup_guess(hg_lookup *l, size_t most, int32_t *guess);
 
 #endif

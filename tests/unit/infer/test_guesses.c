@@ -2,6 +2,7 @@
  * never show in one. */
 #include "base/mem.h"
 #include "harness/test.h"
+#include "infer/lookup.h"
 #include "model/model.h"
 #include "tiny.h"
 
@@ -291,4 +292,27 @@ TEST(drafts_without_a_fitting_draft_model_are_refused)
     hg_engine_free(en);
     hg_model_free(mute);
     tiny_end(&t);
+}
+
+/* ---- lookup ---- */
+TEST(lookup_goes_on_where_the_last_tokens_stood_and_behind_a_changed_word)
+{
+    hg_lookup l = {0};
+    int32_t guess[8];
+    CHECK_OK(hg_lookup_begin(&l, 64, &e), e);
+    for (int32_t id = 1; id <= 20; id++) hg_lookup_put(&l, id);
+    hg_lookup_put(&l, 3);
+    CHECK_EQ(hg_lookup_guess(&l, 8, guess), 0); /* one token alone says nothing yet */
+    hg_lookup_put(&l, 4);
+    CHECK_EQ(hg_lookup_guess(&l, 8, guess), 8);
+    for (int32_t i = 0; i < 8; i++) CHECK_EQ(guess[i], 5 + i);
+    hg_lookup_put(&l, 90);
+    CHECK_EQ(hg_lookup_guess(&l, 8, guess), 0);
+    hg_lookup_put(&l, 6); /* 5 was changed to 90 */
+    CHECK_EQ(hg_lookup_guess(&l, 2, guess), 2);
+    CHECK_EQ(guess[0], 7);
+    CHECK_EQ(guess[1], 8);
+    hg_lookup_put(&l, 19); /* too far off to be the same place */
+    CHECK_EQ(hg_lookup_guess(&l, 8, guess), 0);
+    hg_lookup_free(&l);
 }
