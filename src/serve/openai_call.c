@@ -1,13 +1,15 @@
 /* Reading OpenAI's requests. Every value has a type and a range, and the refusal names the
- * parameter; what a local server may be asked beyond OpenAI's own (top_k, min_p, repeat_penalty) is
+ * parameter; what a local server may be asked beyond OpenAI's own (top_k, min_p, dry_base ...) is
  * accepted under the names that llama.cpp's clients use. A parameter that would change the answer
  * and cannot be honoured is refused unless it says what happens anyway (n: 1, logprobs: false): a
  * silent "yes" would be a lie. */
 #include "serve/openai.h"
 
+#include <errno.h>
 #include <math.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool bad(hg_problem *p, const char *param, const char *what)
@@ -122,7 +124,6 @@ static bool check_unsupported(const json_t *o, hg_problem *p)
                  {"response_format", asks_for_format, "formats other than {\"type\":\"text\"}"},
                  {"logprobs", asks_for_logprobs, "log-probabilities"},
                  {"top_logprobs", asks, "log-probabilities"},
-                 {"logit_bias", asks, "a bias on tokens"},
                  {"modalities", asks_for_sound, "anything but text"},
                  {"audio", asks, "sound"},
                  {"prediction", asks, "predicted output"},
@@ -134,7 +135,6 @@ static bool check_unsupported(const json_t *o, hg_problem *p)
                  {"ignore_eos", asks, "going on behind the end of a text"},
                  {"grammar", asks, "grammars"},
                  {"json_schema", asks, "schemas"},
-                 {"typical_p", asks_for_several, "typical sampling"},
                  {"mirostat", asks, "mirostat sampling"}};
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -161,7 +161,47 @@ static bool parse_seed(hg_openai_call *c, hg_problem *p)
     return true;
 }
 
-static bool parse_sampling(hg_openai_call *c, hg_problem *p)
+/* {"318": -5}: what is added to these tokens' logits. */
+static bool parse_bias(hg_openai_call *c, hg_arena *mem, hg_problem *p)
+{
+    json_t *v = json_object_get(c->body, "logit_bias"), *value;
+    const size_t n = json_object_size(v);
+    const char *key;
+    size_t i = 0;
+
+    if (is_nothing(v)) return true;
+    if (!json_is_object(v)) return bad(p, "logit_bias", "must be an object of ids and numbers");
+    if (n > HG_MAX_BIAS) return bad(p, "logit_bias", "takes at most 1024 tokens");
+    hg_logit_bias *bias = HG_NEW(mem, hg_logit_bias, n);
+    if (bias == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the biases");
+    json_object_foreach(v, key, value)
+    {
+        char *end = NULL;
+        errno = 0;
+        const long id = strtol(key, &end, 10);
+        if (end == key || *end != '\0' || errno != 0 || id < 0 || id >= HG_MAX_VOCAB)
+            return bad(p, "logit_bias", "must name tokens by their ids");
+        if (!json_is_number(value) || !(fabs(json_number_value(value)) <= 100.0))
+            return bad(p, "logit_bias", "must have numbers from -100 to 100");
+        bias[i++] = (hg_logit_bias){(int32_t)id, (float)json_number_value(value)};
+    }
+    c->sampling.bias = bias;
+    c->sampling.n_bias = n;
+    return true;
+}
+
+/* The samplers that OpenAI does not have, under the names that llama.cpp's clients use. */
+static bool parse_local(const json_t *o, hg_sampling *s, hg_problem *p)
+{
+    return opt_number(o, "typical_p", 0, 1, &s->typical_p, p) &&
+           opt_number(o, "xtc_probability", 0, 1, &s->xtc_chance, p) &&
+           opt_number(o, "xtc_threshold", 0, 1, &s->xtc_share, p) &&
+           opt_number(o, "dry_multiplier", 0, 100, &s->dry_multiplier, p) &&
+           opt_number(o, "dry_base", 1, 100, &s->dry_base, p) &&
+           opt_count(o, "dry_allowed_length", 0, HG_MAX_CTX, &s->dry_length, p);
+}
+
+static bool parse_sampling(hg_openai_call *c, hg_arena *mem, hg_problem *p)
 {
     const json_t *o = c->body;
     hg_sampling *s = &c->sampling;
@@ -176,7 +216,8 @@ static bool parse_sampling(hg_openai_call *c, hg_problem *p)
            opt_number(o, "frequency_penalty", -2, 2, &s->frequency_penalty, p) &&
            opt_number(o, "repetition_penalty", 0.1, 2, &s->repetition_penalty, p) &&
            opt_number(o, "repeat_penalty", 0.1, 2, &s->repetition_penalty, p) &&
-           opt_count(o, "top_k", 0, HG_MAX_VOCAB, &s->top_k, p) && parse_seed(c, p);
+           opt_count(o, "top_k", 0, HG_MAX_VOCAB, &s->top_k, p) && parse_local(o, s, p) &&
+           parse_bias(c, mem, p) && parse_seed(c, p);
 }
 
 static bool add_stop(hg_openai_call *c, const json_t *v, hg_problem *p)
@@ -330,7 +371,7 @@ bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *m
         return hg_refuse(p, 400, "missing_required_parameter", "model",
                          "model must be the name of a model, as GET /v1/models lists them");
     c->model = (hg_bytes){json_string_value(model), json_string_length(model)};
-    if (!check_unsupported(c->body, p) || !parse_sampling(c, p) || !parse_stop(c, p) ||
+    if (!check_unsupported(c->body, p) || !parse_sampling(c, mem, p) || !parse_stop(c, p) ||
         !parse_stream(c, p) || !parse_lengths(c, p))
         return false;
     if (is_chat) return parse_messages(c, mem, p);

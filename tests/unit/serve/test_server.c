@@ -155,7 +155,10 @@ TEST(every_sampling_parameter_reaches_the_engine)
     char *a = raw_post(s, CHAT,
                        ASK("x", ",\"temperature\":0.25,\"top_p\":0.5,\"top_k\":7,\"min_p\":0.125,"
                                 "\"presence_penalty\":1,\"frequency_penalty\":-1,"
-                                "\"repeat_penalty\":1.5,\"seed\":-1"));
+                                "\"repeat_penalty\":1.5,\"seed\":-1,\"typical_p\":0.75,"
+                                "\"xtc_probability\":0.5,\"xtc_threshold\":0.25,"
+                                "\"dry_multiplier\":0.5,\"dry_base\":2,\"dry_allowed_length\":3,"
+                                "\"logit_bias\":{\"65\":5,\"66\":-100}"));
     hg_sampling g = fake_last_sampling(f);
 
     CHECK_EQ(raw_status(a), 200);
@@ -167,6 +170,13 @@ TEST(every_sampling_parameter_reaches_the_engine)
     CHECK_NEAR(g.frequency_penalty, -1, 0);
     CHECK_NEAR(g.repetition_penalty, 1.5, 0);
     CHECK(g.seed == UINT64_MAX);
+    CHECK_NEAR(g.typical_p, 0.75, 0);
+    CHECK_NEAR(g.xtc_chance, 0.5, 0);
+    CHECK_NEAR(g.xtc_share, 0.25, 0);
+    CHECK_NEAR(g.dry_multiplier, 0.5, 0);
+    CHECK_NEAR(g.dry_base, 2, 0);
+    CHECK_EQ(g.dry_length, 3);
+    CHECK_EQ(g.n_bias, 2);
     a = raw_post(s, CHAT, ASK("x", ",\"temperature\":0"));
     g = fake_last_sampling(f);
     CHECK_NEAR(g.repetition_penalty, 1, 0);
@@ -194,7 +204,9 @@ TEST(wrong_values_are_refused_by_name)
                  {",\"response_format\":{\"type\":\"json_object\"}", "response_format",
                   "unsupported_parameter"},
                  {",\"logprobs\":true", "logprobs", "unsupported_parameter"},
-                 {",\"logit_bias\":{\"1\":5}", "logit_bias", "unsupported_parameter"}};
+                 {",\"logit_bias\":{\"the\":5}", "logit_bias", NULL},
+                 {",\"logit_bias\":{\"1\":101}", "logit_bias", NULL},
+                 {",\"logit_bias\":[1]", "logit_bias", NULL}};
     fake *f = fake_new();
     hg_server *s = fake_server(f, NULL);
 
