@@ -85,7 +85,7 @@ static hg_tensor *forward(net *n, hg_graph *g)
 {
     const shape *s = &n->s;
     size_t d_head = s->d / s->n_heads;
-    hg_rope rope = {d_head, d_head, false, n->inv_freq, 1};
+    hg_rope rope = {.d_head = d_head, .d_rot = d_head, .inv_freq = n->inv_freq, .scale = 1};
     hg_attention a = {.n_heads = s->n_heads,
                       .n_kv_heads = s->n_heads,
                       .d_head = d_head,

@@ -16,7 +16,9 @@ enum {
     HG_MAX_D_MODEL = 65536,
     HG_MAX_HEADS = 1024,
     HG_MAX_VOCAB = 1 << 20,
-    HG_MAX_CTX = 1 << 22
+    HG_MAX_CTX = 1 << 22,
+    HG_MAX_EXPERTS = 512,
+    HG_MAX_ROPE_PAIRS = 256 /* that a file may give factors of their own */
 };
 
 typedef struct hg_model hg_model;
@@ -24,23 +26,47 @@ typedef struct hg_model hg_model;
 /* How rotary frequencies are stretched for contexts longer than the first training's. */
 typedef enum hg_rope_kind {
     HG_ROPE_PLAIN,
-    HG_ROPE_LINEAR, /* all by `factor` */
-    HG_ROPE_LLAMA3, /* long waves by `factor`, short ones not, those between smoothly */
-    HG_ROPE_FACTORS /* each by its own factor, from a GGUF's rope_freqs */
+    HG_ROPE_LINEAR,  /* all by `factor` */
+    HG_ROPE_LLAMA3,  /* long waves by `factor`, short ones not, those between smoothly */
+    HG_ROPE_FACTORS, /* each by its own of `short_factor`: a GGUF's rope_freqs */
+    HG_ROPE_YARN,    /* as llama3 with another blend, and larger scores (Peng et al. 2023) */
+    HG_ROPE_LONG     /* each by its own: `short_factor` in a timeline that cannot grow beyond
+                        original_n_ctx, else `long_factor` (Ding et al. 2024, Phi-3) */
 } hg_rope_kind;
 
 typedef struct hg_rope_scaling {
     hg_rope_kind kind;
     float factor, low_freq_factor, high_freq_factor;
     uint32_t original_n_ctx;
+    float beta_fast, beta_slow; /* yarn: turns within original_n_ctx between which it blends */
+    bool blends_exactly;        /* yarn: the ends of the blend are not rounded to whole pairs */
+    float attention_factor;     /* yarn, long: of queries and keys each; 0: what follows from
+                                   the contexts' lengths */
+    float short_factor[HG_MAX_ROPE_PAIRS], long_factor[HG_MAX_ROPE_PAIRS];
 } hg_rope_scaling;
 
+/* Some of a model's layers. */
+typedef struct hg_layer_set {
+    uint64_t bits[HG_MAX_LAYERS / 64];
+} hg_layer_set;
+
+/* A member that is 0 has the usual meaning. */
 typedef struct hg_model_config {
-    char arch[32]; /* "llama", "mistral", "qwen2", "qwen3", "gpt2" */
-    uint32_t n_layers, d_model, n_heads, n_kv_heads, d_head, d_ff, n_vocab, n_ctx;
+    char arch[32]; /* a row of the architecture table: "llama", "gemma3", "gpt-oss" ... */
+    uint32_t n_layers, d_model, n_heads, n_kv_heads, d_head, n_vocab, n_ctx;
+    uint32_t d_ff;                      /* of each expert, where there are experts */
+    uint32_t n_experts, n_experts_used; /* in a layer, and by a token */
+    bool raw_expert_weights; /* the chosen experts' shares do not sum to 1: those of the others are
+                                lost */
     float norm_eps, rope_theta;
+    float rope_theta_local; /* of layers with a window, which are then not scaled; 0: as others */
+    uint32_t d_rot;         /* values of a head that turn; 0: all */
     hg_rope_scaling rope_scaling;
-    uint32_t window; /* positions a token attends to; 0: all */
+    float attn_scale;              /* of scores; 0: 1 / sqrt(d_head) */
+    float attn_soft_cap, soft_cap; /* of scores, of logits; 0: none */
+    uint32_t window;               /* positions a token attends to; 0: all */
+    hg_layer_set no_window;        /* layers that attend to all even so */
+    hg_layer_set no_rope;          /* layers that are not told positions */
     bool tie_embeddings;
     int32_t bos_id, eos_id, pad_id; /* -1: none */
 } hg_model_config;

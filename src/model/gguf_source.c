@@ -12,34 +12,39 @@ static void set_shape(hg_item *it)
 
 /* ---- from a folder ---- */
 
-/* Llama 3's scaled frequencies go into a GGUF as what each one is divided by. */
-static bool has_factors(const hg_model *m)
+/* What each rotary frequency is divided by goes into a GGUF as a tensor: one, or one for short and
+ * one for long timelines. Returns how many and their names. */
+static size_t factor_tensors(const hg_model *m, const char *names[2])
 {
-    return m->c.rope_scaling.kind == HG_ROPE_LLAMA3 || m->rope_factors != NULL;
+    hg_rope_kind kind = m->c.rope_scaling.kind;
+    bool is_long = kind == HG_ROPE_LONG;
+    names[0] = is_long ? "rope_factors_long.weight" : "rope_freqs.weight";
+    names[1] = "rope_factors_short.weight";
+    return is_long ? 2 : kind == HG_ROPE_LLAMA3 || kind == HG_ROPE_FACTORS ? 1 : 0;
 }
 
-static float factor(const hg_model *m, size_t i)
+static float factor(const hg_model *m, const hg_item *it, size_t i)
 {
-    if (m->rope_factors != NULL) return m->rope_factors[i];
-    double f = hg_rope_plain(&m->c, i);
-    return (float)(f / hg_rope_scaled(&m->c, f));
+    bool is_long = strcmp(it->name, "rope_factors_long.weight") == 0;
+    return (float)(hg_rope_plain(&m->c, (double)m->c.rope_theta, i) /
+                   hg_rope_scaled(&m->c, i, is_long));
 }
 
 static void list_stored(hg_out *o, const hg_stored *st)
 {
     hg_item *it = &o->item[o->n++];
-    *it = (hg_item){.name = st->name, .st = st, .n_dims = st->cols > 0 ? 2 : 1};
-    it->dim[0] = st->rows;
-    it->dim[1] = st->cols;
-    it->from = hg_param_type(o->model, st->part[0]);
+    *it = (hg_item){.name = st->name, .st = st};
+    it->n_dims = hg_stored_shape(st, it->dim);
+    it->from = hg_param_type(o->model, st->part[0].t);
     it->to = it->from;
     /* llama.cpp's own converter has these in float32 whatever the type of the matrices. */
-    if (st->cols == 0 || st->part[0] == o->model->pos_embed) it->to = HG_F32;
+    if (st->cols == 0 || st->part[0].t == o->model->pos_embed) it->to = HG_F32;
     set_shape(it);
 }
 
 static hg_status list_model(hg_out *o, const char *from, hg_err *e)
 {
+    const char *factors[2];
     size_t n = 0;
     HG_TRY(hg_model_open_stored(&o->model, from, e));
     const hg_model *m = o->model;
@@ -47,17 +52,18 @@ static hg_status list_model(hg_out *o, const char *from, hg_err *e)
         return hg_fail(e, HG_E_UNSUPPORTED, "GGUF cannot say that this %s has another activation",
                        m->arch->name);
     HG_TRY(hg_stored_list(m, HG_FORMAT_GGUF, &o->list, &n, e));
-    o->item = HG_NEW(&o->mem, hg_item, n + 1);
+    o->item = HG_NEW(&o->mem, hg_item, n + 2);
     if (o->item == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a list of tensors");
-    if (has_factors(m)) {
-        o->item[0] = (hg_item){.name = "rope_freqs.weight", .n_dims = 1};
-        o->item[0].dim[0] = m->c.d_head / 2;
-        set_shape(&o->item[o->n++]);
+    for (size_t i = 0, n_factors = factor_tensors(m, factors); i < n_factors; i++) {
+        hg_item *it = &o->item[o->n++];
+        *it = (hg_item){.name = factors[i], .n_dims = 1, .dim = {m->c.d_rot / 2}};
+        set_shape(it);
     }
     for (size_t i = 0; i < n; i++) list_stored(o, &o->list[i]);
     o->facts = (hg_shape_facts){.n_layers = m->c.n_layers,
                                 .n_heads = m->c.n_heads,
                                 .n_kv_heads = m->c.n_kv_heads,
+                                .n_experts = m->c.n_experts,
                                 .is_tied = m->head == m->embed};
     return HG_OK;
 }
@@ -125,28 +131,31 @@ void hg_out_free(hg_out *o)
 
 /* ---- rows ---- */
 
-/* A row of a stored tensor, counted over all its parts. A vector is a row. */
-static void stored_row(const hg_model *m, const hg_stored *st, size_t r, float *to)
+/* A row of a stored tensor, counted over all its parts and experts; of vectors, `cols` values. */
+static void stored_row(const hg_model *m, const hg_stored *st, size_t r, size_t cols, float *to)
 {
-    size_t i = 0;
-    if (st->cols == 0) {
-        for (; i < st->n_parts; to += st->part[i++]->dim[0]) hg_model_row(m, st->part[i], 0, to);
+    const hg_part *part = NULL;
+    size_t at = 0;
+    if (st->cols > 0) {
+        part = hg_stored_part(st, r, NULL, &at);
+        if (part != NULL) hg_model_values(m, part->t, at * cols, at * cols + cols, to);
         return;
     }
-    r = hg_stored_row(st, r);
-    while (r >= st->part[i]->dim[0]) r -= st->part[i++]->dim[0];
-    hg_model_row(m, st->part[i], r, to);
+    for (size_t i = 0; i < cols; i++) {
+        part = hg_stored_part(st, r * cols + i, part, &at);
+        if (part != NULL) hg_model_values(m, part->t, at, at + 1, to + i);
+    }
 }
 
 void hg_item_row(const hg_out *o, const hg_item *it, size_t r, float *to)
 {
     uint16_t raw[1024];
     if (it->st != NULL) {
-        stored_row(o->model, it->st, r, to);
+        stored_row(o->model, it->st, r, it->cols, to);
         return;
     }
     if (it->entry == NULL) {
-        for (size_t i = 0; i < it->cols; i++) to[i] = factor(o->model, i);
+        for (size_t i = 0; i < it->cols; i++) to[i] = factor(o->model, it, i);
         return;
     }
     const unsigned char *from = it->entry->p + r * hg_type_bytes(it->from, it->cols);

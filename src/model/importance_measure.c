@@ -115,7 +115,7 @@ typedef struct measured {
 
 static const sums *sums_of(const measuring *me, const measured *x, size_t matrix)
 {
-    return &me->sums[x->st->part[matrix] - me->m->tensors];
+    return &me->sums[x->st->part[matrix].t - me->m->tensors];
 }
 
 /* Parameters that lie in one tensor have one input together, but experts, who have their own. */

@@ -7,12 +7,12 @@
 #include "base/file.h"
 
 enum {
-    HG_MAX_STORED = 1 << 17,  /* tensors in a model's files */
-    HG_MAX_NAME = 256,        /* bytes of a tensor's name, with the NUL */
-    HG_MAX_PARTS = 4,         /* parameters in one stored tensor */
-    HG_MAX_SHARDS = 1024,     /* files of a sharded model */
-    HG_MAX_CONFIG = 1 << 22,  /* bytes of config.json and its neighbours */
-    HG_MAX_HEADER = 100 << 20 /* bytes of a safetensors header: what its reference allows */
+    HG_MAX_STORED = 1 << 17,      /* tensors in a model's files */
+    HG_MAX_NAME = 256,            /* bytes of a tensor's name, with the NUL */
+    HG_MAX_ALL_EXPERTS = 1 << 15, /* of a model */
+    HG_MAX_SHARDS = 1024,         /* files of a sharded model */
+    HG_MAX_CONFIG = 1 << 22,      /* bytes of config.json and its neighbours */
+    HG_MAX_HEADER = 100 << 20     /* bytes of a safetensors header: what its reference allows */
 };
 
 /* ---- parameters (params.c) ---- */
@@ -20,20 +20,23 @@ enum {
  * data. `row` (copied) is the architecture with config.json's switches. */
 hg_status hg_model_make(hg_model **out, const hg_model_config *c, const hg_arch *row, hg_err *e);
 hg_status hg_config_check(hg_model_config *c, const hg_arch *row, hg_err *e);
-/* The parameter of a role, or NULL when the model has none. layer is 0 outside layers. */
-hg_tensor *hg_model_at(const hg_model *m, hg_role s, size_t layer);
+/* The parameter of a role, or NULL when the model has none. layer and expert are 0 outside them. */
+hg_tensor *hg_model_at(const hg_model *m, hg_role s, size_t layer, size_t expert);
 bool hg_role_is_per_layer(hg_role s);
-/* `pattern` with the layer's number for '#'. */
-void hg_name_at(char out[HG_MAX_NAME], const char *pattern, size_t layer);
+bool hg_role_is_per_expert(hg_role s);
+/* `pattern` with the layer's number for '#' and the expert's for '@'. */
+void hg_name_at(char out[HG_MAX_NAME], const char *pattern, size_t layer, size_t expert);
 /* Float32 data for every parameter, and gradients. */
 hg_status hg_model_make_trainable(hg_model *m, hg_err *e);
 
 /* ---- rotary frequencies (rope.c) ---- */
-/* Fills m->rope.inv_freq [d_head / 2] from the configuration and m->rope_factors. */
-void hg_rope_fill(hg_model *m);
-/* The frequency of pair i, unscaled and as the configuration scales it. */
-double hg_rope_plain(const hg_model_config *c, size_t i);
-double hg_rope_scaled(const hg_model_config *c, double freq);
+/* Fills m->rope from the configuration. False when there is no room. */
+bool hg_rope_fill(hg_model *m);
+/* The frequency of pair i: unscaled, and as the configuration scales it. */
+double hg_rope_plain(const hg_model_config *c, double theta, size_t i);
+double hg_rope_scaled(const hg_model_config *c, size_t i, bool is_long);
+/* What queries and keys are multiplied by where the configuration does not say. */
+double hg_rope_usual_attention(const hg_model_config *c);
 
 /* ---- tensors in files (store.c) ---- */
 typedef struct hg_entry {
@@ -72,30 +75,46 @@ hg_entry *hg_store_find(const hg_store *s, const char *name); /* NULL when there
 /* ---- parameters as a format stores them (stored.c) ---- */
 typedef enum hg_format { HG_FORMAT_SAFETENSORS, HG_FORMAT_GGUF } hg_format;
 
-/* One tensor of a file: one parameter, or several whose rows follow each other. */
+/* A parameter in a stored tensor: its row r is row row0 + r / group * stride + r % group there,
+ * counted over all experts. */
+typedef struct hg_part {
+    hg_tensor *t;
+    size_t row0, group, stride;
+} hg_part;
+
+/* One tensor of a file: one parameter, or several that share its rows. */
 typedef struct hg_stored {
     char name[HG_MAX_NAME];
-    hg_tensor *part[HG_MAX_PARTS];
+    hg_part *part; /* [n_parts] */
     size_t n_parts;
-    size_t rows, cols; /* [rows][cols] as the model sees it; cols 0: a vector of `rows` */
-    bool is_transposed;
+    size_t rows, cols;  /* [rows][cols] as the model sees it; cols 0: a vector of `rows` */
+    size_t n_experts;   /* that the tensor has as its first dimension; 0: it has none */
+    bool is_transposed; /* the matrix, or that of each expert */
     size_t n_heads; /* of rows that a GGUF orders for interleaved rotary pairs; 0: as the model */
     size_t d_head;
+    float less; /* stored values are less by this (Gemma's norms) */
 } hg_stored;
 
 /* All of them, in file order; the caller frees with hg_free. */
 hg_status hg_stored_list(const hg_model *m, hg_format f, hg_stored **out, size_t *n, hg_err *e);
-/* The model's row that lies at a row of the file. */
+/* The stored tensor's shape in its file; returns the number of dimensions. */
+int hg_stored_shape(const hg_stored *st, uint64_t dim[HG_MAX_DIMS]);
+/* The part's row that is first, second ... in the file, and the place of row r there. */
 size_t hg_stored_row(const hg_stored *st, size_t file_row);
+size_t hg_stored_place(const hg_stored *st, const hg_part *p, size_t r);
+/* The part that a row of the tensor belongs to, and (*r) which of the parameter's rows it is;
+ * `near` is looked at first. */
+const hg_part *hg_stored_part(const hg_stored *st, size_t row, const hg_part *near, size_t *r);
 
 /* Where a parameter's values lie in the files. */
 typedef struct hg_source {
     const hg_entry *entry;
-    size_t row0;        /* of the stored tensor */
-    size_t file_rows;   /* all rows of the stored tensor */
-    size_t rows, cols;  /* of the parameter; a vector is one column of rows */
-    bool is_transposed; /* the file holds [cols][file_rows] */
+    size_t row0, group, stride; /* as hg_part */
+    size_t file_rows;           /* of the stored tensor, or of each expert in it */
+    size_t rows, cols;          /* of the parameter; a vector is one column of rows */
+    bool is_transposed;         /* the file holds [cols][file_rows] */
     size_t n_heads, d_head;
+    float less; /* stored values are less by this */
 } hg_source;
 
 typedef struct hg_files {

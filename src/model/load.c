@@ -71,24 +71,31 @@ static void source_f32(const hg_source *s, const hg_kernels *k, size_t begin, si
     uint16_t raw[1024]; /* a multiple of every block, none of whose types has more than 2 bytes */
     if (s->entry->type == HG_F32) {
         hg_source_copy(s, begin, end, out);
+        for (size_t i = 0; i < end - begin && s->less > 0.0f; i++) out[i] += s->less;
         return;
     }
     while (begin < end) {
         size_t n = end - begin < 1024 ? end - begin : 1024;
         hg_source_copy(s, begin, begin + n, raw);
         hg_to_f32(k, out, raw, s->entry->type, n);
+        for (size_t i = 0; i < n && s->less > 0.0f; i++) out[i] += s->less;
         begin += n;
         out += n;
     }
 }
 
+void hg_model_values(const hg_model *m, const hg_tensor *t, size_t begin, size_t end, float *out)
+{
+    if (m->files != NULL)
+        source_f32(&m->files->source[t - m->tensors], &m->k, begin, end, out);
+    else
+        memcpy(out, (const float *)t->data + begin, (end - begin) * sizeof *out);
+}
+
 void hg_model_row(const hg_model *m, const hg_tensor *t, size_t r, float *out)
 {
-    size_t n = hg_tensor_cols(t);
-    if (m->files != NULL)
-        source_f32(&m->files->source[t - m->tensors], &m->k, r * n, r * n + n, out);
-    else
-        memcpy(out, (const float *)t->data + r * n, n * sizeof *out);
+    const size_t n = hg_tensor_cols(t);
+    hg_model_values(m, t, r * n, r * n + n, out);
 }
 
 /* The parameter's values in the type wanted, written whole. */
@@ -96,7 +103,7 @@ static void fill(const hg_model *m, const hg_tensor *t, hg_type want, void *out)
 {
     const hg_source *s = &m->files->source[t - m->tensors];
     float part[1024];
-    if (want == s->entry->type) {
+    if (want == s->entry->type && !(s->less > 0.0f)) {
         hg_source_copy(s, 0, hg_tensor_count(t), out);
         return;
     }
@@ -318,13 +325,6 @@ static hg_status open_folder(hg_model **out, const char *path, hg_files *f, hg_e
 /* What of a GGUF must outlive its header. */
 static hg_status keep_of_gguf(hg_model *m, const hg_gguf *g, hg_err *e)
 {
-    const hg_entry *factors = hg_store_find(&m->files->store, "rope_freqs.weight");
-    if (factors != NULL) {
-        m->rope_factors = HG_NEW(&m->mem, float, m->c.d_head / 2);
-        if (m->rope_factors == NULL) return hg_fail(e, HG_E_NOMEM, "no room for rotary factors");
-        memcpy(m->rope_factors, factors->p, m->c.d_head / 2 * sizeof(float));
-        hg_rope_fill(m);
-    }
     hg_bytes text = {NULL, 0};
     HG_TRY(hg_gguf_text(g, "tokenizer.chat_template", &text, e));
     if (text.p != NULL) {

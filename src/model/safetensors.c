@@ -223,12 +223,13 @@ static void put_header(hg_buf *b, const hg_model *m, const hg_stored *list, size
     hg_json_end(&o);
     for (size_t i = 0; i < n; i++) {
         const hg_stored *st = &list[i];
-        hg_type type = hg_type_plain(hg_param_type(m, st->part[0]), as);
+        hg_type type = hg_type_plain(hg_param_type(m, st->part[0].t), as);
         hg_json_begin(&o, st->name, '{');
         hg_json_text(&o, "dtype", type_name(type));
         hg_json_begin(&o, "shape", '[');
-        hg_json_int(&o, NULL, (int64_t)(st->is_transposed ? st->cols : st->rows));
-        if (st->cols > 0) hg_json_int(&o, NULL, (int64_t)(st->is_transposed ? st->rows : st->cols));
+        uint64_t dim[HG_MAX_DIMS];
+        for (int d = 0, n_dims = hg_stored_shape(st, dim); d < n_dims; d++)
+            hg_json_int(&o, NULL, (int64_t)dim[d]);
         hg_json_end(&o);
         hg_json_begin(&o, "data_offsets", '[');
         hg_json_int(&o, NULL, (int64_t)at);
@@ -256,7 +257,7 @@ hg_status hg_safetensors_write(const char *path, const hg_model *m, hg_weights a
     if (s == HG_OK) s = hg_writer_put(w, length, sizeof length, e);
     if (s == HG_OK) s = hg_writer_put(w, header.p, header.n, e);
     for (size_t i = 0; i < n && s == HG_OK; i++)
-        s = hg_stored_write(w, m, &list[i], hg_type_plain(hg_param_type(m, list[i].part[0]), as),
+        s = hg_stored_write(w, m, &list[i], hg_type_plain(hg_param_type(m, list[i].part[0].t), as),
                             e);
     hg_buf_free(&header);
     hg_free(list);

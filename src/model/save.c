@@ -22,24 +22,15 @@ static hg_status put_values(hg_writer *w, const hg_kernels *k, const float *v, s
     return HG_OK;
 }
 
-/* The row of a stored tensor, counted over all its parts as the model orders them. */
-static void row_of(const hg_model *m, const hg_stored *st, size_t r, float *out)
-{
-    size_t i = 0;
-    while (r >= st->part[i]->dim[0]) r -= st->part[i++]->dim[0];
-    hg_model_row(m, st->part[i], r, out);
-}
-
 /* Rows of blocks as the files have them. */
 static hg_status write_blocks(hg_writer *w, const hg_model *m, const hg_stored *st, void *row,
                               hg_err *e)
 {
-    for (size_t r = 0; r < st->rows; r++) {
-        size_t i = 0, at = hg_stored_row(st, r);
-        while (at >= st->part[i]->dim[0]) at -= st->part[i++]->dim[0];
-        hg_source_copy(&m->files->source[st->part[i] - m->tensors], at * st->cols,
-                       (at + 1) * st->cols, row);
-        HG_TRY(hg_writer_put(w, row, hg_type_bytes(hg_param_type(m, st->part[i]), st->cols), e));
+    const hg_part *p = NULL;
+    for (size_t i = 0, r; i < st->rows; i++) {
+        p = hg_stored_part(st, i, p, &r);
+        hg_source_copy(&m->files->source[p->t - m->tensors], r * st->cols, (r + 1) * st->cols, row);
+        HG_TRY(hg_writer_put(w, row, hg_type_bytes(hg_param_type(m, p->t), st->cols), e));
     }
     return HG_OK;
 }
@@ -47,33 +38,43 @@ static hg_status write_blocks(hg_writer *w, const hg_model *m, const hg_stored *
 static hg_status write_rows(hg_writer *w, const hg_model *m, const hg_stored *st, hg_type type,
                             float *row, hg_err *e)
 {
-    for (size_t r = 0; r < st->rows; r++) {
-        row_of(m, st, hg_stored_row(st, r), row);
+    const hg_part *p = NULL;
+    for (size_t i = 0, r; i < st->rows; i++) {
+        p = hg_stored_part(st, i, p, &r);
+        hg_model_row(m, p->t, r, row);
         HG_TRY(put_values(w, &m->k, row, st->cols, type, e));
     }
     return HG_OK;
 }
 
-/* Parts of a vector lie behind each other; `all` and `line` have room for all of it. */
+/* `line` has room for all of it, `all` for one part. */
 static hg_status write_vector(hg_writer *w, const hg_model *m, const hg_stored *st, hg_type type,
                               float *all, float *line, hg_err *e)
 {
-    float *at = all;
     for (size_t i = 0; i < st->n_parts; i++) {
-        hg_model_row(m, st->part[i], 0, at);
-        at += st->part[i]->dim[0];
+        const hg_part *p = &st->part[i];
+        hg_model_row(m, p->t, 0, all);
+        for (size_t r = 0; r < p->t->dim[0]; r++)
+            line[hg_stored_place(st, p, r)] = all[r] - st->less;
     }
-    for (size_t r = 0; r < st->rows; r++) line[r] = all[hg_stored_row(st, r)];
     return put_values(w, &m->k, line, st->rows, type, e);
 }
 
+/* Matrix after matrix, if there are several; `all` has room for one. */
 static hg_status write_transposed(hg_writer *w, const hg_model *m, const hg_stored *st,
                                   hg_type type, float *all, float *line, hg_err *e)
 {
-    for (size_t r = 0; r < st->rows; r++) row_of(m, st, r, all + r * st->cols);
-    for (size_t c = 0; c < st->cols; c++) {
-        for (size_t r = 0; r < st->rows; r++) line[r] = all[r * st->cols + c];
-        HG_TRY(put_values(w, &m->k, line, st->rows, type, e));
+    size_t n = st->n_experts > 0 ? st->rows / st->n_experts : st->rows;
+    const hg_part *p = NULL;
+    for (size_t from = 0; from < st->rows; from += n) {
+        for (size_t i = 0, r; i < n; i++) {
+            p = hg_stored_part(st, from + i, p, &r);
+            hg_model_row(m, p->t, r, all + i * st->cols);
+        }
+        for (size_t c = 0; c < st->cols; c++) {
+            for (size_t i = 0; i < n; i++) line[i] = all[i * st->cols + c];
+            HG_TRY(put_values(w, &m->k, line, n, type, e));
+        }
     }
     return HG_OK;
 }
@@ -83,9 +84,10 @@ hg_status hg_stored_write(hg_writer *w, const hg_model *m, const hg_stored *st, 
 {
     size_t cols = st->cols > 0 ? st->cols : 1;
     size_t longest = st->rows > cols ? st->rows : cols;
+    size_t rows = st->n_experts > 0 ? st->rows / st->n_experts : st->rows;
     bool is_whole = st->cols == 0 || st->is_transposed;
     float *line = hg_alloc(longest, sizeof *line), *all = NULL;
-    if (is_whole) all = hg_alloc(st->rows, cols * sizeof *all);
+    if (is_whole) all = hg_alloc(rows, cols * sizeof *all);
     hg_status s;
     if (line == NULL || (is_whole && all == NULL))
         s = hg_fail(e, HG_E_NOMEM, "no room to write %s", st->name);

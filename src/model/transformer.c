@@ -1,13 +1,16 @@
 /* The one transformer: a decoder-only model from token ids to final states.
  *
  * Training, tuning, generation, scoring and looking inside all call hg_model_forward. What differs
- * between families of models is read from the architecture's row; what differs between uses is in
- * the graph (a tape, hooks) and in the batch (a cache). Pre-norm residual blocks as in GPT-2
- * (Radford et al. 2019), with the parts that Llama brought together (Touvron et al. 2023):
+ * between families of models is read from the architecture's row and from each layer; what differs
+ * between uses is in the graph (a tape, hooks) and in the batch (a cache). Residual blocks as in
+ * GPT-2 (Radford et al. 2019), with the parts that Llama brought together (Touvron et al. 2023):
  *
  *     x = x + attention(norm(x))
- *     x = x + mlp(norm(x))                                      x [n][d_model] */
+ *     x = x + mlp(norm(x))                                      x [n][d_model]
+ *
+ * A row may norm what comes out of the two as well, or only that, and may hand both the same x. */
 #include "model/model.h"
+#include "tensor/ops_experts.h"
 #include <math.h>
 #include <string.h>
 
@@ -18,10 +21,46 @@ static hg_tensor *shown(hg_graph *g, const char *name, int layer, hg_tensor *t)
     return t;
 }
 
-static hg_tensor *norm(hg_graph *g, const hg_model *m, hg_tensor *x, hg_tensor *w, hg_tensor *b)
+/* norm(x), or x where the row has no norm of that name. */
+static hg_tensor *norm(hg_graph *g, const hg_model *m, const char *name, int layer, hg_tensor *x,
+                       hg_tensor *w, hg_tensor *b)
 {
-    return m->arch->norm == HG_NORM_RMS ? hg_op_rms_norm(g, x, w, m->c.norm_eps)
-                                        : hg_op_layer_norm(g, x, w, b, m->c.norm_eps);
+    if (w == NULL) return x;
+    return shown(g, name, layer,
+                 m->arch->norm == HG_NORM_RMS ? hg_op_rms_norm(g, x, w, m->c.norm_eps)
+                                              : hg_op_layer_norm(g, x, w, b, m->c.norm_eps));
+}
+
+/* Which rows belong to timelines beyond the context that rotary scaling begins from; NULL: none. */
+static const bool *long_rows(hg_graph *g, const hg_model *m, const hg_batch *b)
+{
+    bool *is_long = HG_NEW(g->mem, bool, b->n), any = false;
+    for (size_t i = 0; i < b->n_spans && is_long != NULL; i++) {
+        const hg_span *s = &b->spans[i];
+        bool v = b->is_long != NULL ? b->is_long[i] : s->n > m->c.rope_scaling.original_n_ctx;
+        for (size_t r = 0; r < s->n; r++) is_long[s->row + r] = v;
+        any = any || v;
+    }
+    if (is_long == NULL) (void)hg_graph_fail(g, HG_E_NOMEM, "no room for %zu rows", b->n);
+    return any ? is_long : NULL;
+}
+
+/* The model's rotations as this batch turns by them, their angles computed once for all layers. */
+static const hg_rope *ropes_of(hg_graph *g, const hg_model *m, const hg_batch *b)
+{
+    hg_rope *r = HG_NEW(g->mem, hg_rope, HG_N_ROPES);
+    if (r == NULL) {
+        (void)hg_graph_fail(g, HG_E_NOMEM, "no room for rotary positions");
+        return NULL;
+    }
+    for (int i = 0; i < HG_N_ROPES; i++) {
+        bool is_used = false;
+        for (size_t l = 0; l < m->c.n_layers; l++) is_used = is_used || m->layer[l].rope == i;
+        r[i] = m->rope[i];
+        if (is_used && r[i].long_freq != NULL) r[i].is_long = long_rows(g, m, b);
+        if (is_used && !hg_rope_prepare(g, b->pos, b->n, &r[i])) return NULL;
+    }
+    return r;
 }
 
 /* The batch's spans with this layer's caches, for attention to keep. NULL when there is no room. */
@@ -39,8 +78,8 @@ static const hg_span *spans_of_layer(hg_graph *g, const hg_batch *b, size_t laye
     return spans;
 }
 
-static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, int layer,
-                            hg_tensor *x)
+static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, const hg_rope *ropes,
+                            int layer, hg_tensor *x)
 {
     const hg_layer *l = &m->layer[layer];
     hg_tensor *q = hg_op_linear(g, x, l->q, l->q_b); /* [n][n_heads * d_head] */
@@ -48,9 +87,9 @@ static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, i
     hg_tensor *v = shown(g, "blk.v", layer, hg_op_linear(g, x, l->v, l->v_b));
     if (l->q_norm != NULL) q = hg_op_rms_norm(g, q, l->q_norm, m->c.norm_eps);
     if (l->k_norm != NULL) k = hg_op_rms_norm(g, k, l->k_norm, m->c.norm_eps);
-    if (m->arch->positions == HG_POS_ROPE) {
-        q = hg_op_rope(g, q, b->pos, &m->rope);
-        k = hg_op_rope(g, k, b->pos, &m->rope);
+    if (l->rope >= 0) {
+        q = hg_op_rope(g, q, b->pos, &ropes[l->rope]);
+        k = hg_op_rope(g, k, b->pos, &ropes[l->rope]);
     }
     q = shown(g, "blk.q", layer, q);
     k = shown(g, "blk.k", layer, k);
@@ -62,49 +101,84 @@ static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, i
     *a = (hg_attention){.n_heads = m->c.n_heads,
                         .n_kv_heads = m->c.n_kv_heads,
                         .d_head = m->c.d_head,
-                        .scale = 1.0f / sqrtf((float)m->c.d_head),
-                        .window = m->c.window,
+                        .scale = m->c.attn_scale > 0.0f ? m->c.attn_scale
+                                                        : 1.0f / sqrtf((float)m->c.d_head),
+                        .soft_cap = m->c.attn_soft_cap,
+                        .window = l->window,
                         .spans = spans,
-                        .n_spans = b->n_spans};
+                        .n_spans = b->n_spans,
+                        .sinks = l->sinks != NULL ? l->sinks->data : NULL};
     hg_tensor *heads = shown(g, "blk.heads", layer, hg_op_attention(g, q, k, v, a));
     return shown(g, "blk.attn_out", layer, hg_op_linear(g, heads, l->o, l->o_b));
 }
 
-static hg_tensor *mlp(hg_graph *g, const hg_model *m, int layer, hg_tensor *x)
+static hg_tensor *mlp(hg_graph *g, const hg_model *m, const hg_mlp *p, int layer, hg_tensor *x)
 {
-    const hg_layer *l = &m->layer[layer];
-    hg_tensor *up = shown(g, "blk.mlp_up", layer, hg_op_linear(g, x, l->up, l->up_b));
+    hg_tensor *up = shown(g, "blk.mlp_up", layer, hg_op_linear(g, x, p->up, p->up_b));
     hg_tensor *hidden;
-    if (m->arch->is_gated) {
-        hg_tensor *gate = shown(g, "blk.mlp_gate", layer, hg_op_linear(g, x, l->gate, NULL));
-        hidden = hg_op_gate(g, gate, up, m->arch->act);
+    if (p->gate != NULL) {
+        hg_tensor *gate = hg_op_linear(g, x, p->gate, p->gate_b);
+        hidden = hg_op_gate(g, shown(g, "blk.mlp_gate", layer, gate), up, m->arch->act);
     } else {
         hidden = hg_op_act(g, up, m->arch->act);
     }
     hidden = shown(g, "blk.mlp_hidden", layer, hidden);
-    return shown(g, "blk.mlp_out", layer, hg_op_linear(g, hidden, l->down, l->down_b));
+    return hg_op_linear(g, hidden, p->down, p->down_b);
 }
 
-static hg_tensor *block(hg_graph *g, const hg_model *m, const hg_batch *b, int layer, hg_tensor *x)
+/* A mixture of experts (Shazeer et al. 2017): a router gives each row to a few of many mlps, and
+ * what they answer is added up by the router's weights. */
+static hg_tensor *experts(hg_graph *g, const hg_model *m, int layer, hg_tensor *x)
 {
     const hg_layer *l = &m->layer[layer];
-    hg_tensor *h = norm(g, m, x, l->attn_norm, l->attn_norm_b);
-    x = hg_op_add(g, x, attention(g, m, b, layer, shown(g, "blk.attn_norm", layer, h)));
-    x = shown(g, "blk.attn_resid", layer, x);
-    h = norm(g, m, x, l->mlp_norm, l->mlp_norm_b);
-    x = hg_op_add(g, x, mlp(g, m, layer, shown(g, "blk.mlp_norm", layer, h)));
-    return shown(g, "blk.out", layer, x);
+    const hg_hooks *hooks = g->hooks;
+    hg_tensor *scores = shown(g, "blk.router", layer, hg_op_linear(g, x, l->router, l->router_b));
+    const hg_choice *c = hg_op_choose(g, scores, m->c.n_experts_used, !m->c.raw_expert_weights);
+    hg_tensor *y = hg_op_zeros(g, x);
+    if (c == NULL || y == NULL) return NULL;
+    g->hooks = NULL; /* the insides of a layer are shown once */
+    for (size_t i = 0; i < c->n_experts && g->status == HG_OK; i++) {
+        hg_arena_mark before = hg_arena_here(g->mem);
+        size_t first = c->first[i], n = c->first[i + 1] - first;
+        if (n == 0) continue;
+        hg_tensor *mine = hg_op_rows(g, x, c->rows + first, n);
+        hg_op_add_weighted(g, y, mlp(g, m, &l->expert[i], layer, mine), c, i);
+        hg_arena_rewind(g->mem, before);
+    }
+    g->hooks = hooks;
+    return g->status == HG_OK ? y : NULL;
+}
+
+static hg_tensor *block(hg_graph *g, const hg_model *m, const hg_batch *b, const hg_rope *ropes,
+                        int layer, hg_tensor *x)
+{
+    const hg_layer *l = &m->layer[layer];
+    hg_tensor *h = norm(g, m, "blk.attn_norm", layer, x, l->attn_norm, l->attn_norm_b);
+    h = attention(g, m, b, ropes, layer, h);
+    h = norm(g, m, "blk.attn_post_norm", layer, h, l->attn_post_norm, NULL);
+    hg_tensor *y = shown(g, "blk.attn_resid", layer, hg_op_add(g, x, h));
+
+    h = m->arch->is_parallel ? x : y;
+    h = norm(g, m, "blk.mlp_norm", layer, h, l->mlp_norm, l->mlp_norm_b);
+    h = l->expert != NULL ? experts(g, m, layer, h) : mlp(g, m, &l->mlp, layer, h);
+    h = shown(g, "blk.mlp_out", layer, h);
+    h = norm(g, m, "blk.mlp_post_norm", layer, h, l->mlp_post_norm, NULL);
+    return shown(g, "blk.out", layer, hg_op_add(g, y, h));
 }
 
 hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
 {
     hg_tensor *x = hg_op_embed(g, m->embed, b->ids, b->n);
     if (m->pos_embed != NULL) x = hg_op_add(g, x, hg_op_embed(g, m->pos_embed, b->pos, b->n));
+    if (m->arch->scales_embed) x = hg_op_scale(g, x, sqrtf((float)m->c.d_model));
     x = shown(g, "embed", -1, x);
+    const hg_rope *ropes = ropes_of(g, m, b);
+    if (x == NULL || ropes == NULL) return NULL;
 
     for (int layer = 0; layer < (int)m->c.n_layers; layer++) {
         hg_arena_mark before = hg_arena_here(g->mem);
-        hg_tensor *y = block(g, m, b, layer, x);
+        struct hg_rope_table *angles = g->rope;
+        hg_tensor *y = block(g, m, b, ropes, layer, x);
         if (y == NULL) return NULL;
         if (g->record) {
             x = y;
@@ -113,14 +187,17 @@ hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
              * memory, not all layers'. */
             memcpy(x->data, y->data, hg_tensor_count(x) * sizeof(float));
             hg_arena_rewind(g->mem, before);
+            g->rope = angles;
         }
     }
 
     if (b->out_rows != NULL) x = hg_op_rows(g, x, b->out_rows, b->n_out);
-    return shown(g, "final_norm", -1, norm(g, m, x, m->final_norm, m->final_norm_b));
+    return norm(g, m, "final_norm", -1, x, m->final_norm, m->final_norm_b);
 }
 
 hg_tensor *hg_model_logits(hg_graph *g, const hg_model *m, hg_tensor *x)
 {
-    return shown(g, "logits", -1, hg_op_linear(g, x, m->head, NULL));
+    hg_tensor *y = hg_op_linear(g, x, m->head, NULL);
+    if (m->c.soft_cap > 0.0f) y = hg_op_soft_cap(g, y, m->c.soft_cap);
+    return shown(g, "logits", -1, y);
 }

@@ -32,8 +32,14 @@ typedef struct hg_rope {
     bool is_interleaved;
     const float *inv_freq; /* [d_rot / 2], radians a position; scaling is already in it */
     float scale;           /* of cos and sin (YaRN); 1 otherwise */
+    /* Rows that are set in is_long [n] turn by long_freq instead. NULL: none is. */
+    const float *long_freq;
+    const bool *is_long;
 } hg_rope;
 hg_tensor *hg_op_rope(hg_graph *g, hg_tensor *x, const int32_t *pos, const hg_rope *r);
+/* Makes the cosines and sines that hg_op_rope will find: for callers who rewind the arena between
+ * ops and want them made once. */
+bool hg_rope_prepare(hg_graph *g, const int32_t *pos, size_t n, const hg_rope *r);
 
 /* A run of consecutive rows that belong to one timeline. Without a cache the keys are the span's
  * own rows (training: one span a document, so that packed documents never see each other). With a
@@ -61,7 +67,15 @@ typedef struct hg_attention {
 hg_tensor *hg_op_attention(hg_graph *g, hg_tensor *q, hg_tensor *k, hg_tensor *v,
                            const hg_attention *a);
 
-typedef enum hg_act { HG_ACT_SILU, HG_ACT_GELU_TANH, HG_ACT_GELU_ERF, HG_ACT_RELU2 } hg_act;
+typedef enum hg_act {
+    HG_ACT_SILU,
+    HG_ACT_GELU_TANH,
+    HG_ACT_GELU_ERF,
+    HG_ACT_RELU2,
+    /* gpt-oss; as a gate only, and not recorded: g sigmoid(1.702 g) (u + 1) with g of at most 7 and
+     * u within +-7 */
+    HG_ACT_SWIGLU_CLAMPED
+} hg_act;
 hg_tensor *hg_op_act(hg_graph *g, hg_tensor *x, hg_act act);
 hg_tensor *hg_op_gate(hg_graph *g, hg_tensor *gate, hg_tensor *up, hg_act act); /* act(gate) * up */
 hg_tensor *hg_op_soft_cap(hg_graph *g, hg_tensor *x, float cap);

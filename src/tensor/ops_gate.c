@@ -41,6 +41,18 @@ static void act_piece(const hg_kernels *k, hg_act act, float *y, const float *x,
     case HG_ACT_RELU2:
         for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] * x[i] : 0 * x[i];
         break;
+    case HG_ACT_SWIGLU_CLAMPED: /* refused: it needs both its inputs */
+        break;
+    }
+}
+
+/* NaN passes through: it is on no side of a bound. */
+static void clamped_piece(float *y, const float *x, const float *u, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float g = x[i] > 7.0f ? 7.0f : x[i];
+        float v = u[i] > 7.0f ? 7.0f : u[i] < -7.0f ? -7.0f : u[i];
+        y[i] = g / (1.0f + expf(-1.702f * g)) * (v + 1.0f);
     }
 }
 
@@ -67,6 +79,8 @@ static void act_back_piece(const hg_kernels *k, hg_act act, float *dx, const flo
         break;
     case HG_ACT_RELU2:
         for (size_t i = 0; i < n; i++) dx[i] += x[i] > 0 ? 2.0f * dy[i] * x[i] : 0.0f;
+        break;
+    case HG_ACT_SWIGLU_CLAMPED: /* never recorded */
         break;
     }
 }
@@ -99,6 +113,10 @@ static void gate_chunk(void *ctx, size_t begin, size_t end, int thread)
         float *y = j->y + at;
         if (j->u != NULL && j->act == HG_ACT_SILU) {
             j->k->silu_gate_f32(y, j->x + at, j->u + at, n);
+            continue;
+        }
+        if (j->u != NULL && j->act == HG_ACT_SWIGLU_CLAMPED) {
+            clamped_piece(y, j->x + at, j->u + at, n);
             continue;
         }
         act_piece(j->k, j->act, y, j->x + at, n);
@@ -156,6 +174,9 @@ static void gate_back(hg_graph *g, hg_step *s)
 
 static hg_tensor *gate(hg_graph *g, hg_tensor *x, hg_tensor *u, hg_act act)
 {
+    if (act == HG_ACT_SWIGLU_CLAMPED && (u == NULL || hg_op_recorded(g, x, u, NULL)))
+        return hg_graph_fail(g, HG_E_UNSUPPORTED,
+                             "the clamped gate needs two inputs and cannot be trained");
     hg_tensor *y = hg_op_like(g, x);
     if (y == NULL) return NULL;
     gate_job j = {

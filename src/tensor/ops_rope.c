@@ -1,7 +1,7 @@
 /* Rotary positions: each pair of a head's values is turned by an angle that grows with the row's
  * position, so that q k depends on the distance alone (Su et al. 2021).
  *
- * Queries and keys of every layer turn by the same angles, so the cosines and sines are computed
+ * Queries and keys of most layers turn by the same angles, so the cosines and sines are computed
  * once a graph and kept: one row a distinct position when positions lie close together (spans that
  * all begin at 0), else one a row. Backward turns the other way, in place where it can. */
 #include "tensor/ops_impl.h"
@@ -13,9 +13,11 @@ struct hg_rope_table {
     size_t n, d_half;
     const float *inv_freq;
     float scale;
-    int32_t *pos; /* [n] a copy: the same address may hold other positions next time */
-    uint32_t *at; /* [n] which row of the table is row i's */
-    float *cs;    /* [..][2][d_half] cosines, sines */
+    int32_t *pos;  /* [n] a copy: the same address may hold other positions next time */
+    bool *is_long; /* [n] a copy, or NULL */
+    uint32_t *at;  /* [n] which row of the table is row i's */
+    float *cs;     /* [..][2][d_half] cosines, sines */
+    struct hg_rope_table *next;
 };
 typedef struct hg_rope_table rope_table;
 
@@ -31,47 +33,65 @@ typedef struct rope_job {
 
 static bool same_table(const rope_table *t, const int32_t *pos, size_t n, const hg_rope *r)
 {
-    return t != NULL && t->n == n && t->d_half == r->d_rot / 2 && t->inv_freq == r->inv_freq &&
-           !(t->scale < r->scale) && !(t->scale > r->scale) &&
+    bool has_long = t->is_long != NULL, wants_long = r->is_long != NULL;
+    return t->n == n && t->d_half == r->d_rot / 2 && t->inv_freq == r->inv_freq &&
+           !(t->scale < r->scale) && !(t->scale > r->scale) && has_long == wants_long &&
+           (!has_long || memcmp(t->is_long, r->is_long, n * sizeof *r->is_long) == 0) &&
            memcmp(t->pos, pos, n * sizeof *pos) == 0;
 }
 
-static void fill_row(rope_table *t, size_t row, int32_t pos)
+static void fill_row(rope_table *t, size_t row, int32_t pos, const float *inv_freq)
 {
     float *c = t->cs + row * 2 * t->d_half, *s = c + t->d_half;
     for (size_t i = 0; i < t->d_half; i++) {
-        float angle = (float)pos * t->inv_freq[i];
+        float angle = (float)pos * inv_freq[i];
         c[i] = cosf(angle) * t->scale;
         s[i] = sinf(angle) * t->scale;
     }
 }
 
-static const rope_table *rope_table_for(hg_graph *g, const int32_t *pos, size_t n, const hg_rope *r)
+static rope_table *rope_table_new(hg_graph *g, const int32_t *pos, size_t n, const hg_rope *r)
 {
-    if (same_table(g->rope, pos, n, r)) return g->rope;
     int32_t low = n > 0 ? pos[0] : 0, high = low;
     for (size_t i = 0; i < n; i++) {
         low = pos[i] < low ? pos[i] : low;
         high = pos[i] > high ? pos[i] : high;
     }
     size_t n_between = (size_t)((int64_t)high - low) + 1, d_half = r->d_rot / 2;
-    bool is_dense = n_between <= n;
+    bool is_dense = n_between <= n && r->is_long == NULL;
     size_t n_rows = is_dense ? n_between : n;
     rope_table *t = HG_NEW(g->mem, rope_table, 1);
     int32_t *pos_copy = HG_NEW_RAW(g->mem, int32_t, n);
+    bool *is_long = r->is_long != NULL ? HG_NEW_RAW(g->mem, bool, n) : NULL;
     uint32_t *at = HG_NEW_RAW(g->mem, uint32_t, n);
     float *cs = HG_NEW_RAW(g->mem, float, n_rows * 2 * d_half);
-    if (t == NULL || pos_copy == NULL || at == NULL || cs == NULL) {
+    if (t == NULL || pos_copy == NULL || at == NULL || cs == NULL ||
+        (r->is_long != NULL && is_long == NULL)) {
         (void)hg_graph_fail(g, HG_E_NOMEM, "no memory for the angles of %zu positions", n_rows);
         return NULL;
     }
-    *t = (rope_table){n, d_half, r->inv_freq, r->scale, pos_copy, at, cs};
+    *t = (rope_table){n, d_half, r->inv_freq, r->scale, pos_copy, is_long, at, cs, g->rope};
     if (n > 0) memcpy(pos_copy, pos, n * sizeof *pos);
+    if (n > 0 && is_long != NULL) memcpy(is_long, r->is_long, n * sizeof *is_long);
     for (size_t i = 0; i < n; i++) at[i] = (uint32_t)(is_dense ? (size_t)(pos[i] - low) : i);
-    for (size_t i = 0; i < n_rows; i++)
-        fill_row(t, i, is_dense ? (int32_t)(low + (int32_t)i) : pos[i]);
+    for (size_t i = 0; i < n_rows; i++) {
+        const float *freq = is_long != NULL && is_long[i] ? r->long_freq : r->inv_freq;
+        fill_row(t, i, is_dense ? (int32_t)(low + (int32_t)i) : pos[i], freq);
+    }
     g->rope = t;
     return t;
+}
+
+static const rope_table *rope_table_for(hg_graph *g, const int32_t *pos, size_t n, const hg_rope *r)
+{
+    for (const rope_table *t = g->rope; t != NULL; t = t->next)
+        if (same_table(t, pos, n, r)) return t;
+    return rope_table_new(g, pos, n, r);
+}
+
+bool hg_rope_prepare(hg_graph *g, const int32_t *pos, size_t n, const hg_rope *r)
+{
+    return g->status == HG_OK && rope_table_for(g, pos, n, r) != NULL;
 }
 
 /* One head: (a, b) -> (a c - b s, a s + b c). y may be x. */

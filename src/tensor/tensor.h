@@ -75,7 +75,8 @@ struct hg_graph {
     float loss_scale;
     hg_step *last;
     hg_grad_buf *spare;         /* gradient buffers that nobody holds */
-    struct hg_rope_table *rope; /* the last cosines and sines (ops_rope.c) */
+    struct hg_rope_table *rope; /* cosines and sines by now (ops_rope.c); in the arena, so that who
+                                   rewinds it goes back to those of before */
     hg_status status;
     hg_err err;
 };

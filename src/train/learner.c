@@ -47,7 +47,8 @@ static hg_tensor *forward(hg_learner *s, hg_graph *g)
                   .spans = r->spans,
                   .n_spans = r->n_spans};
     hg_tensor *x = hg_model_forward(g, s->model, &b);
-    return hg_op_linear_cross_entropy(g, x, s->model->head, r->targets, NULL, 0, NULL, NULL);
+    return hg_op_linear_cross_entropy(g, x, s->model->head, r->targets, NULL, s->model->c.soft_cap,
+                                      NULL, NULL);
 }
 
 /* Runs s->rows; with `weight` above 0 the gradient of weight times the loss is added. */

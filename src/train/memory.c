@@ -35,7 +35,8 @@ static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena 
     hg_graph_init(&g, p->rt, step, p->compute, true);
     g.loss_scale = 1.0f;
     hg_tensor *x = hg_model_forward(&g, m, &b);
-    hg_tensor *loss = hg_op_linear_cross_entropy(&g, x, m->head, r.targets, NULL, 0, NULL, NULL);
+    hg_tensor *loss =
+        hg_op_linear_cross_entropy(&g, x, m->head, r.targets, NULL, m->c.soft_cap, NULL, NULL);
     HG_TRY(hg_graph_status(&g, e));
     out->forward = (double)step->used;
     HG_TRY(hg_graph_backward(&g, loss, 1.0f, e));
@@ -132,7 +133,7 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const
     if (a == NULL) return hg_fail(e, HG_E_ARG, "there is no architecture \"%s\"", c->arch);
     const probe pr = {.c = *c, .rt = rt, .compute = compute, .seq_len = source->seq_len};
     uint64_t tokens = (uint64_t)r->batch_size * source->seq_len;
-    p->n_params = hg_config_count(c, a);
+    p->n_params = hg_arch_count(a, c);
     p->weights = p->gradients = 4 * p->n_params;
     p->moments = 8 * p->n_params;
     p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;

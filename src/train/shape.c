@@ -8,22 +8,6 @@
 
 enum { WIDTH_A_LAYER = 64, D_HEAD = 64, MAX_DEPTH = 128 };
 
-uint64_t hg_config_count(const hg_model_config *c, const hg_arch *a)
-{
-    uint64_t d = c->d_model, q = (uint64_t)c->n_heads * c->d_head,
-             kv = (uint64_t)c->n_kv_heads * c->d_head;
-    uint64_t norm = a->norm == HG_NORM_LAYER ? 2 * d : d, ff = c->d_ff;
-    uint64_t layer = 2 * norm + d * (2 * q + 2 * kv) + d * ff * (a->is_gated ? 3 : 2);
-    if (a->qkv_bias) layer += q + 2 * kv;
-    if (a->out_bias) layer += d;
-    if (a->mlp_bias) layer += ff + d;
-    if (a->qk_norm) layer += 2 * (uint64_t)c->d_head;
-    uint64_t n = c->n_layers * layer + c->n_vocab * d + norm;
-    if (!c->tie_embeddings) n += c->n_vocab * d;
-    if (a->positions == HG_POS_LEARNED) n += c->n_ctx * d;
-    return n;
-}
-
 static uint32_t or_default(int64_t given, uint64_t otherwise)
 {
     return given > 0 ? (uint32_t)given : (uint32_t)otherwise;
@@ -48,7 +32,7 @@ static hg_status nearest_depth(const hg_recipe *r, const hg_arch *a, hg_model_co
     uint32_t depth = 1;
     for (uint32_t d = 1; d <= MAX_DEPTH; d++) {
         sizes_of_depth(r, a, d, c);
-        uint64_t n = hg_config_count(c, a), off = n > want ? n - want : want - n;
+        uint64_t n = hg_arch_count(a, c), off = n > want ? n - want : want - n;
         if (off < best) best = off, depth = d;
     }
     sizes_of_depth(r, a, depth, c);
@@ -57,7 +41,7 @@ static hg_status nearest_depth(const hg_recipe *r, const hg_arch *a, hg_model_co
                    "params: the nearest to %llu is %llu with a vocabulary of %u; set depth and "
                    "d_model, or use a smaller "
                    "tokenizer",
-                   (unsigned long long)want, (unsigned long long)hg_config_count(c, a), c->n_vocab);
+                   (unsigned long long)want, (unsigned long long)hg_arch_count(a, c), c->n_vocab);
 }
 
 hg_status hg_recipe_shape(const hg_recipe *r, uint32_t n_vocab, hg_model_config *out, hg_err *e)

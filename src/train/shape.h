@@ -5,8 +5,6 @@
 #include "model/model.h"
 #include "train/recipe.h"
 
-/* Parameters of a configuration, tied ones once. */
-uint64_t hg_config_count(const hg_model_config *c, const hg_arch *a);
 /* Fills in the configuration: sizes that the recipe leaves open follow from depth, and depth from
  * params where that is given. HG_E_ARG with a sentence when sizes do not go together. */
 hg_status hg_recipe_shape(const hg_recipe *r, uint32_t n_vocab, hg_model_config *out, hg_err *e);

@@ -155,7 +155,7 @@ static void block_new(lab *l, block *b)
         b->targets[i] = i == 3 ? -1 : (i + 1) * 5 % VOCAB;
     }
     b->att = (hg_attention){2, 1, 4, 0.5f, 0, 0, NULL, b->spans, 2};
-    b->rope = (hg_rope){4, 4, false, b->inv_freq, 1};
+    b->rope = (hg_rope){.d_head = 4, .d_rot = 4, .inv_freq = b->inv_freq, .scale = 1};
 }
 
 /* The tied head is the embedding: its gradient has two sources. */

@@ -162,7 +162,7 @@ TEST(rotary_gradient_of_both_layouts_and_of_partial_heads)
             lab l;
             lab_open(&l, 2);
             args a = {.x = lab_input(&l, 5, 16, false), .ids = i & 1 ? dense : sparse};
-            a.rope = (hg_rope){8, 6, (i & 2) != 0, inv_freq, 1.1f};
+            a.rope = (hg_rope){8, 6, (i & 2) != 0, inv_freq, 1.1f, NULL, NULL};
             a.kind = kind;
             compare(&l, build_rope, &a, 0.03f);
         }

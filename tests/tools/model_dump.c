@@ -99,7 +99,12 @@ static int make(const char *dir, int n, char **args)
     c.rope_theta = (float)strtod(value_of(n, args, "theta", "10000"), NULL);
     c.tie_embeddings = number_of(n, args, "tie", "0") != 0;
     float factor = (float)strtod(value_of(n, args, "llama3", "0"), NULL);
-    if (factor > 0.0f) c.rope_scaling = (hg_rope_scaling){HG_ROPE_LLAMA3, factor, 1.0f, 4.0f, 32};
+    if (factor > 0.0f)
+        c.rope_scaling = (hg_rope_scaling){.kind = HG_ROPE_LLAMA3,
+                                           .factor = factor,
+                                           .low_freq_factor = 1.0f,
+                                           .high_freq_factor = 4.0f,
+                                           .original_n_ctx = 32};
     double scale = strtod(value_of(n, args, "scale", "1"), NULL);
     if (hg_model_new(&m, &c, number_of(n, args, "seed", "1"), &e) != HG_OK) die("new", &e);
     for (size_t i = 0; i < m->n_params; i++) {

@@ -173,18 +173,50 @@ TEST(llama_3s_frequencies_survive_a_gguf)
     hg_err e = {0};
     hg_model *m = NULL, *back = NULL;
     hg_model_config c = config_of("llama");
-    c.rope_scaling = (hg_rope_scaling){HG_ROPE_LLAMA3, 8.0f, 1.0f, 4.0f, 16};
+    c.rope_scaling = (hg_rope_scaling){.kind = HG_ROPE_LLAMA3,
+                                       .factor = 8.0f,
+                                       .low_freq_factor = 1.0f,
+                                       .high_freq_factor = 4.0f,
+                                       .original_n_ctx = 16};
     CHECK_OK(hg_model_new(&m, &c, 1, &e), e);
     CHECK_OK(hg_model_save(m, test_path("m"), HG_WEIGHTS_F32, NULL, &e), e);
     CHECK_OK(hg_model_export_gguf(test_path("m"), test_path("m.gguf"), HG_WEIGHTS_F32, NULL, &e),
              e);
     CHECK_OK(hg_model_open_stored(&back, test_path("m.gguf"), &e), e);
-    CHECK(m->rope_freq[2] < 0.9f * (float)hg_rope_plain(&m->c, 2));
-    for (size_t i = 0; i < 3; i++)
-        CHECK_NEAR(back->rope_freq[i], m->rope_freq[i], 1e-6 * (double)m->rope_freq[i]);
-    CHECK_EQ(hg_model_save(back, test_path("n"), HG_WEIGHTS_F32, NULL, &e), HG_E_UNSUPPORTED);
-    CHECK_HAS(e.msg, "cannot say a GGUF's own factors");
-    CHECK(!hg_path_exists(test_path("n")));
+    const float *ours = m->rope[HG_ROPE_GLOBAL].inv_freq;
+    const float *theirs = back->rope[HG_ROPE_GLOBAL].inv_freq;
+    CHECK(ours[2] < 0.9f * (float)hg_rope_plain(&m->c, (double)c.rope_theta, 2));
+    for (size_t i = 0; i < 3; i++) CHECK_NEAR(theirs[i], ours[i], 1e-6 * (double)ours[i]);
+    CHECK_EQ(back->c.rope_scaling.kind, HG_ROPE_FACTORS);
+    CHECK_OK(hg_model_save(back, test_path("n"), HG_WEIGHTS_F32, NULL, &e), e);
+    hg_model_free(back);
+    /* ... and a folder, which says them one by one. */
+    CHECK_OK(hg_model_open_stored(&back, test_path("n"), &e), e);
+    theirs = back->rope[HG_ROPE_GLOBAL].inv_freq;
+    for (size_t i = 0; i < 3; i++) CHECK_NEAR(theirs[i], ours[i], 1e-6 * (double)ours[i]);
+    CHECK_NEAR(back->rope[HG_ROPE_GLOBAL].scale, 1, 0);
+    hg_model_free(m);
+    hg_model_free(back);
+}
+
+TEST(llama_3s_own_frequencies_are_known_again)
+{
+    hg_err e = {0};
+    hg_model *m = NULL, *back = NULL;
+    hg_model_config c = config_of("llama");
+    c.rope_theta = 500000.0f;
+    c.rope_scaling = (hg_rope_scaling){.kind = HG_ROPE_LLAMA3,
+                                       .factor = 32.0f,
+                                       .low_freq_factor = 1.0f,
+                                       .high_freq_factor = 4.0f,
+                                       .original_n_ctx = 8192};
+    CHECK_OK(hg_model_new(&m, &c, 1, &e), e);
+    CHECK_OK(hg_model_save(m, test_path("m"), HG_WEIGHTS_F32, NULL, &e), e);
+    CHECK_OK(hg_model_export_gguf(test_path("m"), test_path("m.gguf"), HG_WEIGHTS_F32, NULL, &e),
+             e);
+    CHECK_OK(hg_model_open_stored(&back, test_path("m.gguf"), &e), e);
+    CHECK_EQ(back->c.rope_scaling.kind, HG_ROPE_LLAMA3);
+    CHECK_NEAR(back->c.rope_scaling.factor, 32, 1e-4);
     hg_model_free(m);
     hg_model_free(back);
 }
@@ -289,10 +321,28 @@ TEST(a_config_that_cannot_be_computed_says_why)
     check_config("{\"model_type\": \"llama\", " SIZES "20, \"hidden_act\": \"tanh\"}",
                  HG_E_UNSUPPORTED, "hidden_act \"tanh\" is not known");
     check_config("{\"model_type\": \"llama\", " SIZES
-                 "20, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}",
-                 HG_E_UNSUPPORTED, "rotary scaling \"yarn\" is not known");
-    check_config("{\"model_type\": \"llama\", " SIZES "20, \"mlp_bias\": true}", HG_E_UNSUPPORTED,
-                 "mlp_bias of true");
+                 "20, \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}}",
+                 HG_E_UNSUPPORTED, "rotary scaling \"dynamic\" is not known");
+    check_config("{\"model_type\": \"llama\", " SIZES
+                 "20, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": -2}}",
+                 HG_E_FORMAT, "factor");
+    check_config("{\"model_type\": \"phi3\", " SIZES
+                 "20, \"rope_scaling\": {\"type\": \"su\", \"short_factor\": [1, 2], "
+                 "\"long_factor\": [1, 2]}}",
+                 HG_E_FORMAT, "short_factor has 2 numbers; the 3 rotary frequencies need one each");
+    check_config("{\"model_type\": \"llama\", " SIZES "20, \"mlp_bias\": true}", HG_E_FORMAT,
+                 "tensor model.layers.0.mlp.gate_proj.bias is missing");
+    check_config("{\"model_type\": \"gemma3\", \"text_config\": {" SIZES "20}}", HG_E_FORMAT,
+                 "model_type");
+    check_config("{\"model_type\": \"gemma2\", " SIZES
+                 "20, \"sliding_window\": 9, \"layer_types\": [\"full_attention\"]}",
+                 HG_E_FORMAT, "layer_types has 1 entries; the 2 layers need one each");
+    check_config("{\"model_type\": \"mixtral\", " SIZES
+                 "20, \"num_local_experts\": 100000, \"num_experts_per_tok\": 2}",
+                 HG_E_LIMIT, "num_local_experts of 100000; 512 is the most");
+    check_config("{\"model_type\": \"mixtral\", " SIZES
+                 "20, \"num_local_experts\": 4, \"num_experts_per_tok\": 5}",
+                 HG_E_ARG, "a token is to use 5 of 4 experts; 1 to 4 can be used");
     check_config("{\"model_type\": \"llama\", " SIZES "21}", HG_E_FORMAT,
                  "tensor model.layers.0.mlp.gate_proj.weight is 20 x 24; the configuration says "
                  "21 x 24");

@@ -27,8 +27,8 @@ static hg_model *new_model(const char *arch, uint64_t seed)
 TEST(rows_are_found_by_each_of_their_names)
 {
     CHECK_STR(hg_arch_find("qwen3")->hf_class, "Qwen3ForCausalLM");
-    CHECK_STR(hg_arch_find_gguf("llama", 5)->name, "llama");
-    CHECK(hg_arch_find("Llama") == NULL && hg_arch_find_gguf("llam", 4) == NULL);
+    CHECK_STR(hg_arch_find_gguf("llama", 5, false)->name, "llama");
+    CHECK(hg_arch_find("Llama") == NULL && hg_arch_find_gguf("llam", 4, false) == NULL);
 }
 
 /* Every parameter has exactly one place in each format, under a name of its own. */
@@ -47,7 +47,7 @@ TEST(names_map_both_ways)
                 CHECK(strchr(list[i].name, '#') == NULL);
                 for (size_t j = 0; j < i; j++) CHECK(strcmp(list[i].name, list[j].name) != 0);
                 for (size_t p = 0; p < list[i].n_parts; p++) {
-                    hg_tensor *t = list[i].part[p];
+                    hg_tensor *t = list[i].part[p].t;
                     CHECK(t >= m->tensors && t < m->tensors + m->n_params);
                     CHECK(!t->needs_grad || t->is_param);
                     t->needs_grad = false; /* seen */
@@ -70,7 +70,7 @@ TEST(gpt2_keeps_q_k_and_v_in_one_tensor)
     CHECK_STR(list[4].name, "transformer.h.0.attn.c_attn.weight");
     CHECK_EQ(list[4].n_parts, 3);
     CHECK_EQ(list[4].rows, 96);
-    CHECK(list[4].is_transposed && list[4].part[1] == m->layer[0].k);
+    CHECK(list[4].is_transposed && list[4].part[1].t == m->layer[0].k);
     hg_free(list);
     hg_model_free(m);
 }
@@ -92,8 +92,8 @@ TEST(a_new_model_begins_as_the_header_says)
 {
     hg_model *m = new_model("gpt2", 3);
     double sum = 0, square = 0, out = 0;
-    const float *w = m->embed->data, *o = m->layer[1].down->data;
-    size_t n = hg_tensor_count(m->embed), n_o = hg_tensor_count(m->layer[1].down);
+    const float *w = m->embed->data, *o = m->layer[1].mlp.down->data;
+    size_t n = hg_tensor_count(m->embed), n_o = hg_tensor_count(m->layer[1].mlp.down);
     for (size_t i = 0; i < n; i++) sum += (double)w[i], square += (double)w[i] * (double)w[i];
     for (size_t i = 0; i < n_o; i++) out += (double)o[i] * (double)o[i];
     CHECK_NEAR(sum / (double)n, 0, 0.002);

@@ -3,6 +3,8 @@
 #include "harness/test.h"
 #include "tensor/matmul.h"
 
+#include "tensor/ops_experts.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -123,7 +125,7 @@ TEST(rope_turns_pairs_by_position_and_leaves_the_rest)
     for (int interleaved = 0; interleaved < 2; interleaved++) {
         lab l;
         lab_open(&l, 2);
-        hg_rope r = {8, 6, interleaved, inv_freq, 1.5f};
+        hg_rope r = {8, 6, interleaved, inv_freq, 1.5f, NULL, NULL};
         hg_tensor *x = lab_tensor(&l, 3, 16, false), *y = hg_op_rope(&l.g, x, pos, &r);
         for (size_t t = 0; t < 3; t++)
             for (size_t h = 0; h < 2; h++)
@@ -148,7 +150,7 @@ TEST(rope_sees_that_positions_changed_behind_the_same_address)
     int32_t pos[] = {1, 2};
     lab l;
     lab_open(&l, 1);
-    hg_rope r = {2, 2, false, inv_freq, 1};
+    hg_rope r = {2, 2, false, inv_freq, 1, NULL, NULL};
     hg_tensor *x = lab_tensor(&l, 2, 2, false);
     CHECK(hg_op_rope(&l.g, x, pos, &r) != NULL);
     pos[0] = 0;
@@ -169,6 +171,8 @@ static double act(hg_act a, double x)
         return 0.5 * x * (1 + erf(x / sqrt(2)));
     case HG_ACT_RELU2:
         return x > 0 ? x * x : 0;
+    case HG_ACT_SWIGLU_CLAMPED:
+        break;
     }
     return NAN;
 }
@@ -188,6 +192,111 @@ TEST(activations_and_gates_are_their_formulas)
             CHECK_NEAR(values(z)[i], want * (double)values(u)[i], 2e-6 * (1 + fabs(want)));
         }
     }
+    lab_close(&l);
+}
+
+TEST(the_clamped_gate_is_its_formula_and_refuses_to_be_trained)
+{
+    lab l;
+    hg_err e = {0};
+    lab_open(&l, 2);
+    hg_tensor *x = lab_tensor(&l, 2, 1501, false), *u = lab_tensor(&l, 2, 1501, false);
+    for (size_t i = 0; i < 3002; i++) {
+        ((float *)x->data)[i] *= 12;
+        ((float *)u->data)[i] *= 12;
+    }
+    lab_begin(&l, HG_COMPUTE_F32, false);
+    hg_tensor *y = hg_op_gate(&l.g, x, u, HG_ACT_SWIGLU_CLAMPED);
+    for (size_t i = 0; i < 3002; i++) {
+        double g = fmin((double)values(x)[i], 7), v = fmax(fmin((double)values(u)[i], 7), -7);
+        double want = g / (1 + exp(-1.702 * g)) * (v + 1);
+        CHECK_NEAR(values(y)[i], want, 2e-6 * (1 + fabs(want)));
+    }
+    lab_begin(&l, HG_COMPUTE_F32, true);
+    CHECK(hg_op_gate(&l.g, x, u, HG_ACT_SWIGLU_CLAMPED) == NULL);
+    CHECK_EQ(hg_graph_status(&l.g, &e), HG_E_UNSUPPORTED);
+    CHECK_HAS(e.msg, "the clamped gate needs two inputs and cannot be trained");
+    lab_close(&l);
+}
+
+/* ---- experts ---- */
+
+static void check_choice(const hg_choice *c, const double *s, size_t n, bool among_chosen)
+{
+    size_t seen = 0;
+    for (size_t e = 0; e < c->n_experts; e++)
+        for (size_t i = c->first[e]; i < c->first[e + 1]; i++, seen++) {
+            const double *row = s + (size_t)c->rows[i] * c->n_experts;
+            double sum = 0;
+            size_t n_better = 0;
+            CHECK(i == c->first[e] || c->rows[i] > c->rows[i - 1]);
+            for (size_t k = 0; k < c->n_experts; k++) {
+                size_t above = 0; /* of k: it is chosen when fewer than n_used are */
+                for (size_t j = 0; j < c->n_experts; j++)
+                    above += row[j] > row[k] || (!(row[j] < row[k]) && j < k);
+                if (above < c->n_used || !among_chosen) sum += exp(row[k] - row[e]);
+                if (k == e) n_better = above;
+            }
+            CHECK(n_better < c->n_used);
+            CHECK_NEAR(c->weights[i], 1 / sum, 1e-6);
+        }
+    CHECK_EQ(seen, n * c->n_used);
+}
+
+TEST(a_router_gives_each_row_to_its_best_experts)
+{
+    lab l;
+    enum { N = 33, E = 7 };
+    double s[N * E];
+    lab_open(&l, 2);
+    hg_tensor *x = lab_tensor(&l, N, E, false);
+    float *v = x->data;
+    for (size_t i = 0; i < N * E; i++) v[i] = floorf(v[i] * 4); /* with equals */
+    for (size_t i = 0; i < N * E; i++) s[i] = (double)v[i];
+    for (size_t used = 1; used <= E; used++)
+        for (int among = 0; among < 2; among++) {
+            lab_begin(&l, HG_COMPUTE_F32, false);
+            const hg_choice *c = hg_op_choose(&l.g, x, used, among != 0);
+            CHECK(c != NULL);
+            if (c != NULL) check_choice(c, s, N, among != 0);
+        }
+    lab_close(&l);
+}
+
+TEST(a_router_chooses_somebody_even_among_nans)
+{
+    lab l;
+    lab_open(&l, 1);
+    hg_tensor *x = lab_tensor(&l, 1, 4, false);
+    for (size_t i = 0; i < 4; i++) ((float *)x->data)[i] = NAN;
+    lab_begin(&l, HG_COMPUTE_F32, false);
+    const hg_choice *c = hg_op_choose(&l.g, x, 2, true);
+    CHECK(c != NULL && c->first[1] == 1 && c->first[2] == 2 && c->first[4] == 2);
+    lab_close(&l);
+}
+
+TEST(what_experts_answer_is_added_by_weight)
+{
+    lab l;
+    hg_err e = {0};
+    lab_open(&l, 2);
+    hg_tensor *scores = lab_tensor(&l, 9, 3, false), *x = lab_tensor(&l, 9, 5, false);
+    lab_begin(&l, HG_COMPUTE_F32, false);
+    const hg_choice *c = hg_op_choose(&l.g, scores, 2, true);
+    hg_tensor *y = hg_op_zeros(&l.g, x);
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = c->first[i + 1] - c->first[i];
+        if (n > 0) hg_op_add_weighted(&l.g, y, hg_op_rows(&l.g, x, c->rows + c->first[i], n), c, i);
+    }
+    /* Each row comes back whole: its weights sum to 1. */
+    for (size_t i = 0; i < 45; i++) CHECK_NEAR(values(y)[i], values(x)[i], 1e-6);
+    hg_op_add_weighted(&l.g, y, lab_tensor(&l, 10, 5, false), c, 0);
+    CHECK_EQ(hg_graph_status(&l.g, &e), HG_E_ARG);
+    CHECK_HAS(e.msg, "add_weighted: x is [10][5]");
+    lab_begin(&l, HG_COMPUTE_F32, true);
+    CHECK(hg_op_choose(&l.g, lab_tensor(&l, 9, 3, true), 2, true) == NULL);
+    CHECK_EQ(hg_graph_status(&l.g, &e), HG_E_UNSUPPORTED);
+    CHECK_HAS(e.msg, "a model with experts cannot be trained");
     lab_close(&l);
 }
 

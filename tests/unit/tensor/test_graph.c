@@ -205,7 +205,7 @@ static hg_tensor *small_model(lab *l, hg_tensor **p, const int32_t *ids, const i
                               const hg_attention *a)
 {
     static const float inv_freq[] = {1, 0.5f, 0.2f, 0.1f, 0.05f, 0.02f};
-    hg_rope r = {12, 12, false, inv_freq, 1};
+    hg_rope r = {12, 12, false, inv_freq, 1, NULL, NULL};
     hg_graph *g = &l->g;
     hg_tensor *x = hg_op_embed(g, p[0], ids, N), *h = hg_op_rms_norm(g, x, p[1], 1e-5f);
     hg_tensor *q = hg_op_rope(g, hg_op_linear(g, h, p[2], NULL), pos, &r);
