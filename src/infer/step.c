@@ -40,9 +40,10 @@ hg_status hg_stepper_init(hg_stepper *s, const hg_model *m, hg_runtime *rt, size
     s->out = HG_NEW(&s->own, int32_t, max_rows);
     s->spans = HG_NEW(&s->own, hg_span, s->max_lanes);
     s->cache_of = HG_NEW(&s->own, const hg_cache *, s->max_lanes);
+    s->is_long = HG_NEW(&s->own, bool, s->max_lanes);
     if (hg_mul(s->max_lanes, m->c.n_layers, &n_kv)) s->kv = HG_NEW(&s->own, hg_kv_layer, n_kv);
     if (s->ids != NULL && s->pos != NULL && s->out != NULL && s->spans != NULL &&
-        s->cache_of != NULL && s->kv != NULL)
+        s->cache_of != NULL && s->is_long != NULL && s->kv != NULL)
         return HG_OK;
     hg_stepper_free(s);
     return hg_fail(e, HG_E_NOMEM, "no room for a step of %zu tokens", max_rows);
@@ -73,6 +74,7 @@ static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane)
         s->pos[first + r] = (int32_t)(past + r);
     }
     s->spans[b->n_spans] = (hg_span){.row = first, .n = lane->n, .pos0 = past};
+    s->is_long[b->n_spans] = lane->cache->n_ctx > s->m->c.rope_scaling.original_n_ctx;
     s->cache_of[b->n_spans++] = lane->cache;
     if (lane->want == HG_WANT_LAST) s->out[b->n_out++] = (int32_t)(first + lane->n - 1);
     for (size_t r = 0; lane->want >= HG_WANT_ALL && r < lane->n; r++)
@@ -112,7 +114,12 @@ static hg_status forward(hg_stepper *s, hg_batch *b, float **logits, float **sta
 
 hg_status hg_stepper_run(hg_stepper *s, hg_lane *lanes, size_t n_lanes, hg_err *e)
 {
-    hg_batch b = {.ids = s->ids, .pos = s->pos, .spans = s->spans, .kv = s->kv, .out_rows = s->out};
+    hg_batch b = {.ids = s->ids,
+                  .pos = s->pos,
+                  .spans = s->spans,
+                  .kv = s->kv,
+                  .out_rows = s->out,
+                  .is_long = s->is_long};
     float *logits = NULL, **states = lanes[0].want == HG_WANT_STATES ? &lanes[0].states : NULL;
     for (size_t i = 0; i < n_lanes; i++) {
         lanes[i].logits = lanes[i].states = NULL;

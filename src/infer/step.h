@@ -27,7 +27,8 @@ typedef struct hg_stepper {
     int32_t *ids, *pos, *out;  /* [max_rows] */
     hg_span *spans;            /* [max_lanes] */
     const hg_cache **cache_of; /* [max_lanes] whose it is */
-    hg_kv_layer *kv;           /* [n_layers][n_lanes] */
+    bool *is_long;   /* [max_lanes] may grow beyond the context that scaling begins from */
+    hg_kv_layer *kv; /* [n_layers][n_lanes] */
     hg_arena own, step;
 } hg_stepper;
 
