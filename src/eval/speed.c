@@ -12,6 +12,7 @@
 #include "model/model.h"
 
 #include <semaphore.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { SHORT_PROMPT = 32, MAX_REPEATS = 101 };
@@ -205,6 +206,29 @@ static double cache_bytes(const hg_speed *s, double depth)
     return (double)hg_session_bytes(s->m, &o) - (double)hg_session_bytes(s->m, &none);
 }
 
+/* Values, or bytes, of the experts: a part of the model that a token uses little of. */
+static double experts_of(const hg_model *m, bool in_bytes)
+{
+    double sum = 0;
+    for (size_t l = 0; l < m->c.n_layers; l++)
+        for (size_t i = 0; i < m->c.n_experts; i++) {
+            const hg_mlp *x = &m->layer[l].expert[i];
+            const hg_tensor *const of[] = {x->gate, x->up, x->down};
+            for (size_t k = 0; k < sizeof of / sizeof of[0]; k++) {
+                size_t n = hg_tensor_count(of[k]);
+                sum += (double)(in_bytes ? hg_type_bytes(of[k]->type, n) : n);
+            }
+        }
+    return sum;
+}
+
+/* The share of the experts that none of `rows` tokens chooses, if all are chosen alike. */
+static double idle_share(const hg_model *m, double rows)
+{
+    if (m->c.n_experts == 0) return 0;
+    return pow(1.0 - (double)m->c.n_experts_used / m->c.n_experts, rows);
+}
+
 double hg_speed_bytes(const hg_speed *s, const hg_speed_job *j)
 {
     double weights = 0;
@@ -213,6 +237,7 @@ double hg_speed_bytes(const hg_speed *s, const hg_speed_job *j)
         if (is_multiplied(s->m, t)) weights += (double)hg_type_bytes(t->type, hg_tensor_count(t));
     }
     const double steps = j->kind == HG_SPEED_PREFILL ? 1 : j->n;
+    weights -= experts_of(s->m, true) * idle_share(s->m, tokens_of(j) / steps);
     const double reads = j->kind == HG_SPEED_PREFILL ? 1 : tokens_of(j);
     return steps * weights + reads * cache_bytes(s, depth_of(j));
 }
@@ -228,6 +253,7 @@ double hg_speed_flop(const hg_speed *s, const hg_speed_job *j)
         else if (is_multiplied(s->m, t))
             products += (double)hg_tensor_count(t);
     }
+    products -= experts_of(s->m, false) * idle_share(s->m, 1);
     const double attention = 2.0 * c->n_layers * c->n_heads * c->d_head * depth_of(j);
     const double heads = j->kind == HG_SPEED_PREFILL ? 1 : tokens_of(j); /* logits wanted */
     return 2 * (tokens_of(j) * (products + attention) + heads * head);
