@@ -16,6 +16,18 @@ MODELS = {
     "mistral": "arch=mistral width=48 heads=4 kv=2 ff=71 scale=6 window=5",
     "qwen2": "arch=qwen2 width=48 heads=4 kv=2 ff=71 scale=6 tie=1",
     "qwen3": "arch=qwen3 width=48 heads=4 kv=2 head=20 ff=71 scale=6",
+    "gpt-neox": "arch=gpt_neox width=48 heads=4 ff=100 rot=6 layers=3 scale=6",
+    "phi3": "arch=phi3 width=48 heads=4 kv=2 ff=70 rot=8 scale=6 window=7",
+    "phi3 longrope, short": "arch=phi3 width=48 heads=4 kv=2 ff=70 scale=6 long=64",
+    "phi3 longrope, long": "arch=phi3 width=48 heads=4 kv=2 ff=70 scale=6 long=4",
+    "llama yarn": "arch=llama width=64 heads=2 head=32 layers=2 scale=6 yarn=4",
+    "smollm3": "arch=smollm3 width=48 heads=4 kv=2 ff=71 layers=5 scale=6 tie=1",
+    "olmo2": "arch=olmo2 width=48 heads=4 kv=2 ff=71 layers=3 scale=6",
+    "gemma2": "arch=gemma2 width=48 heads=4 kv=2 head=16 ff=71 layers=4 scale=6 window=5 tie=1",
+    "gemma3": "arch=gemma3 width=48 heads=4 kv=2 head=16 ff=71 layers=7 scale=6 window=5 theta=1000000 local=10000 tie=1",
+    "mixtral": "arch=mixtral width=48 heads=4 kv=2 ff=40 scale=6 experts=5 used=2",
+    "qwen3-moe": "arch=qwen3_moe width=48 heads=4 kv=2 head=20 ff=40 scale=6 experts=6 used=3",
+    "gpt-oss": "arch=gpt-oss width=64 heads=4 kv=2 ff=40 layers=4 scale=6 experts=6 used=3 window=5 yarn=4",
     "gpt2": "arch=gpt2 width=48 heads=3 ff=192 layers=3 scale=6 tie=1",
     "gpt2 untied": "arch=gpt2 width=30 heads=2 ff=50 layers=2 scale=6",
 }
@@ -70,11 +82,15 @@ def gradients_equal(name):
     ours = read_safetensors(os.path.join(out, "model.safetensors"))
     assert set(ours) == set(w2), set(ours) ^ set(w2)
     for k in w2:
+        if c["model_type"].startswith("gemma") and "norm" in k:
+            ours[k] = ours[k] + 1  # norms are written less 1, which gradients are not
         d = far(ours[k], w2[k].grad)
         assert d < 1e-4, f"gradient of {k} differs by {d:.2g} of its largest"
 
 
 for name in MODELS:
+    if "experts" in MODELS[name] or "long=4" in MODELS[name]:
+        continue  # experts are not trained; timelines of a batch may differ in what long is
     cases.run(f"{name}: loss and all gradients", lambda: gradients_equal(name))
 
 

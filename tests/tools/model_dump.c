@@ -1,8 +1,9 @@
 /* Shows a model's inside to scripts that compare it with other implementations.
  *
  *   model_dump new DIR key=value...        a random model: arch, layers, width, heads, kv, head,
- * ff, vocab, ctx, theta, tie, scale (of the weights), seed, type (f32, f16, bf16), tokenizer,
- * llama3 (factor) model_dump logits MODEL FILE IDS       float32 logits of every id to FILE
+ * ff, vocab, ctx, theta, local (theta), rot, window, experts, used, tie, scale (of the weights),
+ * seed, type (f32, f16, bf16), tokenizer, llama3 and yarn (factor), long (context before it)
+ *   model_dump logits MODEL FILE IDS       float32 logits of every id to FILE
  *   model_dump greedy MODEL N IDS          N ids chosen greedily, printed
  *   model_dump grads MODEL DIR IDS TARGETS the mean loss, printed; gradients saved as a model
  *   model_dump acts MODEL FILE IDS         every shown activation: a line "name layer rows cols",
@@ -81,6 +82,33 @@ static uint32_t number_of(int n, char **args, const char *key, const char *usual
     return (uint32_t)strtoul(value_of(n, args, key, usual), NULL, 10);
 }
 
+static void set_scaling(hg_model_config *c, int n, char **args)
+{
+    hg_rope_scaling *r = &c->rope_scaling;
+    const float llama3 = (float)strtod(value_of(n, args, "llama3", "0"), NULL);
+    const float yarn = (float)strtod(value_of(n, args, "yarn", "0"), NULL);
+    const uint32_t long_from = number_of(n, args, "long", "0");
+    if (llama3 > 0.0f)
+        *r = (hg_rope_scaling){.kind = HG_ROPE_LLAMA3,
+                               .factor = llama3,
+                               .low_freq_factor = 1.0f,
+                               .high_freq_factor = 4.0f,
+                               .original_n_ctx = 32};
+    if (yarn > 0.0f)
+        *r = (hg_rope_scaling){.kind = HG_ROPE_YARN,
+                               .factor = yarn,
+                               .beta_fast = 32.0f,
+                               .beta_slow = 1.0f,
+                               .blends_exactly = strcmp(c->arch, "gpt-oss") == 0,
+                               .original_n_ctx = 32};
+    if (long_from == 0) return;
+    *r = (hg_rope_scaling){.kind = HG_ROPE_LONG, .original_n_ctx = long_from};
+    for (size_t i = 0; i < HG_MAX_ROPE_PAIRS; i++) {
+        r->short_factor[i] = 1.0f + 0.1f * (float)i;
+        r->long_factor[i] = 2.0f + (float)i;
+    }
+}
+
 static int make(const char *dir, int n, char **args)
 {
     hg_err e = {0};
@@ -96,15 +124,13 @@ static int make(const char *dir, int n, char **args)
     c.n_vocab = number_of(n, args, "vocab", "97");
     c.n_ctx = number_of(n, args, "ctx", "128");
     c.window = number_of(n, args, "window", "0");
+    c.d_rot = number_of(n, args, "rot", "0");
+    c.n_experts = number_of(n, args, "experts", "0");
+    c.n_experts_used = number_of(n, args, "used", "0");
+    c.rope_theta_local = (float)strtod(value_of(n, args, "local", "0"), NULL);
     c.rope_theta = (float)strtod(value_of(n, args, "theta", "10000"), NULL);
     c.tie_embeddings = number_of(n, args, "tie", "0") != 0;
-    float factor = (float)strtod(value_of(n, args, "llama3", "0"), NULL);
-    if (factor > 0.0f)
-        c.rope_scaling = (hg_rope_scaling){.kind = HG_ROPE_LLAMA3,
-                                           .factor = factor,
-                                           .low_freq_factor = 1.0f,
-                                           .high_freq_factor = 4.0f,
-                                           .original_n_ctx = 32};
+    set_scaling(&c, n, args);
     double scale = strtod(value_of(n, args, "scale", "1"), NULL);
     if (hg_model_new(&m, &c, number_of(n, args, "seed", "1"), &e) != HG_OK) die("new", &e);
     for (size_t i = 0; i < m->n_params; i++) {
@@ -213,7 +239,8 @@ static int grads(const char *model, const char *dir, const char *ids, const char
     hg_graph_init(&g, rt, &mem, HG_COMPUTE_F32, true);
     hg_batch b = batch_of(&in);
     hg_tensor *x = hg_model_forward(&g, m, &b);
-    hg_tensor *loss = hg_op_linear_cross_entropy(&g, x, m->head, want.ids, NULL, 0.0f, NULL, NULL);
+    hg_tensor *loss =
+        hg_op_linear_cross_entropy(&g, x, m->head, want.ids, NULL, m->c.soft_cap, NULL, NULL);
     if (hg_graph_status(&g, &e) != HG_OK) die("forward", &e);
     if (hg_graph_backward(&g, loss, 1.0f, &e) != HG_OK) die("backward", &e);
     printf("%.9g\n", (double)*(const float *)loss->data);

@@ -1,4 +1,4 @@
-"""Llama-like and GPT-2 models in plain torch, and safetensors read by hand: what Higgins is held against."""
+"""Models of every family in plain torch, and safetensors read by hand: what Higgins is held against."""
 import json, math, os, struct, subprocess, sys, tempfile
 import numpy as np
 import torch
@@ -57,60 +57,160 @@ def rms(x, w, eps):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * w
 
 
-def inv_freq(c, d):
-    f = 1.0 / (c.get("rope_theta", 10000.0) ** (torch.arange(0, d, 2, dtype=torch.float64) / d))
+def inv_freq(c, d, n=0):
+    """Frequencies for a timeline of n, and what queries and keys are multiplied by."""
+    theta = c.get("rope_theta", c.get("rotary_emb_base", 10000.0))
+    f = 1.0 / (theta ** (torch.arange(0, d, 2, dtype=torch.float64) / d))
     s = c.get("rope_scaling")
     if s is None:
-        return f
+        return f, 1.0
     if s["rope_type"] == "linear":
-        return f / s["factor"]
+        return f / s["factor"], 1.0
+    old = s["original_max_position_embeddings"]
+    if s["rope_type"] == "yarn":
+        pair = lambda turns: d * math.log(old / (turns * 2 * math.pi)) / (2 * math.log(theta))
+        low, high = pair(s["beta_fast"]), pair(s["beta_slow"])
+        if s["truncate"]:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, d - 1)
+        ramp = ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 0.001)).clamp(0, 1)
+        return f / s["factor"] * ramp + f * (1 - ramp), 0.1 * math.log(s["factor"]) + 1.0
+    if s["rope_type"] == "longrope":
+        longer = c["max_position_embeddings"] / old
+        scale = math.sqrt(1 + math.log(longer) / math.log(old)) if longer > 1 else 1.0
+        return f / torch.tensor(s["long_factor" if n > old else "short_factor"], dtype=torch.float64), scale
     assert s["rope_type"] == "llama3"
-    old, low, high = s["original_max_position_embeddings"], s["low_freq_factor"], s["high_freq_factor"]
+    low, high = s["low_freq_factor"], s["high_freq_factor"]
     wave = 2 * math.pi / f
     smooth = (old / wave - low) / (high - low)
     mid = (1 - smooth) * f / s["factor"] + smooth * f
-    return torch.where(wave < old / high, f, torch.where(wave > old / low, f / s["factor"], mid))
+    return torch.where(wave < old / high, f, torch.where(wave > old / low, f / s["factor"], mid)), 1.0
 
 
-def attend(q, k, v, window):
+def turner(n, freq, scale):
+    """Turns the first values of each head, as many as there are frequencies for."""
+    angle = torch.arange(n, dtype=torch.float64)[:, None] * freq[None]
+    cos, sin, half = (angle.cos() * scale).float(), (angle.sin() * scale).float(), len(freq)
+
+    def turn(x):
+        a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+        return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
+
+    return turn
+
+
+def attend(q, k, v, window, scale=None, cap=None, sinks=None):
     """q [heads][n][d], k and v [kv heads][n][d]: causal."""
     n, d = q.shape[1], q.shape[2]
     k = k.repeat_interleave(q.shape[0] // k.shape[0], 0)
     v = v.repeat_interleave(q.shape[0] // v.shape[0], 0)
-    s = q @ k.transpose(1, 2) / math.sqrt(d)
+    s = q @ k.transpose(1, 2) * (1 / math.sqrt(d) if scale is None else scale)
+    if cap:
+        s = torch.tanh(s / cap) * cap
     i, j = torch.arange(n)[:, None], torch.arange(n)[None, :]
     hidden = j > i
     if window:
         hidden = hidden | (j <= i - window)
-    return (s.masked_fill(hidden, float("-inf")).softmax(-1) @ v).transpose(0, 1).reshape(n, -1)
+    s = s.masked_fill(hidden, float("-inf"))
+    if sinks is not None:
+        s = torch.cat([s, sinks[:, None, None].expand(-1, n, 1)], -1)
+    return (s.softmax(-1)[..., :n] @ v).transpose(0, 1).reshape(n, -1)
+
+
+def clamped(gate, up):
+    gate, up = gate.clamp(max=7), up.clamp(-7, 7)
+    return gate * torch.sigmoid(1.702 * gate) * (up + 1)
+
+
+def experts(c, w, p, y):
+    """Mixtral, Qwen3-MoE, gpt-oss: a row at a time, as their papers say it."""
+    kind, n_used = c["model_type"], c["num_experts_per_tok"]
+    router = p + {"mixtral": "block_sparse_moe.gate", "qwen3_moe": "mlp.gate", "gpt_oss": "mlp.router"}[kind]
+    logits = F.linear(y, w[router + ".weight"], w.get(router + ".bias"))
+    best = logits.topk(n_used, -1)
+    share = best.values.softmax(-1) if c.get("norm_topk_prob", True) else logits.softmax(-1).gather(1, best.indices)
+
+    def one(x, e):
+        if kind == "gpt_oss":
+            h = x @ w[p + "mlp.experts.gate_up_proj"][e] + w[p + "mlp.experts.gate_up_proj_bias"][e]
+            return clamped(h[0::2], h[1::2]) @ w[p + "mlp.experts.down_proj"][e] + w[p + "mlp.experts.down_proj_bias"][e]
+        names = ("w1", "w3", "w2") if kind == "mixtral" else ("gate_proj", "up_proj", "down_proj")
+        part = "block_sparse_moe" if kind == "mixtral" else "mlp"
+        gate, up, down = (w[f"{p}{part}.experts.{e}.{s}.weight"] for s in names)
+        return down @ (F.silu(gate @ x) * (up @ x))
+
+    return torch.stack([sum(share[t, i] * one(y[t], int(best.indices[t, i])) for i in range(n_used)) for t in range(len(y))])
+
+
+def mlp(c, w, p, y):
+    if c["model_type"] in ("mixtral", "qwen3_moe", "gpt_oss"):
+        return experts(c, w, p, y)
+    if p + "mlp.gate_up_proj.weight" in w:
+        gate, up = F.linear(y, w[p + "mlp.gate_up_proj.weight"]).chunk(2, -1)
+    else:
+        gate, up = F.linear(y, w[p + "mlp.gate_proj.weight"]), F.linear(y, w[p + "mlp.up_proj.weight"])
+    act = gelu_new if c["model_type"].startswith("gemma") else F.silu
+    return F.linear(act(gate) * up, w[p + "mlp.down_proj.weight"])
 
 
 def llama(c, w, ids):
-    """Final states of one timeline: llama, mistral, qwen2, qwen3."""
-    n, h, kv = len(ids), c["num_attention_heads"], c["num_key_value_heads"]
-    d, eps = c["head_dim"], c["rms_norm_eps"]
-    angle = torch.arange(n, dtype=torch.float64)[:, None] * inv_freq(c, d)[None]
-    cos, sin = angle.cos().float(), angle.sin().float()
-
-    def turn(x):
-        a, b = x[..., : d // 2], x[..., d // 2 :]
-        return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
-
+    """Final states of one timeline, of all that descend from Llama."""
+    kind, n, h, kv = c["model_type"], len(ids), c["num_attention_heads"], c.get("num_key_value_heads")
+    kv = kv or h
+    d, eps = c.get("head_dim") or c["hidden_size"] // h, c["rms_norm_eps"]
+    is_gemma = kind.startswith("gemma")
+    norm = lambda x, name: rms(x, w[name] + (1 if is_gemma else 0), eps)
+    turn = turner(n, *inv_freq(c, int(d * c.get("partial_rotary_factor", 1.0)), n))
+    local = turner(n, inv_freq({"rope_theta": c["rope_local_base_freq"]}, d)[0], 1.0) if "rope_local_base_freq" in c else turn
+    scale = c["query_pre_attn_scalar"] ** -0.5 if is_gemma else None
     x = w["model.embed_tokens.weight"][ids]
+    if is_gemma:
+        x = x * math.sqrt(c["hidden_size"])
     for l in range(c["num_hidden_layers"]):
         p = f"model.layers.{l}."
-        y = rms(x, w[p + "input_layernorm.weight"], eps)
-        q, k, v = (F.linear(y, w[p + f"self_attn.{s}_proj.weight"], w.get(p + f"self_attn.{s}_proj.bias")) for s in "qkv")
+        around = p + "pre_feedforward_layernorm.weight" in w
+        y = norm(x, p + "input_layernorm.weight") if kind != "olmo2" else x
+        if p + "self_attn.qkv_proj.weight" in w:
+            q, k, v = F.linear(y, w[p + "self_attn.qkv_proj.weight"]).split([h * d, kv * d, kv * d], -1)
+        else:
+            q, k, v = (F.linear(y, w[p + f"self_attn.{s}_proj.weight"], w.get(p + f"self_attn.{s}_proj.bias")) for s in "qkv")
+        if kind == "olmo2":
+            q, k = norm(q, p + "self_attn.q_norm.weight"), norm(k, p + "self_attn.k_norm.weight")
         q, k, v = (t.view(n, -1, d).transpose(0, 1) for t in (q, k, v))
-        if p + "self_attn.q_norm.weight" in w:
-            q, k = rms(q, w[p + "self_attn.q_norm.weight"], eps), rms(k, w[p + "self_attn.k_norm.weight"], eps)
+        if kind != "olmo2" and p + "self_attn.q_norm.weight" in w:
+            q, k = norm(q, p + "self_attn.q_norm.weight"), norm(k, p + "self_attn.k_norm.weight")
         assert q.shape[0] == h and k.shape[0] == kv
-        a = attend(turn(q), turn(k), v, c.get("sliding_window"))
-        x = x + F.linear(a, w[p + "self_attn.o_proj.weight"], w.get(p + "self_attn.o_proj.bias"))
-        y = rms(x, w[p + "post_attention_layernorm.weight"], eps)
-        gate, up = F.linear(y, w[p + "mlp.gate_proj.weight"]), F.linear(y, w[p + "mlp.up_proj.weight"])
-        x = x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])
-    return rms(x, w["model.norm.weight"], eps)
+        window = c.get("sliding_window")
+        if "layer_types" in c and c["layer_types"][l] == "full_attention":
+            window = None
+        if c.get("no_rope_layers", [1] * (l + 1))[l]:
+            q, k = (local if window else turn)(q), (local if window else turn)(k)
+        a = attend(q, k, v, window, scale, c.get("attn_logit_softcapping"), w.get(p + "self_attn.sinks"))
+        a = F.linear(a, w[p + "self_attn.o_proj.weight"], w.get(p + "self_attn.o_proj.bias"))
+        if kind == "olmo2" or around:
+            x = x + norm(a, p + "post_attention_layernorm.weight")
+            y = norm(x, p + "pre_feedforward_layernorm.weight") if around else x
+            x = x + norm(mlp(c, w, p, y), p + "post_feedforward_layernorm.weight")
+        else:
+            x = x + a
+            x = x + mlp(c, w, p, norm(x, p + "post_attention_layernorm.weight"))
+    return norm(x, "model.norm.weight")
+
+
+def neox(c, w, ids):
+    n, e, h = len(ids), c["hidden_size"], c["num_attention_heads"]
+    norm = lambda x, p: F.layer_norm(x, (e,), w[p + ".weight"], w[p + ".bias"], c["layer_norm_eps"])
+    linear = lambda x, p: F.linear(x, w[p + ".weight"], w[p + ".bias"])
+    turn = turner(n, *inv_freq(c, int(e // h * c["rotary_pct"])))
+    x = w["gpt_neox.embed_in.weight"][ids]
+    for l in range(c["num_hidden_layers"]):
+        p = f"gpt_neox.layers.{l}."
+        qkv = linear(norm(x, p + "input_layernorm"), p + "attention.query_key_value")
+        q, k, v = qkv.view(n, h, -1).transpose(0, 1).chunk(3, -1)
+        y = x + linear(attend(turn(q), turn(k), v, None), p + "attention.dense")
+        z = norm(x if c["use_parallel_residual"] else y, p + "post_attention_layernorm")
+        x = y + linear(F.gelu(linear(z, p + "mlp.dense_h_to_4h")), p + "mlp.dense_4h_to_h")
+    return norm(x, "gpt_neox.final_layer_norm")
 
 
 def gelu_new(x):
@@ -135,11 +235,18 @@ def load(folder):
     """(config, weights, function of ids to logits)"""
     c = json.load(open(os.path.join(folder, "config.json")))
     w = read_safetensors(os.path.join(folder, "model.safetensors"))
-    embed = w["transformer.wte.weight" if c["model_type"] == "gpt2" else "model.embed_tokens.weight"]
-    body = gpt2 if c["model_type"] == "gpt2" else llama
-    head = embed if c["tie_word_embeddings"] else w["lm_head.weight"]
-    assert c["tie_word_embeddings"] == ("lm_head.weight" not in w)
-    return c, w, lambda ids: body(c, w, ids) @ head.T
+    kind = c["model_type"]
+    body, embed, head = {"gpt2": (gpt2, "transformer.wte.weight", "lm_head.weight"),
+                         "gpt_neox": (neox, "gpt_neox.embed_in.weight", "embed_out.weight")}.get(
+        kind, (llama, "model.embed_tokens.weight", "lm_head.weight"))
+    assert c["tie_word_embeddings"] == (head not in w)
+    head, cap = embed if c["tie_word_embeddings"] else head, c.get("final_logit_softcapping")
+
+    def logits(ids):
+        y = body(c, w, ids) @ w[head].T
+        return torch.tanh(y / cap) * cap if cap else y
+
+    return c, w, logits
 
 
 def far(ours, theirs):
