@@ -118,6 +118,9 @@ HG_API void hg_model_info_free(hg_model_info *info);
 /* Folder or GGUF to one GGUF file. Vectors and learned positions are float32 in it. */
 HG_API hg_status hg_model_export_gguf(const char *from, const char *to, hg_weights as,
                                       const hg_watch *w, hg_err *e);
+/* A GGUF to a Hugging Face folder, as hg_model_save writes it; quantised weights become float32, or
+ * what `as` says. HG_E_UNSUPPORTED when config.json has no words for it. */
+HG_API hg_status hg_model_import(const char *from, const char *to, hg_weights as, hg_err *e);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /* higgins export: a model as one GGUF file, which llama.cpp and what is built on it open. */
 #include "cli.h"
+#include "plain_type.h"
 
 #include <higgins/model.h>
 #include <stdio.h>
@@ -17,22 +18,6 @@ static const cli_option options[] = {
      offsetof(export_values, type), 0, 0},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0}};
 
-static bool parse_type(const char *text, hg_weights *out)
-{
-    static const struct {
-        const char *name;
-        hg_weights as;
-    } types[] = {{"f32", HG_WEIGHTS_F32}, {"f16", HG_WEIGHTS_F16}, {"bf16", HG_WEIGHTS_BF16}};
-    *out = HG_WEIGHTS_AS_STORED;
-    if (text == NULL) return true;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (strcmp(types[i].name, text) == 0) {
-            *out = types[i].as;
-            return true;
-        }
-    return false;
-}
-
 static int run(cli *c, void *values, int n_args, char **args)
 {
     const export_values *v = values;
@@ -42,7 +27,7 @@ static int run(cli *c, void *values, int n_args, char **args)
     char size[32];
     (void)n_args;
     if (v->out == NULL) return cli_misuse(c, "where to? give -o FILE.gguf");
-    if (!parse_type(v->type, &as))
+    if (!cli_plain_type(v->type, &as))
         return cli_misuse(c, "--type %s is not known; f32, f16 and bf16 are", v->type);
     hg_status s = hg_model_export_gguf(args[0], v->out, as, &c->watch, &e);
     cli_progress_end(c);

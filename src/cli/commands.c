@@ -14,6 +14,7 @@ extern const cli_command cli_generate;
 extern const cli_command cli_embed;
 extern const cli_command cli_inspect;
 extern const cli_command cli_export;
+extern const cli_command cli_import;
 extern const cli_command cli_quantize;
 extern const cli_command cli_importance;
 extern const cli_command cli_bench;
@@ -37,6 +38,7 @@ const cli_command *const cli_commands[] = {
     &cli_embed,
     &cli_inspect,
     &cli_export,
+    &cli_import,
     &cli_quantize,
     &cli_importance,
     &cli_bench,

@@ -38,6 +38,38 @@ expect [ "$(stat -c %s "$TMP/half.gguf")" -lt $(($(stat -c %s "$TMP/m.gguf") * 3
 run "$HIGGINS" inspect "$TMP/half.gguf" --tensors
 expect_out "f16"
 
+golden_case import_gives_the_folder_back
+run "$HIGGINS" import "$TMP/m.gguf" -o "$TMP/back" --quiet
+expect_code 0
+expect_out "back: written"
+for f in model.safetensors tokenizer.json chat_template.jinja; do
+    expect cmp "$TMP/m/$f" "$TMP/back/$f"
+done
+for f in config.json generation_config.json tokenizer_config.json; do expect_file "$TMP/back/$f"; done
+run "$HIGGINS" generate "$TMP/back" "Once upon" --temperature 0 --max-tokens 16
+expect_equal "$OUT" "$folder"
+
+golden_case import_of_blocks_says_what_they_say
+run "$HIGGINS" quantize "$TMP/m" -o "$TMP/q.gguf" --type q8_0 --quiet
+run "$HIGGINS" import "$TMP/q.gguf" -o "$TMP/unpacked" --quiet
+expect_code 0
+run "$HIGGINS" export "$TMP/q.gguf" -o "$TMP/q32.gguf" --type f32 --quiet
+run "$HIGGINS" export "$TMP/unpacked" -o "$TMP/u32.gguf" --type f32 --quiet
+expect_code 0
+run "$HIGGINS" generate "$TMP/q32.gguf" "Once upon" --temperature 0 --max-tokens 16
+unpacked=$OUT
+run "$HIGGINS" generate "$TMP/u32.gguf" "Once upon" --temperature 0 --max-tokens 16
+expect_equal "$OUT" "$unpacked"
+run "$HIGGINS" import "$TMP/q.gguf" -o "$TMP/half" --type bf16 --json
+expect_code 0
+run "$HIGGINS" inspect "$TMP/half" --tensors
+expect_out "bf16"
+
+golden_case import_asks_where_to
+run "$HIGGINS" import "$TMP/m.gguf"
+expect_code 2
+expect_err "give -o DIR"
+
 golden_case export_asks_where_to
 run "$HIGGINS" export "$TMP/m"
 expect_code 2

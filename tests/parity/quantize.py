@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Quantised files against llama.cpp: which type each mix gives each tensor; how far the same file's answers are from those of
-float32 (KL divergence) here and there; importance against the activations it is made of.  -v prints the numbers."""
-import os, struct, subprocess, sys, tempfile
+float32 (KL divergence) here and there; importance against the activations it is made of.  -v prints the numbers; --table prints
+those of docs/quantization.md and tests nothing else."""
+import json, os, struct, subprocess, sys, tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch"))
@@ -9,7 +10,7 @@ sys.dont_write_bytecode = True
 from reference import BUILD, ROOT, Cases, Skip, dump, make_stories, shared
 
 TMP = tempfile.TemporaryDirectory(prefix="higgins-quantize-")
-VERBOSE = "-v" in sys.argv
+VERBOSE, TABLE = "-v" in sys.argv, "--table" in sys.argv
 HIGGINS = os.path.join(BUILD, "higgins")
 NAMES = {0: "f32", 1: "f16", 2: "q4_0", 3: "q4_1", 6: "q5_0", 7: "q5_1", 8: "q8_0", 10: "q2_k", 11: "q3_k", 12: "q4_k", 13: "q5_k",
          14: "q6_k", 30: "bf16", 39: "mxfp4"}
@@ -92,7 +93,7 @@ def same_types(shape):
         assert am["general.quantization_version"] == bm["general.quantization_version"], name
 
 
-for shape in SHAPES:
+for shape in {} if TABLE else SHAPES:
     cases.run(f"{shape}: every mix gives each tensor llama.cpp's type", lambda: same_types(shape))
 
 
@@ -115,13 +116,16 @@ def divergence(p, q):
 def no_further(folder, name, texts):
     """Of the same file, the mean over texts and places of KL(float32 || quantised): ours and llama.cpp's. Both round activations to
     eight bits, each in its own way: over these texts that moves the mean by some hundredths."""
-    run("quantize", folder, "-o", at("kl.gguf"), "--type", name, "-q")
+    report = json.loads(run("quantize", folder, "-o", at("kl.gguf"), "--type", name, "-q", "--json"))
     ours = theirs = 0
     for ids in texts:
         exact = ours_of(folder, ids)
         ours += divergence(exact, ours_of(at("kl.gguf"), ids)) / len(texts)
         raw = peer("logits", at("kl.gguf"), ",".join(map(str, ids)), "cache=f32", "flash=0")
         theirs += divergence(exact, log_probabilities(raw, len(ids))) / len(texts)
+    if TABLE:
+        before, after = report["bytes_before"] / 1000, report["bytes_after"] / 1000
+        print(f"| {name} | {report['bits_per_weight']:.2f} | {before:.0f} | {after:.0f} | {ours:.5f} | {theirs:.5f} |")
     if VERBOSE:
         print(f"{os.path.basename(folder)} {name}: {ours:.6f}, llama.cpp {theirs:.6f}")
     assert ours <= 1.05 * theirs, f"{ours:.6f}, llama.cpp {theirs:.6f}"
@@ -224,6 +228,7 @@ def importance_helps():
         assert weighted < plain, name
 
 
-cases.run("importance is the sum of squares of what comes in", importance_is_squares)
-cases.run("importance lessens the error where something comes in", importance_helps)
+if not TABLE:
+    cases.run("importance is the sum of squares of what comes in", importance_is_squares)
+    cases.run("importance lessens the error where something comes in", importance_helps)
 cases.close()
