@@ -1,6 +1,7 @@
 /* higgins chat: a conversation with a model in the terminal, or line by line from a script. */
 #include "chat_history.h"
 #include "chat_input.h"
+#include "form_options.h"
 #include "talk.h"
 
 #include <jansson.h>
@@ -13,6 +14,7 @@
 
 typedef struct chat_values {
     cli_sampling sampling;
+    cli_form form;
     const char *system, *chat_template;
 } chat_values;
 
@@ -111,6 +113,7 @@ static hg_status run_request(chat *ch, answer *a, const hg_ids *ids, hg_err *e)
     hg_job job;
     r.prompt = ids->id;
     r.n_prompt = ids->n;
+    r.constraint = ch->v->form.constraint;
     r.sampling.seed += (uint64_t)ch->n_answers++;
     r.on_text = on_text;
     r.ctx = a;
@@ -410,6 +413,7 @@ static int run(cli *c, void *values, int n_args, char **args)
                           "chat --json reads its messages from stdin, one a line; none is piped");
     hg_status s = cli_talk_open(&ch.talk, c, args[0], &ch.v->sampling, ch.v->chat_template, &e);
     if (s == HG_OK) s = check_model(&ch, args[0], &e);
+    if (s == HG_OK) s = cli_form_open(&ch.v->form, ch.talk.model, &e);
     if (s != HG_OK) {
         code = cli_fail(c, &e);
         goto done;
@@ -429,6 +433,7 @@ done:
     chat_history_free(&ch.said);
     json_decref(ch.turns);
     hg_chat_format_free(ch.format);
+    cli_form_close(&ch.v->form);
     cli_talk_close(&ch.talk);
     return code;
 }
@@ -449,6 +454,7 @@ static const cli_option options[] = {
     {"chat-template", 0, CLI_TEXT, "FILE", "a template (Jinja) in place of the model's",
      offsetof(chat_values, chat_template), 0, 0},
     CLI_SAMPLING_OPTIONS(chat_values, sampling),
+    CLI_FORM_OPTIONS(chat_values, form),
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
 };
 

@@ -1,4 +1,5 @@
 /* higgins generate: a model goes on with a text. */
+#include "form_options.h"
 #include "talk.h"
 
 #include <jansson.h>
@@ -8,6 +9,7 @@
 
 typedef struct generate_values {
     cli_sampling sampling;
+    cli_form form;
     const char *session;
     int64_t n_top;
 } generate_values;
@@ -214,6 +216,7 @@ static int run(cli *c, void *values, int n_args, char **args)
     r.n_top = (uint32_t)v->n_top;
     hg_status s = read_prompt(args[1], &text, &n, &e);
     if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, NULL, &e);
+    if (s == HG_OK) s = cli_form_open(&v->form, t.model, &e);
     if (s == HG_OK && v->session == NULL) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
     if (s == HG_OK && v->session != NULL)
         s = continue_session(&t, v->session, (hg_bytes){text, n}, &ids, &goes_on, &e);
@@ -222,6 +225,7 @@ static int run(cli *c, void *values, int n_args, char **args)
     if (s == HG_OK) {
         r.prompt = ids.id;
         r.n_prompt = ids.n;
+        r.constraint = v->form.constraint;
         code = generate(c, &t, args[0], &r);
         if (v->session != NULL && hg_engine_save(t.engine, v->session, &e) != HG_OK)
             code = cli_fail(c, &e);
@@ -229,6 +233,7 @@ static int run(cli *c, void *values, int n_args, char **args)
         code = cli_fail(c, &e);
     }
     hg_ids_free(&ids);
+    cli_form_close(&v->form);
     cli_talk_close(&t);
     free(text);
     return code;
@@ -251,11 +256,14 @@ static const char *const examples[] = {
     "lets a small model of the same family guess, and tells how many guesses came true",
     "higgins generate my-model \"The capital of France is\" -n 1 --logprobs 5",
     "shows how likely the token was and which five were likeliest",
+    "higgins generate my-model \"A user as JSON: \" --json-schema user.json --max-tokens 200",
+    "whatever the model would rather say, the answer is whole JSON that fits the schema",
     NULL,
 };
 
 static const cli_option options[] = {
     CLI_SAMPLING_OPTIONS(generate_values, sampling),
+    CLI_FORM_OPTIONS(generate_values, form),
     {"session", 0, CLI_TEXT, "FILE",
      "go on with the text of this file, which is not read again, and keep the longer one there",
      offsetof(generate_values, session), 0, 0},

@@ -39,6 +39,29 @@ run "$HIGGINS" generate "$M" "the quick" --max-tokens 12 --seed 3 --json
 expect_code 0
 expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["finish"], d["usage"]["completion_tokens"], d["usage"]["prompt_tokens"] > 0, d["tokens_per_second"] > 0)')" "length 12 True True"
 
+golden_case generate_holds_its_answer_to_a_form
+printf '{"type":"object","properties":{"n":{"type":"integer","minimum":3,"maximum":70},"tags":{"type":"array","items":{"enum":["fox","dog"]},"minItems":1}},"required":["n","tags"]}' >"$TMP/schema.json"
+for seed in 1 2 3 4 5 6; do
+    run "$HIGGINS" generate "$M" "the quick" --json-schema "$TMP/schema.json" --max-tokens 60 --seed $seed --temperature 2 --top-k 0 --lookup
+    expect_code 0
+    expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; d=json.load(sys.stdin); print(list(d) == ["n", "tags"], 3 <= d["n"] <= 70, len(d["tags"]) > 0 and set(d["tags"]) <= {"fox", "dog"})')" "True True True"
+    run "$HIGGINS" generate "$M" "the quick" --json-object --max-tokens 30 --seed $seed --temperature 2 --top-k 0
+    expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; print(type(json.load(sys.stdin)).__name__)')" dict
+done
+run "$HIGGINS" generate "$M" "the quick" --regex "[a-f]{4}-[0-9]{2}" --max-tokens 20
+expect [ "$(printf '%s' "$OUT" | grep -cE '^[a-f]{4}-[0-9]{2}$')" = 1 ]
+printf 'root ::= ("fox" | "dog") " " ("runs" | "sleeps")\n' >"$TMP/form.gbnf"
+run "$HIGGINS" generate "$M" "the quick" --grammar "$TMP/form.gbnf" --max-tokens 20
+expect [ "$(printf '%s' "$OUT" | grep -cE '^(fox|dog) (runs|sleeps)$')" = 1 ]
+
+golden_case generate_refuses_a_form_that_cannot_be_held
+printf '{"properties":{"a":{"not":{}}}}' >"$TMP/bad.json"
+run "$HIGGINS" generate "$M" "x" --json-schema "$TMP/bad.json"
+expect_code 1
+expect_err "bad.json: #/properties/a: \"not\" is not held; write what may come instead"
+run "$HIGGINS" generate "$M" "x" --json-schema "$TMP/bad.json" --json-object
+expect_err "exclude each other"
+
 golden_case generate_ends_before_a_stop_string
 run "$HIGGINS" generate "$M" "the quick" --max-tokens 60 --temperature 0 --repetition-penalty 1
 whole=$OUT
