@@ -2,8 +2,8 @@
 #ifndef HIGGINS_INFER_H
 #define HIGGINS_INFER_H
 
+#include <higgins/adapter.h>
 #include <higgins/grammar.h>
-#include <higgins/model.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -127,9 +127,15 @@ HG_API hg_status hg_session_embed(hg_session *s, const int32_t *ids, size_t n, h
 /* Writes the timeline (ids, keys and values) to a file, whole or not at all. */
 HG_API hg_status hg_session_save(const hg_session *s, const char *path, hg_err *e);
 /* Makes the saved timeline this session's; on failure the session is empty. HG_E_FORMAT: no such
- * file, damaged, of another model or another type of cache; HG_E_LIMIT: longer than the session's
- * context; HG_E_MISSING. */
+ * file, damaged, of another model, other adapters or another type of cache; HG_E_LIMIT: longer than
+ * the session's context; HG_E_MISSING. */
 HG_API hg_status hg_session_load(hg_session *s, const char *path, hg_err *e);
+/* What the session's next tokens are computed with; n 0: the bare model. They must live until other
+ * ones are set or the session is freed. Tokens that the session holds are forgotten, for what is
+ * kept of them was made with others, unless the list says the same as before. HG_E_ARG: more than
+ * HG_MAX_ADAPTERS, of another model, no finite scale. */
+HG_API hg_status hg_session_set_adapters(hg_session *s, const hg_adapter_use *use, size_t n,
+                                         hg_err *e);
 /* The tokens that the session holds, [hg_session_length], until the next call. */
 HG_API const int32_t *hg_session_ids(const hg_session *s);
 
@@ -201,8 +207,10 @@ typedef struct hg_request {
     size_t n_prompt;       /* 1 at the least */
     uint32_t max_tokens;   /* 0: what the context leaves */
     hg_sampling sampling;
-    const char *const *stop; /* strings that end the answer and are cut off; copied */
-    size_t n_stop;           /* HG_MAX_STOP at the most */
+    const hg_adapter_use *adapters; /* copied; the adapters must live until the request has ended */
+    size_t n_adapters;              /* HG_MAX_ADAPTERS at the most; 0: the bare model */
+    const char *const *stop;        /* strings that end the answer and are cut off; copied */
+    size_t n_stop;                  /* HG_MAX_STOP at the most */
     /* Whole UTF-8 characters as they come (text that may begin a stop string is held back), then
      * once with a finish other than NONE and the error's sentence or "". Called on the engine's
      * thread: must not block and must not call the engine. */
@@ -239,9 +247,11 @@ HG_API void hg_engine_look(hg_engine *en, hg_engine_state *out);
  * requests run or wait, and before the first has ended. */
 HG_API hg_status hg_engine_save(hg_engine *en, const char *path, hg_err *e);
 /* Makes a saved timeline one of the engine's, so that a prompt that begins with its tokens need not
- * be read again; they are appended to ids (may be NULL), with the answer's last one. Fails as
- * hg_session_load, and with HG_E_STATE while requests run or wait. */
-HG_API hg_status hg_engine_load(hg_engine *en, const char *path, hg_ids *ids, hg_err *e);
+ * be read again; they are appended to ids (may be NULL), with the answer's last one. `use` are the
+ * adapters that it was made with. Fails as hg_session_load, and with HG_E_STATE while requests run
+ * or wait. */
+HG_API hg_status hg_engine_load(hg_engine *en, const char *path, const hg_adapter_use *use,
+                                size_t n_use, hg_ids *ids, hg_err *e);
 
 /* Submit and wait, in the calling thread's time: for programs that hold one conversation. on_text
  * (may be NULL) comes on the engine's thread. Setting *stop (may be NULL, as may finish and usage)

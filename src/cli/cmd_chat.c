@@ -16,6 +16,7 @@ typedef struct chat_values {
     cli_sampling sampling;
     cli_form form;
     const char *system, *chat_template;
+    cli_list lora;
 } chat_values;
 
 typedef struct chat {
@@ -110,6 +111,8 @@ static void wait_for_end(answer *a)
 static hg_status run_request(chat *ch, answer *a, const hg_ids *ids, hg_err *e)
 {
     hg_request r = cli_sampling_request(&ch->v->sampling);
+    r.adapters = ch->talk.adapters;
+    r.n_adapters = ch->talk.n_adapters;
     hg_job job;
     r.prompt = ids->id;
     r.n_prompt = ids->n;
@@ -412,6 +415,7 @@ static int run(cli *c, void *values, int n_args, char **args)
         return cli_misuse(c,
                           "chat --json reads its messages from stdin, one a line; none is piped");
     hg_status s = cli_talk_open(&ch.talk, c, args[0], &ch.v->sampling, ch.v->chat_template, &e);
+    if (s == HG_OK) s = cli_talk_adapters(&ch.talk, &ch.v->lora, &e);
     if (s == HG_OK) s = check_model(&ch, args[0], &e);
     if (s == HG_OK) s = cli_form_open(&ch.v->form, ch.talk.model, &e);
     if (s != HG_OK) {
@@ -455,6 +459,7 @@ static const cli_option options[] = {
      offsetof(chat_values, chat_template), 0, 0},
     CLI_SAMPLING_OPTIONS(chat_values, sampling),
     CLI_FORM_OPTIONS(chat_values, form),
+    CLI_LORA_OPTION(chat_values, lora),
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
 };
 

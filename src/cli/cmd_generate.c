@@ -12,6 +12,7 @@ typedef struct generate_values {
     cli_form form;
     const char *session;
     int64_t n_top;
+    cli_list lora;
 } generate_values;
 
 static void init(void *values)
@@ -131,7 +132,7 @@ static hg_status continue_session(cli_talk *t, const char *path, hg_bytes text, 
 {
     *reads = access(path, F_OK) == 0;
     if (!*reads) return encode_prompt(t->model, text, ids, e);
-    HG_TRY(hg_engine_load(t->engine, path, ids, e));
+    HG_TRY(hg_engine_load(t->engine, path, t->adapters, t->n_adapters, ids, e));
     return hg_tokenizer_encode(hg_model_tokenizer(t->model), text, true, ids, e);
 }
 
@@ -217,6 +218,7 @@ static int run(cli *c, void *values, int n_args, char **args)
     hg_status s = read_prompt(args[1], &text, &n, &e);
     if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, NULL, &e);
     if (s == HG_OK) s = cli_form_open(&v->form, t.model, &e);
+    if (s == HG_OK) s = cli_talk_adapters(&t, &v->lora, &e);
     if (s == HG_OK && v->session == NULL) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
     if (s == HG_OK && v->session != NULL)
         s = continue_session(&t, v->session, (hg_bytes){text, n}, &ids, &goes_on, &e);
@@ -226,6 +228,8 @@ static int run(cli *c, void *values, int n_args, char **args)
         r.prompt = ids.id;
         r.n_prompt = ids.n;
         r.constraint = v->form.constraint;
+        r.adapters = t.adapters;
+        r.n_adapters = t.n_adapters;
         code = generate(c, &t, args[0], &r);
         if (v->session != NULL && hg_engine_save(t.engine, v->session, &e) != HG_OK)
             code = cli_fail(c, &e);
@@ -246,6 +250,8 @@ static const char *const examples[] = {
     "reads the prompt from a file and always takes the likeliest token",
     "higgins generate my-model \"Q: Why? A:\" --stop \"Q:\" --json",
     "prints the text, why it ended, token counts and speed for a program",
+    "higgins generate my-model \"Once upon a time\" --lora pirate:0.8",
+    "with the adapter in the folder pirate added at 0.8 of its strength",
     "higgins generate my-model \"Once upon a time\" --session story.hgs",
     "keeps what the model holds of the text; the same line with \"\" for the prompt goes on with "
     "it",
@@ -270,6 +276,7 @@ static const cli_option options[] = {
     {"logprobs", 0, CLI_INT, "N",
      "show each token with its log-probability and the N likeliest at its place; 0 is not",
      offsetof(generate_values, n_top), 0, HG_MAX_TOP},
+    CLI_LORA_OPTION(generate_values, lora),
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
 };
 

@@ -1,7 +1,10 @@
 /* Opening a model to talk with, and showing what it says. */
 #include "talk.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
                         const char *template_path, hg_err *e)
@@ -25,9 +28,41 @@ hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_samplin
     return hg_engine_new(&t->engine, t->model, t->rt, &eo, e);
 }
 
+/* "PATH:SCALE", or a PATH that may hold colons itself. */
+static hg_status open_adapter(cli_talk *t, const char *name, hg_err *e)
+{
+    hg_adapter *a = NULL;
+    char *path = strdup(name), *colon = path != NULL ? strrchr(path, ':') : NULL, *end = NULL;
+    float scale = 1.0f;
+    if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    if (colon != NULL && access(path, F_OK) != 0) {
+        scale = strtof(colon + 1, &end);
+        if (end != colon + 1 && *end == '\0' && isfinite(scale))
+            *colon = '\0';
+        else
+            scale = 1.0f;
+    }
+    const hg_status s = hg_adapter_open(&a, path, t->model, t->rt, e);
+    free(path);
+    if (s != HG_OK) return s;
+    t->adapter[t->n_adapters] = a;
+    t->adapters[t->n_adapters++] = (hg_adapter_use){a, scale};
+    return HG_OK;
+}
+
+hg_status cli_talk_adapters(cli_talk *t, const cli_list *names, hg_err *e)
+{
+    if (names->n > HG_MAX_ADAPTERS)
+        return hg_fail(e, HG_E_ARG, "--lora: %zu adapters; %d are the most", names->n,
+                       HG_MAX_ADAPTERS);
+    for (size_t i = 0; i < names->n; i++) HG_TRY(open_adapter(t, names->item[i], e));
+    return HG_OK;
+}
+
 void cli_talk_close(cli_talk *t)
 {
     hg_engine_free(t->engine);
+    for (size_t i = 0; i < t->n_adapters; i++) hg_adapter_free(t->adapter[i]);
     hg_model_free(t->draft);
     hg_model_free(t->model);
     free(t->chat_template);

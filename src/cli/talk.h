@@ -13,12 +13,25 @@ typedef struct cli_talk {
     hg_engine *engine;
     uint32_t n_ctx;
     char *chat_template; /* of a file, or NULL: the model's */
+    hg_adapter *adapter[HG_MAX_ADAPTERS];
+    hg_adapter_use adapters[HG_MAX_ADAPTERS]; /* the same, for requests */
+    size_t n_adapters;
 } cli_talk;
+
+/* The row of an option table for --lora; its value is a cli_list. */
+#define CLI_LORA_OPTION(type, member)                                                     \
+    {                                                                                     \
+        "lora", 0, CLI_LIST, "PATH[:SCALE]",                                              \
+            "add an adapter (PEFT's folder or a .gguf), SCALE times; may be given again", \
+            offsetof(type, member), 0, 0                                                  \
+    }
 
 /* Opens the model and an engine for one conversation, by the template of a file or, when it is
  * NULL, the model's. */
 hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
                         const char *template_path, hg_err *e);
+/* Opens what --lora names, to be given with each request. */
+hg_status cli_talk_adapters(cli_talk *t, const cli_list *names, hg_err *e);
 void cli_talk_close(cli_talk *t);
 
 /* Writes the model's text. To a terminal without control characters: what a model says must not

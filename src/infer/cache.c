@@ -118,4 +118,5 @@ void hg_cache_copy(hg_cache *dst, const hg_cache *src, size_t n)
         memcpy(dst->layer[l].tiles, src->layer[l].tiles, tiles_for(n) * src->shape.tile_bytes);
     memcpy(dst->ids, src->ids, n * sizeof *dst->ids);
     dst->n = n;
+    dst->adapters = src->adapters;
 }

@@ -12,6 +12,7 @@ typedef struct hg_cache {
     hg_kv_layer *layer; /* [n_layers] */
     int32_t *ids;       /* [n_ctx] tokens held */
     size_t n;           /* positions held */
+    uint64_t adapters;  /* hg_adapters_key of what they were computed with */
     hg_arena mem;
 } hg_cache;
 

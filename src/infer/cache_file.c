@@ -2,7 +2,7 @@
  *
  *   char [8]   "HGSESSN\1", the last byte being the version
  *   uint64     hash of all that follows
- *   uint64     fingerprint of the model
+ *   uint64     fingerprint of the model with the adapters in use
  *   uint32     type of the cache, layers, key heads, values of a head, positions n, ids m >= n
  *   int32 [m]  ids; those behind the n-th were chosen and not yet run
  *   for each layer the tiles that n positions have entered (kernels/kv.h), keys and values
@@ -105,6 +105,7 @@ hg_status hg_cache_save(const hg_cache *c, const hg_model *m, const int32_t *ahe
     uint64_t print = 0;
     hg_writer *w = NULL;
     HG_TRY(fingerprint(m, &print, e));
+    print ^= c->adapters;
     put_header(c, &behind, print, header);
     HG_TRY(hg_writer_open(&w, path, e));
     hg_status status = hg_writer_put(w, header, HEADER, e);
@@ -141,8 +142,8 @@ static hg_status check_header(const hg_cache *c, const hg_model *m, const hg_byt
             return hg_fail(e, HG_E_FORMAT, "saved with another %s; open it as it was saved",
                            names[i]);
     HG_TRY(fingerprint(m, &print, e));
-    if (get_uint(bytes_of(f) + N_MAGIC + 8, 8) != print)
-        return hg_fail(e, HG_E_FORMAT, "saved from another model");
+    if (get_uint(bytes_of(f) + N_MAGIC + 8, 8) != (print ^ c->adapters))
+        return hg_fail(e, HG_E_FORMAT, "saved from another model or with other adapters");
     *n = (size_t)get_uint(fields + 4 * N_SHAPE, 4);
     *n_ids = (size_t)get_uint(fields + 4 * (N_SHAPE + 1), 4);
     if (*n > c->n_ctx)

@@ -29,7 +29,7 @@ hg_status hg_session_embed(hg_session *s, const int32_t *ids, size_t n, hg_pooli
     memset(out, 0, d * sizeof *out);
     for (size_t i = 0, rows; i < n; i += rows) {
         rows = n - i < s->chunk ? n - i : s->chunk;
-        hg_lane lane = {.cache = &s->cache, .ids = ids + i, .n = rows, .want = HG_WANT_STATES};
+        hg_lane lane = hg_session_lane(s, ids + i, rows, HG_WANT_STATES);
         s->logits = NULL; /* the step's arena begins anew */
         const hg_status status = hg_stepper_run(&s->step, &lane, 1, e);
         if (status != HG_OK) {

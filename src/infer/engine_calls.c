@@ -19,6 +19,7 @@ static hg_status check_request(const hg_engine *en, const hg_request *r, hg_err 
 {
     HG_TRY(hg_sampling_check(&r->sampling, e));
     HG_TRY(check_bias(en, &r->sampling, e));
+    HG_TRY(hg_adapters_check(en->m, r->adapters, r->n_adapters, e));
     if (r->n_prompt == 0)
         return hg_fail(e, HG_E_ARG, "the prompt is empty; give at least one token");
     if (r->n_prompt >= en->n_ctx)
@@ -52,6 +53,16 @@ static hg_status copy_sampling(hg_work *w, hg_err *e)
     return HG_OK;
 }
 
+static hg_status copy_adapters(hg_work *w, hg_err *e)
+{
+    hg_adapter_use *use = HG_NEW_RAW(&w->mem, hg_adapter_use, w->r.n_adapters + 1);
+    if (use == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a request");
+    for (size_t i = 0; i < w->r.n_adapters; i++) use[i] = w->r.adapters[i];
+    w->r.adapters = use;
+    w->adapters = hg_adapters_key(use, w->r.n_adapters);
+    return HG_OK;
+}
+
 static hg_status copy_prompt(hg_work *w, hg_err *e)
 {
     w->prompt = HG_NEW_RAW(&w->mem, int32_t, w->r.n_prompt);
@@ -73,6 +84,7 @@ static hg_status work_new(hg_work **out, const hg_engine *en, const hg_request *
     hg_arena_init(&w->mem, 4096);
     hg_status s = copy_prompt(w, e);
     if (s == HG_OK) s = copy_sampling(w, e);
+    if (s == HG_OK) s = copy_adapters(w, e);
     if (s == HG_OK && r->constraint != NULL) {
         w->constraint = r->constraint->kind->clone(r->constraint, e);
         s = w->constraint != NULL ? HG_OK : HG_E_NOMEM;
@@ -176,13 +188,16 @@ hg_status hg_engine_save(hg_engine *en, const char *path, hg_err *e)
     return s;
 }
 
-hg_status hg_engine_load(hg_engine *en, const char *path, hg_ids *ids, hg_err *e)
+hg_status hg_engine_load(hg_engine *en, const char *path, const hg_adapter_use *use, size_t n_use,
+                         hg_ids *ids, hg_err *e)
 {
+    HG_TRY(hg_adapters_check(en->m, use, n_use, e));
     HG_TRY(lock_idle(en, e));
     hg_slot *slot = &en->slots[0];
     for (size_t i = 1; i < en->n_slots; i++)
         if (en->slots[i].used_at < slot->used_at) slot = &en->slots[i];
     hg_status s = hg_slot_new(slot, en->m, en->n_ctx, en->cache_type, e);
+    slot->cache.adapters = hg_adapters_key(use, n_use);
     if (s == HG_OK) s = hg_cache_load(&slot->cache, en->m, path, ids, e);
     slot->is_ahead = false;
     if (s == HG_OK) slot->used_at = ++en->clock;

@@ -69,11 +69,32 @@ void hg_session_rewind(hg_session *s, size_t length)
     s->logits = NULL;
 }
 
+hg_lane hg_session_lane(hg_session *s, const int32_t *ids, size_t n, hg_want want)
+{
+    return (hg_lane){.cache = &s->cache,
+                     .ids = ids,
+                     .n = n,
+                     .want = want,
+                     .adapters = s->adapters,
+                     .n_adapters = s->n_adapters};
+}
+
+hg_status hg_session_set_adapters(hg_session *s, const hg_adapter_use *use, size_t n, hg_err *e)
+{
+    HG_TRY(hg_adapters_check(s->m, use, n, e));
+    const uint64_t key = hg_adapters_key(use, n);
+    if (key != s->cache.adapters) hg_session_rewind(s, 0);
+    s->cache.adapters = key;
+    s->n_adapters = n;
+    for (size_t i = 0; i < n; i++) s->adapters[i] = use[i];
+    return HG_OK;
+}
+
 /* One chunk. The logits of the last row stay with the session when any are wanted. */
 static hg_status run(hg_session *s, const int32_t *ids, size_t n, hg_want want, float **all,
                      hg_err *e)
 {
-    hg_lane lane = {.cache = &s->cache, .ids = ids, .n = n, .want = want};
+    hg_lane lane = hg_session_lane(s, ids, n, want);
     s->logits = NULL; /* the step's arena begins anew */
     HG_TRY(hg_stepper_run(&s->step, &lane, 1, e));
     if (all != NULL) *all = lane.logits;

@@ -10,9 +10,13 @@ struct hg_session {
     hg_cache cache;
     size_t chunk;       /* rows of a step */
     size_t score_chunk; /* rows of a step whose logits are all wanted */
-    float *logits;      /* of the last token, in the step's arena; NULL: not computed */
+    hg_adapter_use adapters[HG_MAX_ADAPTERS];
+    size_t n_adapters;
+    float *logits; /* of the last token, in the step's arena; NULL: not computed */
 };
 
+/* A lane of the session's next n ids. */
+hg_lane hg_session_lane(hg_session *s, const int32_t *ids, size_t n, hg_want want);
 /* HG_E_ARG for an id outside the vocabulary, HG_E_LIMIT when n more do not fit. */
 hg_status hg_session_check(const hg_session *s, const int32_t *ids, size_t n, hg_err *e);
 

@@ -50,6 +50,7 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
     hg_slot *from = NULL, *to;
     *shared = 0;
     for (size_t i = 0; i < n_slots && !w->r.echo; i++) {
+        if (slots[i].cache.adapters != w->adapters) continue;
         const size_t n = hg_cache_shared(&slots[i].cache, w->prompt, w->r.n_prompt - 1);
         if (n < *shared || n == 0) continue;
         if (n == *shared && !goes_on(&slots[i], n)) continue;
@@ -79,6 +80,7 @@ hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t sh
     HG_TRY(begin_extras(s, w, e));
     if (source != NULL && source != s) hg_cache_copy(&s->cache, &source->cache, shared);
     hg_cache_rewind(&s->cache, shared);
+    s->cache.adapters = w->adapters;
     hg_cache_rewind(&s->draft, hg_cache_shared(&s->draft, w->prompt, w->r.n_prompt));
     s->work = w;
     s->n_fed = shared;
@@ -124,7 +126,12 @@ void hg_slot_look_up(hg_slot *s, size_t most)
 bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane)
 {
     const size_t left = s->work->r.n_prompt - s->n_fed;
-    *lane = (hg_lane){.cache = &s->cache, .ids = s->ahead, .n = s->n_ahead, .want = HG_WANT_ALL};
+    *lane = (hg_lane){.cache = &s->cache,
+                      .ids = s->ahead,
+                      .n = s->n_ahead,
+                      .want = HG_WANT_ALL,
+                      .adapters = s->work->r.adapters,
+                      .n_adapters = s->work->r.n_adapters};
     s->n_logits = s->n_ahead;
     if (left == 0) return true;
     if (budget == 0) return false;

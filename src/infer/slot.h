@@ -22,6 +22,7 @@ struct hg_work {
     hg_stops stops;
     hg_constraint *constraint; /* a copy of its own, until the slot has it */
     hg_request r;              /* its stop and constraint are not to be used */
+    uint64_t adapters;         /* hg_adapters_key of r's */
     hg_waiter *waiter;
     atomic_bool canceled;
     double submitted_s, started_s, answering_s;

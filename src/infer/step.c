@@ -41,9 +41,12 @@ hg_status hg_stepper_init(hg_stepper *s, const hg_model *m, hg_runtime *rt, size
     s->spans = HG_NEW(&s->own, hg_span, s->max_lanes);
     s->cache_of = HG_NEW(&s->own, const hg_cache *, s->max_lanes);
     s->is_long = HG_NEW(&s->own, bool, s->max_lanes);
+    s->use = HG_NEW(&s->own, hg_lora_use, max_lanes * HG_MAX_ADAPTERS);
+    for (int i = 0; i < 2; i++) s->lora[i] = HG_NEW(&s->own, hg_lora_rows, max_lanes);
     if (hg_mul(s->max_lanes, m->c.n_layers, &n_kv)) s->kv = HG_NEW(&s->own, hg_kv_layer, n_kv);
     if (s->ids != NULL && s->pos != NULL && s->out != NULL && s->spans != NULL &&
-        s->cache_of != NULL && s->is_long != NULL && s->kv != NULL)
+        s->cache_of != NULL && s->is_long != NULL && s->kv != NULL && s->use != NULL &&
+        s->lora[0] != NULL && s->lora[1] != NULL)
         return HG_OK;
     hg_stepper_free(s);
     return hg_fail(e, HG_E_NOMEM, "no room for a step of %zu tokens", max_rows);
@@ -82,6 +85,18 @@ static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane)
     b->n += lane->n;
 }
 
+/* The rows that the last lane laid, whose adapters see them and no others. */
+static void lay_adapters(hg_stepper *s, const hg_batch *b, const hg_lane *lane, size_t first_out)
+{
+    const size_t at = b->n_spans - 1, first = b->n - lane->n;
+    hg_lora_use *use = s->use + at * HG_MAX_ADAPTERS;
+    for (size_t i = 0; i < lane->n_adapters; i++)
+        use[i] = (hg_lora_use){&lane->adapters[i].adapter->lora, lane->adapters[i].scale};
+    s->lora[0][at] = (hg_lora_rows){first, lane->n, use, lane->n_adapters};
+    s->lora[1][at] = (hg_lora_rows){first_out, b->n_out - first_out, use, lane->n_adapters};
+    s->adapted = s->adapted || lane->n_adapters > 0;
+}
+
 static void lay_caches(hg_stepper *s, const hg_batch *b)
 {
     for (size_t l = 0; l < s->m->c.n_layers; l++)
@@ -101,11 +116,14 @@ static void append(const hg_lane *lane)
 static hg_status forward(hg_stepper *s, hg_batch *b, float **logits, float **states, hg_err *e)
 {
     const bool wanted = b->n_out > 0;
+    const hg_lora_set inside = {s->lora[0], b->n_spans}, head = {s->lora[1], b->n_spans};
     hg_graph g;
     hg_arena_reset(&s->step);
     hg_graph_init(&g, s->rt, &s->step, s->compute, false);
     if (!wanted) s->out[b->n_out++] = (int32_t)(b->n - 1); /* one state: the least it computes */
+    g.lora = s->adapted ? &inside : NULL;
     hg_tensor *x = hg_model_forward(&g, s->m, b);
+    g.lora = s->adapted ? &head : NULL;
     if (wanted && states == NULL) x = hg_model_logits(&g, s->m, x);
     HG_TRY(hg_graph_status(&g, e));
     if (wanted) *(states != NULL ? states : logits) = x->data;
@@ -121,9 +139,12 @@ hg_status hg_stepper_run(hg_stepper *s, hg_lane *lanes, size_t n_lanes, hg_err *
                   .out_rows = s->out,
                   .is_long = s->is_long};
     float *logits = NULL, **states = lanes[0].want == HG_WANT_STATES ? &lanes[0].states : NULL;
+    s->adapted = false;
     for (size_t i = 0; i < n_lanes; i++) {
+        const size_t first_out = b.n_out;
         lanes[i].logits = lanes[i].states = NULL;
         lay_lane(s, &b, &lanes[i]);
+        lay_adapters(s, &b, &lanes[i], first_out);
     }
     lay_caches(s, &b);
     HG_TRY(forward(s, &b, &logits, states, e));

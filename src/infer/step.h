@@ -4,6 +4,7 @@
 #define HG_INFER_STEP_H
 
 #include "infer/cache.h"
+#include "model/adapter.h"
 
 /* STATES: the final norm's output of every row instead of logits; for a lane that is alone. */
 typedef enum hg_want { HG_WANT_NONE, HG_WANT_LAST, HG_WANT_ALL, HG_WANT_STATES } hg_want;
@@ -14,6 +15,8 @@ typedef struct hg_lane {
     const int32_t *ids; /* [n], n > 0, checked against the vocabulary by the caller */
     size_t n;
     hg_want want;
+    const hg_adapter_use *adapters; /* [n_adapters] */
+    size_t n_adapters;
     float *logits; /* out: [1 or n][n_vocab] as wanted, or NULL; valid until the next step */
     float *states; /* out: [n][d_model] when wanted, likewise */
 } hg_lane;
@@ -27,8 +30,11 @@ typedef struct hg_stepper {
     int32_t *ids, *pos, *out;  /* [max_rows] */
     hg_span *spans;            /* [max_lanes] */
     const hg_cache **cache_of; /* [max_lanes] whose it is */
-    bool *is_long;   /* [max_lanes] may grow beyond the context that scaling begins from */
-    hg_kv_layer *kv; /* [n_layers][n_lanes] */
+    bool *is_long;         /* [max_lanes] may grow beyond the context that scaling begins from */
+    hg_kv_layer *kv;       /* [n_layers][n_lanes] */
+    hg_lora_use *use;      /* [max_lanes][HG_MAX_ADAPTERS] */
+    hg_lora_rows *lora[2]; /* [max_lanes] by the batch's rows, and by those asked for */
+    bool adapted;          /* a lane of this step has adapters */
     hg_arena own, step;
 } hg_stepper;
 

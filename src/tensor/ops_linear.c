@@ -5,6 +5,7 @@
  *             dW += dy^T x      [n_out][n] [n][n_in]
  * A weight that is held packed (inference) is used as it is; otherwise the product packs the
  * row-major weight as it goes, transposed or not by the strides it is told. */
+#include "tensor/lora.h"
 #include "tensor/matmul.h"
 #include "tensor/ops_impl.h"
 
@@ -79,6 +80,7 @@ hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
         product(g, y->data, n_out, (hg_matrix){x->data, HG_F32, n_in, 1},
                 (hg_matrix){w->data, w->type, 1, n_in}, n, n_out, n_in, false);
     }
+    if (g->lora != NULL && !g->record) hg_lora_add(g, y, x, w);
     if (b != NULL) {
         bias_job j = {&g->rt->k, y->data, b->data, n_out};
         hg_pool_run(g->rt->pool, n, hg_op_grain(n_out * sizeof(float)), bias_chunk, &j);

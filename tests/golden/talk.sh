@@ -205,6 +205,33 @@ expect_code 1
 expect_err "a bias of token 9999; the vocabulary has"
 run_in $'/set typical-p 0.5\n/set dry-multiplier 0.8\nhello\n' "$HIGGINS" chat "$M" -n 4 --lookup
 expect_code 0
+golden_case generate_takes_adapters
+mkdir -p "$TMP/lora"
+python3 - "$M" "$TMP/lora" <<'PY'
+import json, struct, sys
+c = json.load(open(sys.argv[1] + "/config.json"))
+d, n = c["hidden_size"], c["num_attention_heads"] * c.get("head_dim", c["hidden_size"] // c["num_attention_heads"])
+a, b = [((i * 7) % 11 - 5) / 5 for i in range(2 * d)], [((i * 5) % 13 - 6) / 5 for i in range(2 * n)]
+name = "base_model.model.model.layers.0.self_attn.q_proj.lora_%s.weight"
+head = {name % "A": {"dtype": "F32", "shape": [2, d], "data_offsets": [0, 8 * d]},
+        name % "B": {"dtype": "F32", "shape": [n, 2], "data_offsets": [8 * d, 8 * d + 8 * n]}}
+head = json.dumps(head).encode()
+with open(sys.argv[2] + "/adapter_model.safetensors", "wb") as f:
+    f.write(struct.pack("<Q", len(head)) + head + struct.pack(f"<{2 * d + 2 * n}f", *a, *b))
+json.dump({"peft_type": "LORA", "r": 2, "lora_alpha": 64}, open(sys.argv[2] + "/adapter_config.json", "w"))
+PY
+run "$HIGGINS" generate "$M" "the quick" -T 0 -n 12
+bare=$OUT
+run "$HIGGINS" generate "$M" "the quick" -T 0 -n 12 --lora "$TMP/lora"
+expect_code 0
+expect [ "$OUT" != "$bare" ]
+run "$HIGGINS" generate "$M" "the quick" -T 0 -n 12 --lora "$TMP/lora:0.75" --lora "$TMP/lora:-0.75"
+expect_equal "$OUT" "$bare"
+run_in "hi" "$HIGGINS" chat "$M" --lora "$TMP/lora:0.5" -n 4
+expect_code 0
+run "$HIGGINS" generate "$M" "x" --lora "$M:2"
+expect_code 1
+expect_err "adapter_config.json and adapter_model.safetensors are not both there"
 
 golden_case embed_tells_how_near_texts_are
 run "$HIGGINS" embed "$M" "the mouse sang" "the mouse sang" "1 2 3"

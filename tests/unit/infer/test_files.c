@@ -147,7 +147,7 @@ TEST(an_answer_goes_on_from_a_saved_timeline_as_if_it_had_not_ended)
     CHECK_OK(hg_engine_save(en, path, &e), e);
     hg_engine_free(en);
     CHECK_OK(hg_engine_new(&en, t.m, t.rt, NULL, &e), e);
-    CHECK_OK(hg_engine_load(en, path, &ids, &e), e);
+    CHECK_OK(hg_engine_load(en, path, NULL, 0, &ids, &e), e);
     CHECK_EQ(ids.n, 48);
     const hg_usage rest = ask(en, ids.id, ids.n, 12, &parts);
     CHECK_EQ(rest.cached_tokens, 47);

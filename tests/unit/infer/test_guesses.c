@@ -261,7 +261,8 @@ TEST(a_timeline_behind_guesses_is_saved_as_without)
         r.speculate = i == 0 ? 0 : HG_SPECULATE_LOOKUP;
         run(en, &r);
         CHECK_OK(hg_engine_save(en, test_path("line.hgs"), &e), e);
-        CHECK_OK(hg_engine_load(en, test_path("line.hgs"), i == 0 ? &plain : &guessed, &e), e);
+        CHECK_OK(hg_engine_load(en, test_path("line.hgs"), NULL, 0, i == 0 ? &plain : &guessed, &e),
+                 e);
         hg_engine_free(en);
     }
     CHECK_EQ(plain.n, 90 + a.n);

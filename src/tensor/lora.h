@@ -1,0 +1,44 @@
+/* Low-rank additions to weights (Hu et al. 2021, LoRA): y = x W^T + s (x A^T) B^T. W stays as it
+ * is, so that one copy of a model serves many adapters, and each row of a batch its own. */
+#ifndef HG_TENSOR_LORA_H
+#define HG_TENSOR_LORA_H
+
+#include "tensor/tensor.h"
+
+/* What an adapter adds to one weight; both in the kernels' own layout, float32. */
+typedef struct hg_lora_pair {
+    const void *a, *b; /* packed [rank][n_in], [n_out][rank]; NULL: this weight is left as it is */
+    size_t rank;
+    float scale; /* alpha / rank, or as the adapter says */
+} hg_lora_pair;
+
+/* An adapter of a model whose parameters are w[0 .. n). */
+typedef struct hg_lora {
+    const hg_tensor *w;
+    hg_lora_pair *pair; /* [n] */
+    size_t n;
+    uint64_t key; /* hash of its content: what was computed with it can be told by this */
+} hg_lora;
+
+typedef struct hg_lora_use {
+    const hg_lora *lora;
+    float scale;
+} hg_lora_use;
+
+/* Rows [row, row + n) of every product's input, and what is added to theirs. */
+typedef struct hg_lora_rows {
+    size_t row, n;
+    const hg_lora_use *use;
+    size_t n_use;
+} hg_lora_rows;
+
+typedef struct hg_lora_set {
+    const hg_lora_rows *rows;
+    size_t n;
+} hg_lora_set;
+
+/* Adds to y = x W^T what g->lora says for w. The rows of a range have the same bits whatever the
+ * others are. A failed graph when there is no room or a range goes over the rows of x. */
+void hg_lora_add(hg_graph *g, hg_tensor *y, const hg_tensor *x, const hg_tensor *w);
+
+#endif
