@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""higgins chat on a real (pseudo) terminal: terminal.py HIGGINS MODEL STATE_FOLDER. Prints one line for each thing that did not
-happen; no output is success."""
+"""higgins chat on a real (pseudo) terminal: terminal.py HIGGINS MODEL STATE_FOLDER OPTION... Prints one line for each thing that
+did not happen; no output is success. With the options an answer never ends by itself."""
 import os
 import pty
 import select
 import sys
+import termios
 import time
 
-higgins, model, state = sys.argv[1:4]
+higgins, model, state, *options = sys.argv[1:]
 env = dict(os.environ, XDG_STATE_HOME=state, TERM="xterm", LC_ALL="C.UTF-8")
 
 
@@ -15,11 +16,20 @@ class Terminal:
     def __init__(self, *args):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execve(higgins, [higgins, "chat", model, *args], env)
+            os.execve(higgins, [higgins, "chat", model, *options, *args], env)
         self.seen = b""
 
     def type(self, text):
-        time.sleep(0.15)  # a prompt is shown a moment before keys are read one by one
+        """At a prompt, which is shown a moment before keys are read one by one."""
+        until = time.time() + 20
+        while termios.tcgetattr(self.fd)[3] & termios.ICANON:
+            if time.time() > until:
+                print(f"no key is read before {text!r}")
+                return
+            time.sleep(0.005)
+        self.press(text)
+
+    def press(self, text):
         self.seen = b""
         os.write(self.fd, text.encode())
 
@@ -37,6 +47,14 @@ class Terminal:
                 print(f"{what}: the program ended behind {self.seen[-300:]!r}")
                 return False
         return True
+
+    def expect_answer(self, what, question):
+        """Reads until something has come behind the line that was typed."""
+        while self.seen.partition(question.encode())[2].strip() == b"":
+            if not select.select([self.fd], [], [], 20)[0]:
+                print(f"{what}: nothing came behind {self.seen[-300:]!r}")
+                return
+            self.seen += os.read(self.fd, 65536)
 
     def end(self, what, code):
         for _ in range(200):
@@ -60,8 +78,8 @@ t.expect("greeting", "/help lists commands")
 t.expect("prompt", "> ")
 t.type("tell me\r")
 t.expect("the line is shown", "tell me")
-time.sleep(0.3)
-t.type("\x03")  # in mid-answer: stops it
+t.expect_answer("the answer begins", "tell me")
+t.press("\x03")  # in mid-answer: stops it
 t.expect("Ctrl-C stops the answer", "[stopped]")
 t.expect("and not the program", "> ")
 t.type("/system\r")
