@@ -466,7 +466,7 @@ static const cli_option options[] = {
 const cli_command cli_chat = {
     .name = "chat",
     .args = "MODEL",
-    .summary = "Talk with a model",
+    .summary = "talk with a model",
     .text =
         "MODEL is a model's folder or a .gguf file that was tuned for conversations. On a "
         "terminal\n"

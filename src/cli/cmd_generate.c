@@ -283,7 +283,7 @@ static const cli_option options[] = {
 const cli_command cli_generate = {
     .name = "generate",
     .args = "MODEL PROMPT",
-    .summary = "Let a model go on with a text",
+    .summary = "let a model go on with a text",
     .text = "MODEL is a model's folder or a .gguf file. PROMPT is the text to go on with, or - to "
             "read it from stdin.\nSpecial tokens in it count as such. The answer goes to stdout as "
             "it comes; Ctrl-C ends it (exit code 1).\nWith --verbose the speed is told on stderr.",

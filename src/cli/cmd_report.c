@@ -44,7 +44,7 @@ static const char *const examples[] = {
 const cli_command cli_report = {
     .name = "report",
     .args = "FOLDER",
-    .summary = "Write one page that tells a model's life",
+    .summary = "write one page that tells a model's life",
     .text = "Reads what the other commands left in a folder (corpus/card.json, base/log.jsonl, "
             "chat/log.jsonl, eval-chat.json ...) and writes one HTML file that needs nothing else. "
             "recipes/first-model/run.sh makes such a folder.",

@@ -19,11 +19,10 @@ typedef struct cli_talk {
 } cli_talk;
 
 /* The row of an option table for --lora; its value is a cli_list. */
-#define CLI_LORA_OPTION(type, member)                                                     \
-    {                                                                                     \
-        "lora", 0, CLI_LIST, "PATH[:SCALE]",                                              \
-            "add an adapter (PEFT's folder or a .gguf), SCALE times; may be given again", \
-            offsetof(type, member), 0, 0                                                  \
+#define CLI_LORA_OPTION(type, member)                                                              \
+    {                                                                                              \
+        "lora", 0, CLI_LIST, "PATH[:SCALE]",                                                       \
+            "add an adapter (PEFT's folder or a .gguf), SCALE times", offsetof(type, member), 0, 0 \
     }
 
 /* Opens the model and an engine for one conversation, by the template of a file or, when it is
