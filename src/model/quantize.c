@@ -165,7 +165,11 @@ hg_status hg_model_quantize(const char *from, const char *to, const hg_quantize_
         return hg_fail(e, HG_E_ARG, "type %.32s is not known; %s are", opt->type,
                        hg_quantize_types(names));
     HG_TRY(hg_out_open(&o, from, e));
-    hg_status s = opt->again ? HG_OK : refuse_blocks(&o, e);
+    hg_status s = HG_OK;
+    if (o.n == 0)
+        s = hg_fail(e, HG_E_FORMAT, "%s: holds no tensors; give a model with weights", from);
+    else if (!opt->again)
+        s = refuse_blocks(&o, e);
     if (s == HG_OK) {
         hg_mix_apply(mix, &o, opt->pure, w);
         count(&o, report);

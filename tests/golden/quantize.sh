@@ -29,6 +29,16 @@ expect [ ! -e "$TMP/again.gguf" ]
 run "$HIGGINS" quantize "$TMP/q8_0.gguf" -o "$TMP/again.gguf" --type q4_0 --again
 expect_code 0
 
+golden_case quantize_refuses_a_file_of_a_vocabulary_alone
+python3 -c 'import struct, sys
+def text(s): return struct.pack("<Q", len(s)) + s
+sys.stdout.buffer.write(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama"))' >"$TMP/vocab.gguf"
+run "$HIGGINS" quantize "$TMP/vocab.gguf" -o "$TMP/x.gguf" --type q4_0
+expect_code 1
+expect_sentence
+expect_err "vocab.gguf: holds no tensors; give a model with weights"
+expect [ ! -e "$TMP/x.gguf" ]
+
 golden_case quantize_lists_the_types_it_knows
 run "$HIGGINS" quantize "$TMP/model" -o "$TMP/x.gguf" --type q9
 expect_code 1
