@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 each=${SECONDS_EACH:-60}
-cmake --preset fuzz >/dev/null && cmake --build --preset fuzz >/dev/null
+cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target fuzzers >/dev/null
 names=${1:-}
 [ -n "$names" ] && [ -x "build/fuzz/fuzz/fuzz_$names" ] || names=$(cd build/fuzz/fuzz && ls -d fuzz_* | sed 's/^fuzz_//')
 bad=0 good=0
