@@ -42,6 +42,22 @@ static void tile_bf16(float *c, size_t ldc, const void *a, const void *b, size_t
     put(c, ldc, sum, rows, cols, first);
 }
 
+/* As tile_f32, from float16. */
+static void tile_f16(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
+                     size_t cols, bool first)
+{
+    const float *pa = a;
+    const hg_f16 *pb = b; /* [kc][rows], [kc][NR] */
+    float sum[MR][NR] = {0};
+    for (size_t k = 0; k < kc; k++, pa += rows, pb += NR) {
+        float wide[NR];
+        for (size_t j = 0; j < NR; j++) wide[j] = f16_to_float(pb[j]);
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < NR; j++) sum[i][j] += pa[i] * wide[j];
+    }
+    put(c, ldc, sum, rows, cols, first);
+}
+
 void hg_gemm_c(hg_kernels *k)
 {
     FILL_GEMM(k);

@@ -36,9 +36,9 @@ typedef struct hg_matrix {
 } hg_matrix;
 
 typedef struct hg_gemm_kernel {
-    size_t mr, nr;    /* panel height and width */
-    size_t k_step;    /* 1 or 2 */
-    size_t elem_size; /* of a packed element: 4 or 2 */
+    size_t mr, nr;         /* panel height and width */
+    size_t k_step;         /* 1 or 2 */
+    size_t a_size, b_size; /* of a packed element: 4 or 2 */
     /* Packs rows [row, row + rows) (rows <= mr) and k in [k0, k0 + kc) of A into one panel. Here
      * and below kc is at most HG_GEMM_KC. */
     void (*pack_a)(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0, size_t kc);
@@ -81,6 +81,9 @@ typedef struct hg_adamw {
 typedef struct hg_kernels {
     hg_isa isa;
     hg_gemm_kernel gemm[HG_N_COMPUTE];
+    /* The float32 family with B's panels in float16, f16 [k][nr]: a weight in float16 takes the
+     * file's bytes and gives the bits of its float32 values. */
+    hg_gemm_kernel gemm_f16;
     hg_qgemm_kernel qgemm;
 
     /* Multiplies and adds HG_PEAK_I8 pairs of bytes, `rounds` times, in registers alone: what the

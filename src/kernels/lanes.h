@@ -22,7 +22,8 @@ static inline lanes cols_of(const hg_matrix *b, size_t col, size_t cols, size_t 
     return (lanes){at, b->col_stride, b->row_stride, cols, nr};
 }
 
-/* The packing functions of a set, from its pack_f32 and pack_bf16 and its panel's width NR. */
+/* The packing functions of a set, from its pack_f32, pack_bf16 and pack_f16 and its panel's width
+ * NR. */
 #define DEFINE_PACKING                                                                         \
     static void pack_a_f32(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0,  \
                            size_t kc)                                                          \
@@ -43,15 +44,21 @@ static inline lanes cols_of(const hg_matrix *b, size_t col, size_t cols, size_t 
                             size_t kc)                                                         \
     {                                                                                          \
         pack_bf16(dst, b, cols_of(b, col, cols, k0, NR), kc);                                  \
+    }                                                                                          \
+    static void pack_b_f16(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0,  \
+                           size_t kc)                                                          \
+    {                                                                                          \
+        pack_f16(dst, b, cols_of(b, col, cols, k0, NR), kc);                                   \
     }
 
-/* ... and its table entries, with its tile_f32 and tile_bf16. */
-#define FILL_GEMM(k)                                                             \
-    do {                                                                         \
-        (k)->gemm[HG_COMPUTE_F32] =                                              \
-            (hg_gemm_kernel){MR, NR, 1, 4, pack_a_f32, pack_b_f32, tile_f32};    \
-        (k)->gemm[HG_COMPUTE_BF16] =                                             \
-            (hg_gemm_kernel){MR, NR, 2, 2, pack_a_bf16, pack_b_bf16, tile_bf16}; \
+/* ... and its table entries, with its tile_f32, tile_bf16 and tile_f16. */
+#define FILL_GEMM(k)                                                                         \
+    do {                                                                                     \
+        (k)->gemm[HG_COMPUTE_F32] =                                                          \
+            (hg_gemm_kernel){MR, NR, 1, 4, 4, pack_a_f32, pack_b_f32, tile_f32};             \
+        (k)->gemm[HG_COMPUTE_BF16] =                                                         \
+            (hg_gemm_kernel){MR, NR, 2, 2, 2, pack_a_bf16, pack_b_bf16, tile_bf16};          \
+        (k)->gemm_f16 = (hg_gemm_kernel){MR, NR, 1, 4, 2, pack_a_f32, pack_b_f16, tile_f16}; \
     } while (0)
 
 #endif

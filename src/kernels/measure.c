@@ -80,14 +80,15 @@ hg_status hg_measure_read(hg_runtime *rt, double seconds, double *gbs, hg_err *e
 
 static size_t scratch_size(const hg_gemm_kernel *g)
 {
-    return (g->mr + g->nr) * PANELS * HG_GEMM_KC * g->elem_size + g->mr * g->nr * sizeof(float);
+    return (g->mr * g->a_size + g->nr * g->b_size) * PANELS * HG_GEMM_KC +
+           g->mr * g->nr * sizeof(float);
 }
 
 static void multiply(void *ctx, size_t begin, size_t end, int thread)
 {
     const task *t = ctx;
     const hg_gemm_kernel *g = t->gemm;
-    size_t a_size = g->mr * HG_GEMM_KC * g->elem_size, b_size = g->nr * HG_GEMM_KC * g->elem_size;
+    size_t a_size = g->mr * HG_GEMM_KC * g->a_size, b_size = g->nr * HG_GEMM_KC * g->b_size;
     char *a = t->rt->scratch[thread].p, *b = a + PANELS * a_size;
     float *c = (float *)(b + PANELS * b_size);
     for (size_t i = begin; i < end; i++)

@@ -51,4 +51,22 @@ static inline void pack_bf16(hg_bf16 *dst, const hg_matrix *m, lanes l, size_t k
     }
 }
 
+static inline void pack_f16(hg_f16 *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    float run[HG_GEMM_KC] = {0};
+    for (size_t i = 0; i < l.width; i++) {
+        size_t at = l.at + i * l.lane_stride;
+        if (i < l.n && m->type == HG_F16) {
+            const hg_f16 *p = (const hg_f16 *)m->base + at;
+            for (size_t k = 0; k < kc; k++) dst[k * l.width + i] = p[k * l.k_stride];
+            continue;
+        }
+        if (i < l.n)
+            load(run, m, at, l.k_stride, kc);
+        else
+            memset(run, 0, sizeof run);
+        for (size_t k = 0; k < kc; k++) dst[k * l.width + i] = f16_of(run[k]);
+    }
+}
+
 #endif

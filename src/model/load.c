@@ -98,19 +98,22 @@ void hg_model_row(const hg_model *m, const hg_tensor *t, size_t r, float *out)
     hg_model_values(m, t, r * n, r * n + n, out);
 }
 
-/* The parameter's values in the type wanted, written whole. */
-static void fill(const hg_model *m, const hg_tensor *t, hg_type want, void *out)
+/* Values [begin, end) of the parameter in the type wanted; multiples of the type's block. */
+static void fill(const hg_model *m, const hg_tensor *t, hg_type want, size_t begin, size_t end,
+                 void *out)
 {
     const hg_source *s = &m->files->source[t - m->tensors];
+    unsigned char *to = out;
     float part[1024];
     if (want == s->entry->type && !(s->less > 0.0f)) {
-        hg_source_copy(s, 0, hg_tensor_count(t), out);
+        hg_source_copy(s, begin, end, out);
         return;
     }
-    for (size_t at = 0, all = hg_tensor_count(t); at < all; at += 1024) {
-        size_t n = all - at < 1024 ? all - at : 1024;
-        source_f32(s, &m->k, at, at + n, part);
-        hg_from_f32(&m->k, (unsigned char *)out + at * hg_type_size(want), want, part, n);
+    for (size_t n; begin < end; begin += n) {
+        n = end - begin < 1024 ? end - begin : 1024;
+        source_f32(s, &m->k, begin, begin + n, part);
+        hg_from_f32(&m->k, to, want, part, n);
+        to += hg_type_bytes(want, n);
     }
 }
 
@@ -129,49 +132,50 @@ static hg_status hold_rows(hg_model *m, hg_tensor *t, hg_type want, hg_err *e)
     t->type = want;
     if (direct != NULL) {
         t->data = unconst(direct);
-        m->n_bytes += s->entry->n_bytes;
+        /* Of a tied table the head holds the bytes; looking up touches a few rows of the file. */
+        if (t != m->head) m->n_bytes += s->entry->n_bytes;
         return HG_OK;
     }
     size_t size = hg_type_bytes(want, hg_tensor_count(t));
     t->data = hg_arena_raw(&m->mem, size, 1);
     if (t->data == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", t->name);
-    fill(m, t, want, t->data);
+    fill(m, t, want, 0, hg_tensor_count(t), t->data);
     m->n_bytes += size;
     return HG_OK;
 }
 
-/* Where the packer finds the values of a matrix: in the file when they lie there in the type
- * wanted, else in *copy, which the caller frees. */
-static hg_status find_matrix(const hg_model *m, const hg_tensor *t, hg_type want, hg_matrix *out,
-                             void **copy, hg_err *e)
+/* A matrix whose values do not lie in the file as the model wants them. */
+typedef struct unordered {
+    const hg_model *m;
+    const hg_tensor *t;
+    hg_type want;
+} unordered;
+
+static void put_rows(const void *ctx, size_t row, size_t n, void *to)
 {
-    const hg_source *s = &m->files->source[t - m->tensors];
-    const void *direct = want == s->entry->type ? hg_source_direct(s) : NULL;
-    *copy = NULL;
-    *out = (hg_matrix){direct, want, t->dim[1], 1};
-    if (direct != NULL) return HG_OK;
-    *copy = hg_alloc(1, hg_type_bytes(want, hg_tensor_count(t)));
-    if (*copy == NULL) return hg_fail(e, HG_E_NOMEM, "no room to unpack %s", t->name);
-    fill(m, t, want, *copy);
-    out->base = *copy;
-    return HG_OK;
+    const unordered *u = ctx;
+    const size_t cols = hg_tensor_cols(u->t);
+    fill(u->m, u->t, u->want, row * cols, (row + n) * cols, to);
 }
 
 static hg_status pack(hg_model *m, hg_tensor *t, hg_type want, hg_runtime *rt, hg_err *e)
 {
-    hg_matrix w;
-    void *copy = NULL;
-    HG_TRY(find_matrix(m, t, want, &w, &copy, e));
-    size_t size = hg_packed_size(rt, want, t->dim[0], t->dim[1]);
+    const hg_source *s = &m->files->source[t - m->tensors];
+    const void *direct = want == s->entry->type ? hg_source_direct(s) : NULL;
+    const size_t size = hg_packed_size(rt, want, t->dim[0], t->dim[1]);
     t->type = want;
     t->packed = hg_arena_raw(&m->packed, size, 1);
-    if (t->packed != NULL) hg_pack_weight(rt, want, t->packed, &w, t->dim[0], t->dim[1]);
-    hg_free(copy);
-    const hg_entry *entry = m->files->source[t - m->tensors].entry;
-    hg_map_release(entry->p, entry->n_bytes);
-    m->n_bytes += size;
     if (t->packed == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for %s: %zu bytes", t->name, size);
+    if (direct != NULL) {
+        const hg_matrix w = {direct, want, t->dim[1], 1};
+        hg_pack_weight(rt, want, t->packed, &w, t->dim[0], t->dim[1]);
+    } else {
+        const unordered u = {m, t, want};
+        HG_TRY(hg_pack_rows(rt, want, t->packed, put_rows, &u, t->dim[0], t->dim[1], e));
+    }
+    hg_map_release(s->entry->p, s->entry->n_bytes);
+    m->n_bytes += size;
     return HG_OK;
 }
 
@@ -226,7 +230,8 @@ static hg_status load_for_inference(hg_model *m, hg_weights as, hg_runtime *rt, 
 static hg_status load_for_training(hg_model *m, hg_err *e)
 {
     HG_TRY(hg_model_make_trainable(m, e));
-    for (size_t i = 0; i < m->n_params; i++) fill(m, m->param[i], HG_F32, m->param[i]->data);
+    for (size_t i = 0; i < m->n_params; i++)
+        fill(m, m->param[i], HG_F32, 0, hg_tensor_count(m->param[i]), m->param[i]->data);
     hg_store_free(&m->files->store);
     hg_free(m->files);
     m->files = NULL; /* from now on the values in memory are the model */

@@ -28,6 +28,13 @@ typedef struct product {
     size_t n_down, n_across; /* blocks */
 } product;
 
+/* Products whose rows of A are the same, worked off together: blocks or panels of B of all of them
+ * in one row. */
+typedef struct launch {
+    product p[HG_MAX_PRODUCTS];
+    size_t n, first[HG_MAX_PRODUCTS + 1]; /* blocks or panels of B that lie before the i-th's */
+} launch;
+
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -63,7 +70,7 @@ static void pack_rows(const hg_gemm_kernel *g, char *dst, const hg_matrix *a, si
     for (size_t s = 0; s < kc; s += slice)
         for (size_t r = 0; r < rows; r += height) {
             size_t h = min_size(height, rows - r);
-            char *panel = dst + (r * depth + s * h) * g->elem_size;
+            char *panel = dst + (r * depth + s * h) * g->a_size;
             g->pack_a(panel, a, row + r, h, k0 + s, min_size(slice, kc - s));
         }
 }
@@ -76,10 +83,10 @@ static void tiles(const product *p, const char *pa, size_t row, size_t rows, siz
     size_t height = panel_height(g, rows), depth = padded_k(g, kc), all = padded_k(g, p->k);
     bool first = k0 == 0 && !p->add;
     for (size_t j = first_panel; j < end_panel; j++) {
-        const char *pb = p->packed_b + (j * all + k0) * g->nr * g->elem_size;
+        const char *pb = p->packed_b + (j * all + k0) * g->nr * g->b_size;
         size_t col = j * g->nr;
         for (size_t r = 0; r < rows; r += height)
-            g->tile(p->c + (row + r) * p->ldc + col, p->ldc, pa + r * depth * g->elem_size, pb, kc,
+            g->tile(p->c + (row + r) * p->ldc + col, p->ldc, pa + r * depth * g->a_size, pb, kc,
                     min_size(height, rows - r), min_size(g->nr, p->n - col), first);
     }
 }
@@ -89,36 +96,50 @@ static void tiles(const product *p, const char *pa, size_t row, size_t rows, siz
 /* Where k block k0 of a wholly packed A begins: blocks lie behind each other. */
 static size_t block_offset(const product *p, size_t k0)
 {
-    return k0 * p->m * p->g->elem_size;
+    return k0 * p->m * p->g->a_size;
+}
+
+static size_t product_at(const launch *l, size_t item)
+{
+    size_t i = 0;
+    while (item >= l->first[i + 1]) i++;
+    return i;
 }
 
 static void run_panels(void *ctx, size_t begin, size_t end, int thread)
 {
-    const product *p = ctx;
+    const launch *l = ctx;
     (void)thread;
     /* Each panel of B is read once, from its first byte to its last. */
-    for (size_t j = begin; j < end; j++)
+    for (size_t at = begin; at < end; at++) {
+        const size_t i = product_at(l, at), j = at - l->first[i];
+        const product *p = &l->p[i];
         for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC)
             tiles(p, p->packed_a + block_offset(p, k0), 0, p->m, j, j + 1, k0,
                   min_size(HG_GEMM_KC, p->k - k0));
+    }
 }
 
-static void run_few_rows(product *p)
+static void run_few_rows(launch *l)
 {
+    const product *p = &l->p[0];
+    const hg_runtime *rt = p->rt;
     for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC)
         pack_rows(p->g, p->room + block_offset(p, k0), p->a, 0, p->m, k0,
                   min_size(HG_GEMM_KC, p->k - k0));
-    p->packed_a = p->room;
-    size_t panels = n_panels(p->g, p->n);
-    size_t grain = panels / ((size_t)p->rt->n_threads * CHUNKS);
-    hg_pool_run(p->rt->pool, panels, grain > 0 ? grain : 1, run_panels, p);
+    for (size_t i = 0; i < l->n; i++) {
+        l->p[i].packed_a = p->room;
+        l->first[i + 1] = l->first[i] + n_panels(l->p[i].g, l->p[i].n);
+    }
+    size_t panels = l->first[l->n], grain = panels / ((size_t)rt->n_threads * CHUNKS);
+    hg_pool_run(rt->pool, panels, grain > 0 ? grain : 1, run_panels, l);
 }
 
 /* ---- many rows: the output is cut into blocks ---- */
 
 static size_t rows_scratch(const hg_gemm_kernel *g)
 {
-    return ROW_PANELS * g->mr * HG_GEMM_KC * g->elem_size;
+    return ROW_PANELS * g->mr * HG_GEMM_KC * g->a_size;
 }
 
 /* `pa` is room for a block's rows of A, unless A is packed already. */
@@ -131,7 +152,7 @@ static void run_block(const product *p, size_t block, char *pa)
         size_t kc = min_size(HG_GEMM_KC, p->k - k0);
         const char *a = pa;
         if (p->packed_a != NULL)
-            a = p->packed_a + block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->elem_size;
+            a = p->packed_a + block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->a_size;
         else
             pack_rows(p->g, pa, p->a, row, rows, k0, kc);
         tiles(p, a, row, rows, j, end, k0, kc);
@@ -140,8 +161,11 @@ static void run_block(const product *p, size_t block, char *pa)
 
 static void run_blocks(void *ctx, size_t begin, size_t end, int thread)
 {
-    const product *p = ctx;
-    for (size_t b = begin; b < end; b++) run_block(p, b, p->rt->scratch[thread].p);
+    const launch *l = ctx;
+    for (size_t b = begin; b < end; b++) {
+        const size_t i = product_at(l, b);
+        run_block(&l->p[i], b - l->first[i], l->p[i].rt->scratch[thread].p);
+    }
 }
 
 /* Cuts the output so that every thread finds several blocks: by rows, which alone would do when
@@ -166,23 +190,27 @@ static void pack_a_part(void *ctx, size_t begin, size_t end, int thread)
     for (size_t i = begin; i < end; i++) {
         size_t row = i % p->n_down * p->rows, k0 = i / p->n_down * HG_GEMM_KC;
         size_t kc = min_size(HG_GEMM_KC, p->k - k0);
-        size_t at = block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->elem_size;
+        size_t at = block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->a_size;
         pack_rows(p->g, p->room + at, p->a, row, min_size(p->rows, p->m - row), k0, kc);
     }
 }
 
 /* With one block across, each thread packs its own rows of A and finds them in its cache; with more
  * it would be done again for each, so it is done once for all. */
-static hg_status run_many_rows(product *p, hg_err *e)
+static hg_status run_many_rows(launch *l, hg_err *e)
 {
-    for (int t = 0; t < p->rt->n_threads; t++)
-        if (hg_runtime_scratch(p->rt, t, rows_scratch(p->g)) == NULL)
+    product *p = &l->p[0];
+    hg_runtime *rt = p->rt;
+    for (int t = 0; t < rt->n_threads; t++)
+        if (hg_runtime_scratch(rt, t, rows_scratch(p->g)) == NULL)
             return hg_fail(e, HG_E_NOMEM, "no memory for a matrix product's scratch");
-    if (p->room != NULL) {
-        hg_pool_run(p->rt->pool, p->n_down * ceil_div(p->k, HG_GEMM_KC), 1, pack_a_part, p);
-        p->packed_a = p->room;
+    if (p->room != NULL)
+        hg_pool_run(rt->pool, p->n_down * ceil_div(p->k, HG_GEMM_KC), 1, pack_a_part, p);
+    for (size_t i = 0; i < l->n; i++) {
+        l->p[i].packed_a = p->room;
+        l->first[i + 1] = l->first[i] + l->p[i].n_down * l->p[i].n_across;
     }
-    hg_pool_run(p->rt->pool, p->n_down * p->n_across, 1, run_blocks, p);
+    hg_pool_run(rt->pool, l->first[l->n], 1, run_blocks, l);
     return HG_OK;
 }
 
@@ -202,7 +230,7 @@ static void pack_panels(const packing *p, size_t j0, size_t j1, size_t k0, size_
     size_t all = padded_k(g, p->k);
     for (size_t j = j0; j < j1; j++)
         for (size_t s = k0; s < k0 + kc; s += HG_GEMM_KC)
-            g->pack_b(p->dst + (j * all + s) * g->nr * g->elem_size, p->b, j * g->nr,
+            g->pack_b(p->dst + (j * all + s) * g->nr * g->b_size, p->b, j * g->nr,
                       min_size(g->nr, p->n - j * g->nr), s, min_size(HG_GEMM_KC, k0 + kc - s));
 }
 
@@ -234,30 +262,7 @@ static void pack_all(hg_pool *pool, packing *p)
 size_t hg_matmul_b_size(const hg_runtime *rt, hg_compute compute, size_t n, size_t k)
 {
     const hg_gemm_kernel *g = &rt->k.gemm[compute];
-    return n_panels(g, n) * g->nr * padded_k(g, k) * g->elem_size;
-}
-
-static hg_compute family(hg_type t)
-{
-    return t == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
-}
-
-size_t hg_packed_size(const hg_runtime *rt, hg_type type, size_t n_out, size_t n_in)
-{
-    if (hg_type_is_block(type)) return hg_quant_packed_size(type, n_out, n_in);
-    return hg_matmul_b_size(rt, family(type), n_out, n_in);
-}
-
-void hg_pack_weight(hg_runtime *rt, hg_type type, void *dst, const hg_matrix *w, size_t n_out,
-                    size_t n_in)
-{
-    if (hg_type_is_block(type)) {
-        hg_quant_pack(rt, dst, w, n_out, n_in);
-        return;
-    }
-    hg_matrix b = {w->base, w->type, w->col_stride, w->row_stride}; /* B = W^T */
-    packing p = {&rt->k.gemm[family(type)], &b, dst, n_out, n_in};
-    pack_all(rt->pool, &p);
+    return n_panels(g, n) * g->nr * padded_k(g, k) * g->b_size;
 }
 
 /* ---- the products ---- */
@@ -270,20 +275,22 @@ static void clear(float *c, size_t ldc, size_t m, size_t n)
 
 static bool has_few_rows(const product *p)
 {
-    size_t bytes = p->m * padded_k(p->g, p->k) * p->g->elem_size;
+    size_t bytes = p->m * padded_k(p->g, p->k) * p->g->a_size;
     return p->m <= 4 || (p->m <= ROW_PANELS * p->g->mr && bytes <= SMALL_A);
 }
 
 /* Bytes of a wholly packed A, or 0 when it is better packed block by block. */
-static size_t room_for_a(const product *p)
+static size_t room_for_a(const launch *l)
 {
-    return has_few_rows(p) || p->n_across > 1 ? p->m * padded_k(p->g, p->k) * p->g->elem_size : 0;
+    const product *p = &l->p[0];
+    bool whole = has_few_rows(p) || l->n > 1 || p->n_across > 1;
+    return whole ? p->m * padded_k(p->g, p->k) * p->g->a_size : 0;
 }
 
-static hg_status run(product *p, hg_err *e)
+static hg_status run(launch *l, hg_err *e)
 {
-    if (!has_few_rows(p)) return run_many_rows(p, e);
-    run_few_rows(p);
+    if (!has_few_rows(&l->p[0])) return run_many_rows(l, e);
+    run_few_rows(l);
     return HG_OK;
 }
 
@@ -296,41 +303,78 @@ hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, co
         clear(c, ldc, m, n);
         return HG_OK;
     }
-    product p = {.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add, .rt = rt};
-    cut(&p, (size_t)rt->n_threads);
+    launch l = {.n = 1};
+    product *p = &l.p[0];
+    *p = (product){.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add};
+    p->rt = rt;
+    cut(p, (size_t)rt->n_threads);
     size_t b_bytes = ceil_div(hg_matmul_b_size(rt, compute, n, k), 64) * 64;
-    size_t a_bytes = room_for_a(&p);
+    size_t a_bytes = room_for_a(&l);
     char *shared = hg_runtime_scratch(rt, -1, b_bytes + a_bytes);
     if (shared == NULL)
         return hg_fail(e, HG_E_NOMEM, "no memory to pack a matrix of %zu x %zu", k, n);
     packing pack = {g, b, shared, n, k};
     pack_all(rt->pool, &pack);
-    p.packed_b = shared;
-    p.room = a_bytes > 0 ? shared + b_bytes : NULL;
-    return run(&p, e);
+    p->packed_b = shared;
+    p->room = a_bytes > 0 ? shared + b_bytes : NULL;
+    return run(&l, e);
+}
+
+const hg_gemm_kernel *hg_weight_kernel(const hg_runtime *rt, hg_type type)
+{
+    if (type == HG_F16) return &rt->k.gemm_f16;
+    return &rt->k.gemm[type == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32];
+}
+
+/* Products with plain weights that pack A alike. */
+static hg_status run_plain(hg_runtime *rt, const hg_product *of, size_t n, const float *x, size_t m,
+                           size_t k, hg_err *e)
+{
+    const hg_matrix a = {x, HG_F32, k, 1};
+    launch l = {.n = n};
+    for (size_t i = 0; i < n; i++) {
+        product *p = &l.p[i];
+        *p = (product){.g = hg_weight_kernel(rt, of[i].type), .a = &a, .m = m, .k = k, .rt = rt};
+        p->c = of[i].y;
+        p->ldc = p->n = of[i].n_out;
+        p->packed_b = of[i].packed;
+        cut(p, (size_t)rt->n_threads);
+    }
+    size_t a_bytes = room_for_a(&l);
+    l.p[0].room = a_bytes > 0 ? hg_runtime_scratch(rt, -1, a_bytes) : NULL;
+    if (a_bytes > 0 && l.p[0].room == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no memory to pack %zu rows of %zu", m, k);
+    return run(&l, e);
+}
+
+/* How the activations that meet a type are packed. */
+static int way_of(hg_type t)
+{
+    return hg_type_is_block(t) ? 2 : t == HG_BF16 ? 1 : 0;
+}
+
+hg_status hg_matmul_packed_all(hg_runtime *rt, const hg_product *of, size_t n, const float *x,
+                               size_t m, size_t n_in, hg_err *e)
+{
+    for (int way = 0; way < 3; way++) {
+        hg_product alike[HG_MAX_PRODUCTS];
+        size_t n_alike = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (n_in == 0) clear(of[i].y, of[i].n_out, m, of[i].n_out);
+            if (way_of(of[i].type) == way && of[i].n_out > 0) alike[n_alike++] = of[i];
+        }
+        if (n_alike == 0 || m == 0 || n_in == 0) continue;
+        HG_TRY(way == 2 ? hg_quant_matmul(rt, alike, n_alike, x, m, n_in, e)
+                        : run_plain(rt, alike, n_alike, x, m, n_in, e));
+    }
+    return HG_OK;
 }
 
 hg_status hg_matmul_packed(hg_runtime *rt, hg_type type, float *y, const float *x,
                            const void *packed, size_t m, size_t n_out, size_t n_in, hg_err *e)
 {
-    const hg_gemm_kernel *g = &rt->k.gemm[family(type)];
-    hg_matrix a = {x, HG_F32, n_in, 1};
-    if (m == 0 || n_out == 0) return HG_OK;
-    if (n_in == 0) {
-        clear(y, n_out, m, n_out);
-        return HG_OK;
-    }
-    if (hg_type_is_block(type)) return hg_quant_matmul(rt, type, y, x, packed, m, n_out, n_in, e);
-    product p = {.g = g, .c = y, .ldc = n_out, .a = &a, .packed_b = packed, .rt = rt};
-    p.m = m;
-    p.n = n_out;
-    p.k = n_in;
-    cut(&p, (size_t)rt->n_threads);
-    size_t a_bytes = room_for_a(&p);
-    p.room = a_bytes > 0 ? hg_runtime_scratch(rt, -1, a_bytes) : NULL;
-    if (a_bytes > 0 && p.room == NULL)
-        return hg_fail(e, HG_E_NOMEM, "no memory to pack %zu rows of %zu", m, n_in);
-    return run(&p, e);
+    const hg_product one = {type, packed, y, n_out};
+    return hg_matmul_packed_all(rt, &one, 1, x, m, n_in, e);
 }
 
 hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, size_t ldc,

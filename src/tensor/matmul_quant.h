@@ -2,12 +2,10 @@
 #ifndef HG_TENSOR_MATMUL_QUANT_H
 #define HG_TENSOR_MATMUL_QUANT_H
 
-#include "tensor/tensor.h"
+#include "tensor/matmul.h"
 
-size_t hg_quant_packed_size(hg_type type, size_t n_out, size_t n_in);
-void hg_quant_pack(hg_runtime *rt, void *dst, const hg_matrix *w, size_t n_out, size_t n_in);
-/* m, n_out and n_in are not 0. */
-hg_status hg_quant_matmul(hg_runtime *rt, hg_type type, float *y, const float *x,
-                          const void *packed, size_t m, size_t n_out, size_t n_in, hg_err *e);
+/* hg_matmul_packed_all of them alone; m, n_in and all n_out are not 0. */
+hg_status hg_quant_matmul(hg_runtime *rt, const hg_product *of, size_t n, const float *x, size_t m,
+                          size_t n_in, hg_err *e);
 
 #endif

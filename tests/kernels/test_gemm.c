@@ -1,6 +1,7 @@
 /* Matrix products: panels and tiles of every instruction set against double precision, and the
  * promises of tensor/matmul.h, which are bitwise. */
 #include "data.h"
+#include "kernels/scalar.h"
 #include "tensor/matmul.h"
 
 #include <math.h>
@@ -24,22 +25,33 @@ static stored store(size_t rows, size_t cols, hg_type type, bool by_rows, size_t
     return s;
 }
 
-static double at(const hg_matrix *m, hg_compute compute, size_t row, size_t col)
+/* What a product rounds its operands to. */
+typedef struct kinds {
+    hg_type a, b;
+} kinds;
+
+static kinds kinds_of(hg_compute c)
+{
+    return c == HG_COMPUTE_BF16 ? (kinds){HG_BF16, HG_BF16} : (kinds){HG_F32, HG_F32};
+}
+
+static double at(const hg_matrix *m, hg_type kind, size_t row, size_t col)
 {
     size_t i = row * m->row_stride + col * m->col_stride;
-    return (double)rounded(compute, typed_at(m->base, m->type, i));
+    float x = typed_at(m->base, m->type, i);
+    if (kind == HG_F16) return (double)f16_to_float(f16_of(x));
+    return (double)rounded(kind == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32, x);
 }
 
 typedef struct sum {
     double value, magnitude;
 } sum;
 
-static sum exact(const hg_matrix *a, const hg_matrix *b, hg_compute compute, size_t i, size_t j,
-                 size_t k)
+static sum exact(const hg_matrix *a, const hg_matrix *b, kinds as, size_t i, size_t j, size_t k)
 {
     sum s = {0, 0};
     for (size_t l = 0; l < k; l++) {
-        double p = at(a, compute, i, l) * at(b, compute, l, j);
+        double p = at(a, as.a, i, l) * at(b, as.b, l, j);
         s.value += p;
         s.magnitude += fabs(p);
     }
@@ -77,12 +89,12 @@ static void check_guard(const void *p, size_t bytes)
     for (size_t i = 0; i < GUARD; i++) CHECK_EQ(((const unsigned char *)p)[bytes + i], 0xa5);
 }
 
-static void check_tile(const hg_gemm_kernel *g, hg_compute compute, shape s, hg_rng *r)
+static void check_tile(const hg_gemm_kernel *g, kinds as, shape s, hg_rng *r)
 {
     stored a = store(ROW0 + s.rows, K0 + s.kc, s.type_a, s.a_by_rows, 1, r);
     stored b = store(K0 + s.kc, COL0 + s.cols, s.type_b, s.b_by_rows, 2, r);
     size_t depth = (s.kc + g->k_step - 1) / g->k_step * g->k_step, ldc = s.cols + 3;
-    size_t a_bytes = depth * s.rows * g->elem_size, b_bytes = depth * g->nr * g->elem_size;
+    size_t a_bytes = depth * s.rows * g->a_size, b_bytes = depth * g->nr * g->b_size;
     void *pa = guarded(a_bytes), *pb = guarded(b_bytes);
     float *c = random_floats(s.rows * ldc, 1.0, r), *old = random_floats(s.rows * ldc, 1.0, r);
     g->pack_a(pa, &a.m, ROW0, s.rows, K0, s.kc);
@@ -103,7 +115,7 @@ static void check_tile(const hg_gemm_kernel *g, hg_compute compute, shape s, hg_
                     CHECK(c[i * ldc + j] == old[i * ldc + j]);
                     continue;
                 }
-                sum e = exact(&from_a, &from_b, compute, i, j, s.kc);
+                sum e = exact(&from_a, &from_b, as, i, j, s.kc);
                 CHECK_NEAR(c[i * ldc + j], e.value + before, bound(e, s.kc, before));
             }
     }
@@ -115,7 +127,9 @@ static void check_tile(const hg_gemm_kernel *g, hg_compute compute, shape s, hg_
     hg_free(old);
 }
 
-static void check_tiles(hg_compute compute)
+typedef const hg_gemm_kernel *kernel_fn(const hg_kernels *k);
+
+static void check_tiles(kernel_fn *kernel, kinds as)
 {
     static const size_t depth[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 66, 129, 511, 512};
     static const hg_type types[] = {HG_F32, HG_F16, HG_BF16};
@@ -124,7 +138,7 @@ static void check_tiles(hg_compute compute)
     hg_kernels k;
     EACH_ISA(k)
     {
-        const hg_gemm_kernel *g = &k.gemm[compute];
+        const hg_gemm_kernel *g = kernel(&k);
         CHECK(g->mr <= HG_GEMM_MAX_MR && g->nr <= HG_GEMM_MAX_NR);
         for (size_t rows = 1; rows <= g->mr; rows++)
             for (size_t d = 0; d < sizeof depth / sizeof depth[0]; d++)
@@ -135,21 +149,41 @@ static void check_tiles(hg_compute compute)
                     s.type_b = types[hg_rng_below(&r, 3)];
                     s.a_by_rows = how & 1;
                     s.b_by_rows = how & 2;
-                    check_tile(g, compute, s, &r);
+                    check_tile(g, as, s, &r);
                 }
         for (size_t cols = 1; cols <= g->nr; cols++)
-            check_tile(g, compute, (shape){2, cols, 37, HG_F32, HG_F32, true, false}, &r);
+            check_tile(g, as, (shape){2, cols, 37, HG_F32, HG_F32, true, false}, &r);
     }
+}
+
+static const hg_gemm_kernel *float32_kernel(const hg_kernels *k)
+{
+    return &k->gemm[HG_COMPUTE_F32];
+}
+
+static const hg_gemm_kernel *bfloat16_kernel(const hg_kernels *k)
+{
+    return &k->gemm[HG_COMPUTE_BF16];
+}
+
+static const hg_gemm_kernel *float16_kernel(const hg_kernels *k)
+{
+    return &k->gemm_f16;
 }
 
 TEST(a_float32_tile_is_within_its_bound_on_every_instruction_set)
 {
-    check_tiles(HG_COMPUTE_F32);
+    check_tiles(float32_kernel, kinds_of(HG_COMPUTE_F32));
 }
 
 TEST(a_bfloat16_tile_is_within_its_bound_on_every_instruction_set)
 {
-    check_tiles(HG_COMPUTE_BF16);
+    check_tiles(bfloat16_kernel, kinds_of(HG_COMPUTE_BF16));
+}
+
+TEST(a_tile_of_float16_weights_is_within_its_bound_on_every_instruction_set)
+{
+    check_tiles(float16_kernel, (kinds){HG_F32, HG_F16});
 }
 
 /* ---- whole products ---- */
@@ -181,7 +215,7 @@ static void check_product(hg_runtime *rt, hg_compute compute, size_t m, size_t n
         CHECK(c[i * ldc + n] == old[i * ldc + n]);
         for (size_t j = 0; j < n; j++) {
             double before = add ? (double)old[i * ldc + j] : 0;
-            sum s = exact(&a.m, &b.m, compute, i, j, k);
+            sum s = exact(&a.m, &b.m, kinds_of(compute), i, j, k);
             CHECK_NEAR(c[i * ldc + j], s.value + before, bound(s, k, before));
         }
     }
@@ -322,4 +356,46 @@ static void check_threads(hg_runtime *one, hg_compute compute, const float *x, c
 TEST(any_number_of_threads_gives_the_same_bits)
 {
     each_whole_product(check_threads);
+}
+
+/* The product with w packed as `type`. */
+static void packed_product(hg_runtime *rt, hg_type type, float *y, const float *x,
+                           const hg_matrix *w, size_t m)
+{
+    hg_err e = {0};
+    hg_arena mem;
+    hg_arena_init(&mem, 0);
+    void *packed = hg_arena_raw(&mem, hg_packed_size(rt, type, N, K), 1);
+    CHECK(packed != NULL);
+    hg_pack_weight(rt, type, packed, w, N, K);
+    CHECK_OK(hg_matmul_packed(rt, type, y, x, packed, m, N, K, &e), e);
+    hg_arena_free(&mem);
+}
+
+TEST(a_float16_weight_takes_its_own_bytes_and_gives_the_bits_of_its_float32_values)
+{
+    static const size_t rows[] = {1, 2, 4, 5, 17, 60, 401};
+    hg_rng r;
+    hg_rng_init(&r, 5, 0);
+    float *x = random_floats((size_t)M * K, 1, &r), *wide = random_floats((size_t)N * K, 1, &r);
+    float *y = hg_alloc((size_t)M * N, sizeof *y), *z = hg_alloc((size_t)M * N, sizeof *z);
+    hg_f16 *half = typed_copy(wide, (size_t)N * K, HG_F16);
+    CHECK(y != NULL && z != NULL);
+    for (size_t i = 0; i < (size_t)N * K; i++) wide[i] = f16_to_float(half[i]);
+    hg_matrix w16 = {half, HG_F16, K, 1}, w32 = {wide, HG_F32, K, 1};
+    for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++) {
+        hg_runtime *rt = runtime(2, isa);
+        CHECK_EQ(2 * hg_packed_size(rt, HG_F16, N, K), hg_packed_size(rt, HG_F32, N, K));
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            packed_product(rt, HG_F16, y, x, &w16, rows[i]);
+            packed_product(rt, HG_F32, z, x, &w32, rows[i]);
+            CHECK(memcmp(y, z, rows[i] * N * sizeof *y) == 0);
+        }
+        hg_runtime_free(rt);
+    }
+    hg_free(x);
+    hg_free(wide);
+    hg_free(half);
+    hg_free(y);
+    hg_free(z);
 }

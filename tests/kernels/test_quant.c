@@ -92,6 +92,15 @@ static weights random_weights(hg_type t, hg_rng *r)
     return o;
 }
 
+static weights plain_weights(hg_type t, hg_rng *r)
+{
+    float *x = random_floats(N * K, 1.0, r);
+    weights o = {.data = typed_copy(x, N * K, t)};
+    o.m = (hg_matrix){o.data, t, K, 1};
+    hg_free(x);
+    return o;
+}
+
 static void free_weights(weights *w)
 {
     hg_free(w->data);
@@ -307,4 +316,97 @@ TEST(quantised_kernels_touch_nothing_behind_their_operands)
                 run_fenced(&k.qgemm, &w, m, widths[i], &r);
         free_weights(&w);
     }
+}
+
+/* ---- several weights at once ---- */
+
+enum { N_TOGETHER = 4 };
+
+/* The products of four weights with x, each alone and all together, must be the same bits. */
+static void check_together(hg_runtime *rt, weights *w, const float *x, size_t m)
+{
+    hg_err e = {0};
+    hg_arena mem;
+    hg_product p[N_TOGETHER];
+    hg_arena_init(&mem, 0);
+    float *alone = HG_NEW(&mem, float, m *N);
+    CHECK(alone != NULL);
+    for (size_t i = 0; i < N_TOGETHER; i++) {
+        hg_type t = w[i].m.type;
+        void *packed = hg_arena_raw(&mem, hg_packed_size(rt, t, N, K), 1);
+        p[i] = (hg_product){t, packed, HG_NEW(&mem, float, m *N), N - 5 * i};
+        CHECK(packed != NULL && p[i].y != NULL);
+        hg_pack_weight(rt, t, packed, &w[i].m, N - 5 * i, K);
+    }
+    CHECK_OK(hg_matmul_packed_all(rt, p, N_TOGETHER, x, m, K, &e), e);
+    for (size_t i = 0; i < N_TOGETHER; i++) {
+        size_t n = p[i].n_out;
+        CHECK_OK(hg_matmul_packed(rt, p[i].type, alone, x, p[i].packed, m, n, K, &e), e);
+        CHECK(memcmp(alone, p[i].y, m * n * sizeof *alone) == 0);
+    }
+    hg_arena_free(&mem);
+}
+
+TEST(weights_that_meet_the_same_rows_give_the_same_bits_together)
+{
+    static const hg_type mixes[][N_TOGETHER] = {{HG_Q4_K, HG_Q6_K, HG_Q4_K, HG_Q5_K},
+                                                {HG_Q8_0, HG_Q4_0, HG_IQ4_NL, HG_Q8_0},
+                                                {HG_BF16, HG_Q8_0, HG_F32, HG_F16},
+                                                {HG_F16, HG_F32, HG_BF16, HG_BF16}};
+    static const size_t rows[] = {1, 4, 5, MAX_M, 600};
+    hg_rng r;
+    hg_rng_init(&r, 9, 0);
+    float *x = random_floats(600 * K, 1.0, &r);
+    for (size_t i = 0; i < sizeof mixes / sizeof mixes[0]; i++) {
+        weights w[N_TOGETHER];
+        for (size_t j = 0; j < N_TOGETHER; j++) {
+            hg_type t = mixes[i][j];
+            w[j] = hg_type_is_block(t) ? random_weights(t, &r) : plain_weights(t, &r);
+        }
+        for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++)
+            for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+                hg_runtime *rt = runtime(1 + (int)(k & 1), isa);
+                if (rows[k] < 600 || isa == (int)hg_isa_detect()) check_together(rt, w, x, rows[k]);
+                hg_runtime_free(rt);
+            }
+        for (size_t j = 0; j < N_TOGETHER; j++) free_weights(&w[j]);
+    }
+    hg_free(x);
+}
+
+/* ---- rows in another order ---- */
+
+static void reversed_rows(const void *ctx, size_t row, size_t n, void *to)
+{
+    const weights *w = ctx;
+    size_t bytes = hg_type_bytes(w->m.type, K);
+    for (size_t i = 0; i < n; i++)
+        memcpy((char *)to + i * bytes, (const char *)w->data + (N - 1 - row - i) * bytes, bytes);
+}
+
+TEST(rows_that_are_handed_over_are_packed_as_if_they_lay_so)
+{
+    static const hg_type some[] = {HG_Q4_0, HG_Q6_K, HG_F32, HG_F16, HG_BF16};
+    hg_rng r;
+    hg_err e = {0};
+    hg_rng_init(&r, 10, 0);
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++)
+        for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++) {
+            hg_type t = some[i];
+            weights w = hg_type_is_block(t) ? random_weights(t, &r) : plain_weights(t, &r);
+            hg_runtime *rt = runtime(2, isa);
+            size_t bytes = hg_packed_size(rt, t, N, K);
+            char *lies = hg_alloc(N, hg_type_bytes(t, K)), *a = hg_alloc(bytes, 1);
+            char *b = hg_alloc(bytes, 1);
+            CHECK(lies != NULL && a != NULL && b != NULL);
+            reversed_rows(&w, 0, N, lies);
+            hg_pack_weight(rt, t, a, &(hg_matrix){lies, t, K, 1}, N, K);
+            CHECK_OK(hg_pack_rows(rt, t, b, reversed_rows, &w, N, K, &e), e);
+            CHECK(memcmp(a, b, bytes) == 0);
+            hg_free(lies);
+            hg_free(a);
+            hg_free(b);
+            hg_runtime_free(rt);
+            free_weights(&w);
+        }
 }

@@ -27,14 +27,23 @@ INLINE void put(const target *t, size_t row, const float32x4_t *sum)
     for (size_t j = 0; j < t->cols; j++) c[j] = t->first ? out[j] : c[j] + out[j];
 }
 
-INLINE void f32_rows(const target *t, const float *a, const float *b, size_t kc, const size_t rows)
+/* The v-th four values of a step of B's panel of either type. */
+INLINE float32x4_t floats(const void *b, size_t v, const hg_type type)
 {
+    if (type == HG_F32) return vld1q_f32((const float *)b + 4 * v);
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const hg_f16 *)b + 4 * v)));
+}
+
+INLINE void float_rows(const target *t, const float *a, const char *b, size_t kc,
+                       const hg_type type, const size_t rows)
+{
+    const size_t step = NR * (type == HG_F16 ? sizeof(hg_f16) : sizeof(float));
     float32x4_t sum[MR][VECS];
     for (size_t r = 0; r < rows; r++)
         for (size_t v = 0; v < VECS; v++) sum[r][v] = vdupq_n_f32(0);
-    for (size_t k = 0; k < kc; k++, a += rows, b += NR) {
+    for (size_t k = 0; k < kc; k++, a += rows, b += step) {
         float32x4_t col[VECS];
-        for (size_t v = 0; v < VECS; v++) col[v] = vld1q_f32(b + 4 * v);
+        for (size_t v = 0; v < VECS; v++) col[v] = floats(b, v, type);
         for (size_t r = 0; r < rows; r++)
             for (size_t v = 0; v < VECS; v++) sum[r][v] = vfmaq_n_f32(sum[r][v], col[v], a[r]);
     }
@@ -79,9 +88,9 @@ static void tile_f32(float *c, size_t ldc, const void *a, const void *b, size_t 
 {
     const target t = {c, ldc, cols, first};
     switch (rows) {
-#define HEIGHT(n)                  \
-    case n:                        \
-        f32_rows(&t, a, b, kc, n); \
+#define HEIGHT(n)                            \
+    case n:                                  \
+        float_rows(&t, a, b, kc, HG_F32, n); \
         break;
         EACH_HEIGHT(HEIGHT)
 #undef HEIGHT
@@ -98,6 +107,22 @@ static void tile_bf16(float *c, size_t ldc, const void *a, const void *b, size_t
 #define HEIGHT(n)                             \
     case n:                                   \
         bf16_rows(&t, a, b, (kc + 1) / 2, n); \
+        break;
+        EACH_HEIGHT(HEIGHT)
+#undef HEIGHT
+    default:
+        break;
+    }
+}
+
+static void tile_f16(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
+                     size_t cols, bool first)
+{
+    const target t = {c, ldc, cols, first};
+    switch (rows) {
+#define HEIGHT(n)                            \
+    case n:                                  \
+        float_rows(&t, a, b, kc, HG_F16, n); \
         break;
         EACH_HEIGHT(HEIGHT)
 #undef HEIGHT

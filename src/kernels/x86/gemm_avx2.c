@@ -32,13 +32,22 @@ INLINE void put(const target *t, size_t row, __m256 lo, __m256 hi)
     for (size_t j = 0; j < t->cols; j++) c[j] = t->first ? s[j] : c[j] + s[j];
 }
 
-INLINE void f32_rows(const target *t, const float *a, const float *b, size_t kc, const size_t rows)
+/* Eight values of a panel of B of either type. */
+INLINE __m256 floats(const char *b, const hg_type type)
 {
+    return type == HG_F16 ? _mm256_cvtph_ps(_mm_loadu_si128((const void *)b))
+                          : _mm256_loadu_ps((const void *)b);
+}
+
+INLINE void float_rows(const target *t, const float *a, const char *b, size_t kc,
+                       const hg_type type, const size_t rows)
+{
+    const size_t step = NR * (type == HG_F16 ? sizeof(hg_f16) : sizeof(float));
     __m256 lo[MR], hi[MR];
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) lo[r] = hi[r] = _mm256_setzero_ps();
-    for (size_t k = 0; k < kc; k++, a += rows, b += NR) {
-        __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+    for (size_t k = 0; k < kc; k++, a += rows, b += step) {
+        __m256 b0 = floats(b, type), b1 = floats(b + step / 2, type);
 #pragma GCC unroll 6
         for (size_t r = 0; r < rows; r++) {
             __m256 ar = _mm256_set1_ps(a[r]);
@@ -93,9 +102,9 @@ static void tile_f32(float *c, size_t ldc, const void *a, const void *b, size_t 
 {
     const target t = {c, ldc, cols, first};
     switch (rows) {
-#define HEIGHT(n)                  \
-    case n:                        \
-        f32_rows(&t, a, b, kc, n); \
+#define HEIGHT(n)                            \
+    case n:                                  \
+        float_rows(&t, a, b, kc, HG_F32, n); \
         break;
         EACH_HEIGHT(HEIGHT)
 #undef HEIGHT
@@ -112,6 +121,22 @@ static void tile_bf16(float *c, size_t ldc, const void *a, const void *b, size_t
 #define HEIGHT(n)                             \
     case n:                                   \
         bf16_rows(&t, a, b, (kc + 1) / 2, n); \
+        break;
+        EACH_HEIGHT(HEIGHT)
+#undef HEIGHT
+    default:
+        break;
+    }
+}
+
+static void tile_f16(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
+                     size_t cols, bool first)
+{
+    const target t = {c, ldc, cols, first};
+    switch (rows) {
+#define HEIGHT(n)                            \
+    case n:                                  \
+        float_rows(&t, a, b, kc, HG_F16, n); \
         break;
         EACH_HEIGHT(HEIGHT)
 #undef HEIGHT

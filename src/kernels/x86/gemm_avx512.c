@@ -58,14 +58,23 @@ INLINE void bf16_rows(const target *t, const int *a, const int *b, size_t pairs,
     for (size_t r = 0; r < rows; r++) put(t, r, lo[r], hi[r]);
 }
 
-INLINE void f32_rows(const target *t, const float *a, const float *b, size_t kc, const size_t rows)
+/* Sixteen values of a panel of B of either type. */
+INLINE __m512 floats(const char *b, const hg_type type)
 {
+    return type == HG_F16 ? _mm512_cvtph_ps(_mm256_loadu_si256((const void *)b))
+                          : _mm512_loadu_ps(b);
+}
+
+INLINE void float_rows(const target *t, const float *a, const char *b, size_t kc,
+                       const hg_type type, const size_t rows)
+{
+    const size_t step = NR * (type == HG_F16 ? sizeof(hg_f16) : sizeof(float));
     __m512 lo[MR], hi[MR];
 #pragma GCC unroll 14
     for (size_t r = 0; r < rows; r++) lo[r] = hi[r] = _mm512_setzero_ps();
-    for (size_t k = 0; k < kc; k++, a += rows, b += NR) {
-        __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
-        ahead(b, rows);
+    for (size_t k = 0; k < kc; k++, a += rows, b += step) {
+        __m512 b0 = floats(b, type), b1 = floats(b + step / 2, type);
+        if (type == HG_F32 || k % 2 == 0) ahead(b, rows); /* two lines hold two k of float16 */
 #pragma GCC unroll 14
         for (size_t r = 0; r < rows; r++) {
             __m512 ar = _mm512_set1_ps(a[r]);
@@ -100,9 +109,25 @@ static void tile_f32(float *c, size_t ldc, const void *a, const void *b, size_t 
 {
     const target t = {c, ldc, cols, first};
     switch (rows) {
-#define HEIGHT(n)                  \
-    case n:                        \
-        f32_rows(&t, a, b, kc, n); \
+#define HEIGHT(n)                            \
+    case n:                                  \
+        float_rows(&t, a, b, kc, HG_F32, n); \
+        break;
+        EACH_HEIGHT(HEIGHT)
+#undef HEIGHT
+    default:
+        break;
+    }
+}
+
+static void tile_f16(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
+                     size_t cols, bool first)
+{
+    const target t = {c, ldc, cols, first};
+    switch (rows) {
+#define HEIGHT(n)                            \
+    case n:                                  \
+        float_rows(&t, a, b, kc, HG_F16, n); \
         break;
         EACH_HEIGHT(HEIGHT)
 #undef HEIGHT

@@ -1,5 +1,6 @@
 /* Packing panels with AVX-512. In a panel one 32-bit cell is a float or a pair of bf16 that follow
- * each other in k; cells of all lanes lie side by side, step after step. Two cases: k is the near
+ * each other in k; cells of all lanes lie side by side, step after step. Cells of float16 are
+ * floats until they are stored. Two cases: k is the near
  * stride (sixteen lanes are read along k and transposed in registers) or the lanes are (rows are
  * copied, in the bf16 family two at a time, interleaved). */
 #ifndef HG_KERNELS_PACK_AVX512_H
@@ -8,6 +9,8 @@
 #include "kernels/lanes.h"
 
 #include <immintrin.h>
+
+typedef enum cell { CELL_F32, CELL_BF16_PAIR, CELL_F16 } cell;
 
 static inline __mmask16 lanes_mask(size_t n)
 {
@@ -26,10 +29,10 @@ static inline __attribute__((always_inline)) __m512 load16(const void *base, hg_
 
 /* Sixteen cells of one lane, from element `at` on; `left` elements remain. */
 static inline __attribute__((always_inline)) __m512i run16(const void *base, hg_type type,
-                                                           size_t at, size_t left, bool pairs)
+                                                           size_t at, size_t left, cell how)
 {
     __m512 lo = load16(base, type, at, lanes_mask(left));
-    if (!pairs) return _mm512_castps_si512(lo);
+    if (how != CELL_BF16_PAIR) return _mm512_castps_si512(lo);
     __m512 hi =
         left > 16 ? load16(base, type, at + 16, lanes_mask(left - 16)) : _mm512_setzero_ps();
     return (__m512i)_mm512_cvtne2ps_pbh(hi, lo);
@@ -38,10 +41,10 @@ static inline __attribute__((always_inline)) __m512i run16(const void *base, hg_
 /* One step of k of sixteen lanes: floats, or the pairs of this k and the next. */
 static inline __attribute__((always_inline)) __m512i step16(const void *base, hg_type type,
                                                             size_t at, size_t k_stride, size_t left,
-                                                            __mmask16 mask, bool pairs)
+                                                            __mmask16 mask, cell how)
 {
     __m512 even = load16(base, type, at, mask);
-    if (!pairs) return _mm512_castps_si512(even);
+    if (how != CELL_BF16_PAIR) return _mm512_castps_si512(even);
     __m512 odd = left > 1 ? load16(base, type, at + k_stride, mask) : _mm512_setzero_ps();
     __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
     const __m512i order =
@@ -82,11 +85,23 @@ static inline __attribute__((always_inline)) void transpose16(__m512i r[16])
     }
 }
 
+/* Cells `at` and on of a panel. */
+static inline __attribute__((always_inline)) void put_cells(void *dst, size_t at, __mmask16 mask,
+                                                            __m512i v, cell how)
+{
+    if (how != CELL_F16) {
+        _mm512_mask_storeu_epi32((uint32_t *)dst + at, mask, v);
+        return;
+    }
+    __m256i half = _mm512_cvtps_ph(_mm512_castsi512_ps(v), _MM_FROUND_TO_NEAREST_INT);
+    _mm256_mask_storeu_epi16((hg_f16 *)dst + at, mask, half);
+}
+
 /* k is near: sixteen lanes at a time, sixteen cells of each. */
 static inline __attribute__((always_inline)) void
-pack_along_k(uint32_t *dst, const void *base, hg_type type, lanes l, size_t kc, bool pairs)
+pack_along_k(void *dst, const void *base, hg_type type, lanes l, size_t kc, cell how)
 {
-    size_t per_cell = pairs ? 2 : 1, cells = (kc + per_cell - 1) / per_cell;
+    size_t per_cell = how == CELL_BF16_PAIR ? 2 : 1, cells = (kc + per_cell - 1) / per_cell;
     for (size_t g = 0; g < l.width; g += 16) {
         size_t n = l.n > g ? l.n - g : 0;
         __mmask16 mask = lanes_mask(l.width - g);
@@ -95,59 +110,63 @@ pack_along_k(uint32_t *dst, const void *base, hg_type type, lanes l, size_t kc, 
 #pragma GCC unroll 16
             for (size_t i = 0; i < 16; i++)
                 r[i] = i < n ? run16(base, type, l.at + (g + i) * l.lane_stride + s * per_cell,
-                                     kc - s * per_cell, pairs)
+                                     kc - s * per_cell, how)
                              : _mm512_setzero_si512();
             transpose16(r);
-            uint32_t *d = dst + s * l.width + g;
 #pragma GCC unroll 16
             for (size_t i = 0; i < 16; i++)
-                if (s + i < cells) _mm512_mask_storeu_epi32(d + i * l.width, mask, r[i]);
+                if (s + i < cells) put_cells(dst, (s + i) * l.width + g, mask, r[i], how);
         }
     }
 }
 
 /* Lanes are near. */
 static inline __attribute__((always_inline)) void
-pack_across_k(uint32_t *dst, const void *base, hg_type type, lanes l, size_t kc, bool pairs)
+pack_across_k(void *dst, const void *base, hg_type type, lanes l, size_t kc, cell how)
 {
-    size_t per_cell = pairs ? 2 : 1;
-    for (size_t k = 0; k < kc; k += per_cell, dst += l.width)
+    size_t per_cell = how == CELL_BF16_PAIR ? 2 : 1;
+    for (size_t k = 0, at = 0; k < kc; k += per_cell, at += l.width)
         for (size_t g = 0; g < l.width; g += 16) {
             __mmask16 there = lanes_mask(l.n > g ? l.n - g : 0);
             __m512i s =
-                step16(base, type, l.at + g + k * l.k_stride, l.k_stride, kc - k, there, pairs);
-            _mm512_mask_storeu_epi32(dst + g, lanes_mask(l.width - g), s);
+                step16(base, type, l.at + g + k * l.k_stride, l.k_stride, kc - k, there, how);
+            put_cells(dst, at + g, lanes_mask(l.width - g), s, how);
         }
 }
 
 static inline __attribute__((always_inline)) void
-pack_type(uint32_t *dst, const hg_matrix *m, hg_type type, lanes l, size_t kc, bool pairs)
+pack_type(void *dst, const hg_matrix *m, hg_type type, lanes l, size_t kc, cell how)
 {
     if (l.k_stride == 1)
-        pack_along_k(dst, m->base, type, l, kc, pairs);
+        pack_along_k(dst, m->base, type, l, kc, how);
     else
-        pack_across_k(dst, m->base, type, l, kc, pairs);
+        pack_across_k(dst, m->base, type, l, kc, how);
 }
 
-static inline __attribute__((always_inline)) void pack_lanes(uint32_t *dst, const hg_matrix *m,
-                                                             lanes l, size_t kc, bool pairs)
+static inline __attribute__((always_inline)) void pack_lanes(void *dst, const hg_matrix *m, lanes l,
+                                                             size_t kc, cell how)
 {
     if (m->type == HG_F32)
-        pack_type(dst, m, HG_F32, l, kc, pairs);
+        pack_type(dst, m, HG_F32, l, kc, how);
     else if (m->type == HG_F16)
-        pack_type(dst, m, HG_F16, l, kc, pairs);
+        pack_type(dst, m, HG_F16, l, kc, how);
     else
-        pack_type(dst, m, HG_BF16, l, kc, pairs);
+        pack_type(dst, m, HG_BF16, l, kc, how);
 }
 
 static void pack_f32(void *dst, const hg_matrix *m, lanes l, size_t kc)
 {
-    pack_lanes(dst, m, l, kc, false);
+    pack_lanes(dst, m, l, kc, CELL_F32);
 }
 
 static void pack_bf16(void *dst, const hg_matrix *m, lanes l, size_t kc)
 {
-    pack_lanes(dst, m, l, kc, true);
+    pack_lanes(dst, m, l, kc, CELL_BF16_PAIR);
+}
+
+static void pack_f16(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_F16);
 }
 
 #endif
