@@ -82,9 +82,12 @@ static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, c
                             int layer, hg_tensor *x)
 {
     const hg_layer *l = &m->layer[layer];
-    hg_tensor *q = hg_op_linear(g, x, l->q, l->q_b); /* [n][n_heads * d_head] */
-    hg_tensor *k = hg_op_linear(g, x, l->k, l->k_b); /* [n][n_kv_heads * d_head] */
-    hg_tensor *v = shown(g, "blk.v", layer, hg_op_linear(g, x, l->v, l->v_b));
+    const hg_linear maps[] = {{l->q, l->q_b}, {l->k, l->k_b}, {l->v, l->v_b}};
+    hg_tensor *qkv[3];
+    if (!hg_op_linears(g, x, maps, qkv, 3)) return NULL;
+    hg_tensor *q = qkv[0]; /* [n][n_heads * d_head] */
+    hg_tensor *k = qkv[1]; /* [n][n_kv_heads * d_head] */
+    hg_tensor *v = shown(g, "blk.v", layer, qkv[2]);
     if (l->q_norm != NULL) q = hg_op_rms_norm(g, q, l->q_norm, m->c.norm_eps);
     if (l->k_norm != NULL) k = hg_op_rms_norm(g, k, l->k_norm, m->c.norm_eps);
     if (l->rope >= 0) {
@@ -114,11 +117,12 @@ static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, c
 
 static hg_tensor *mlp(hg_graph *g, const hg_model *m, const hg_mlp *p, int layer, hg_tensor *x)
 {
-    hg_tensor *up = shown(g, "blk.mlp_up", layer, hg_op_linear(g, x, p->up, p->up_b));
-    hg_tensor *hidden;
+    const hg_linear maps[] = {{p->up, p->up_b}, {p->gate, p->gate_b}};
+    hg_tensor *both[2], *hidden;
+    if (!hg_op_linears(g, x, maps, both, p->gate != NULL ? 2 : 1)) return NULL;
+    hg_tensor *up = shown(g, "blk.mlp_up", layer, both[0]);
     if (p->gate != NULL) {
-        hg_tensor *gate = hg_op_linear(g, x, p->gate, p->gate_b);
-        hidden = hg_op_gate(g, shown(g, "blk.mlp_gate", layer, gate), up, m->arch->act);
+        hidden = hg_op_gate(g, shown(g, "blk.mlp_gate", layer, both[1]), up, m->arch->act);
     } else {
         hidden = hg_op_act(g, up, m->arch->act);
     }

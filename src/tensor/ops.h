@@ -23,6 +23,12 @@ hg_tensor *hg_op_layer_norm(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *
 
 /* x [n][n_in], w [n_out][n_in], b [n_out] or NULL -> [n][n_out] */
 hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b);
+/* y[i] = hg_op_linear(g, x, of[i].w, of[i].b), n of them; packed weights are multiplied in one go.
+ * False, and nothing to be used in y, when the graph has failed. */
+typedef struct hg_linear {
+    hg_tensor *w, *b;
+} hg_linear;
+bool hg_op_linears(hg_graph *g, hg_tensor *x, const hg_linear *of, hg_tensor **y, size_t n);
 
 /* Rotary positions (Su et al. 2021). Pairs (i, i + d_rot/2) as in Hugging Face's Llama weights
  * ("half"), or (2i, 2i+1) as in Meta's and GGUF's

@@ -65,21 +65,10 @@ static bool linear_check(hg_graph *g, const hg_tensor *x, const hg_tensor *w, co
     return false;
 }
 
-hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
+/* What comes behind the product: adapters, bias, the record. */
+static hg_tensor *finish(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b, hg_tensor *y)
 {
-    if (!linear_check(g, x, w, b)) return NULL;
-    if (g->hooks != NULL && g->hooks->input != NULL) g->hooks->input(g->hooks->ctx, w, x);
-    size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
-    hg_tensor *y = hg_graph_tensor(g, n, n_out);
-    if (y == NULL) return NULL;
-    if (w->packed != NULL) {
-        hg_status s =
-            hg_matmul_packed(g->rt, w->type, y->data, x->data, w->packed, n, n_out, n_in, &g->err);
-        if (s != HG_OK) g->status = s;
-    } else {
-        product(g, y->data, n_out, (hg_matrix){x->data, HG_F32, n_in, 1},
-                (hg_matrix){w->data, w->type, 1, n_in}, n, n_out, n_in, false);
-    }
+    const size_t n = hg_tensor_rows(x), n_out = w->dim[0];
     if (g->lora != NULL && !g->record) hg_lora_add(g, y, x, w);
     if (b != NULL) {
         bias_job j = {&g->rt->k, y->data, b->data, n_out};
@@ -89,4 +78,50 @@ hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
         hg_op_record(g, linear_back, (hg_tensor *[3]){x, w, b}, y, NULL) == NULL)
         return NULL;
     return g->status == HG_OK ? y : NULL;
+}
+
+static hg_tensor *begin(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
+{
+    if (!linear_check(g, x, w, b)) return NULL;
+    if (g->hooks != NULL && g->hooks->input != NULL) g->hooks->input(g->hooks->ctx, w, x);
+    return hg_graph_tensor(g, hg_tensor_rows(x), w->dim[0]);
+}
+
+hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
+{
+    hg_tensor *y = begin(g, x, w, b);
+    if (y == NULL) return NULL;
+    const size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
+    if (w->packed != NULL) {
+        hg_status s =
+            hg_matmul_packed(g->rt, w->type, y->data, x->data, w->packed, n, n_out, n_in, &g->err);
+        if (s != HG_OK) g->status = s;
+    } else {
+        product(g, y->data, n_out, (hg_matrix){x->data, HG_F32, n_in, 1},
+                (hg_matrix){w->data, w->type, 1, n_in}, n, n_out, n_in, false);
+    }
+    return finish(g, x, w, b, y);
+}
+
+bool hg_op_linears(hg_graph *g, hg_tensor *x, const hg_linear *of, hg_tensor **y, size_t n)
+{
+    hg_product p[HG_MAX_PRODUCTS];
+    bool all_packed = n <= HG_MAX_PRODUCTS;
+    for (size_t i = 0; i < n; i++) all_packed = all_packed && of[i].w->packed != NULL;
+    if (!all_packed) {
+        for (size_t i = 0; i < n; i++) y[i] = hg_op_linear(g, x, of[i].w, of[i].b);
+        return g->status == HG_OK;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const hg_tensor *w = of[i].w;
+        y[i] = begin(g, x, of[i].w, of[i].b);
+        if (y[i] == NULL) return false;
+        p[i] = (hg_product){w->type, w->packed, y[i]->data, w->dim[0]};
+    }
+    hg_status s =
+        hg_matmul_packed_all(g->rt, p, n, x->data, hg_tensor_rows(x), hg_tensor_cols(x), &g->err);
+    if (s != HG_OK) g->status = s;
+    for (size_t i = 0; i < n && g->status == HG_OK; i++)
+        y[i] = finish(g, x, of[i].w, of[i].b, y[i]);
+    return g->status == HG_OK;
 }
