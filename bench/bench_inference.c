@@ -1,8 +1,9 @@
 /* Inference against llama.cpp on the same files, side by side: a random model in the shape of
  * Llama-3.2-1B (1.24B parameters) and a small one of 15M, in each type.
  *
- *   bench_inference [--repeat N] [TYPE...]     bf16 q8_0 q4_0 q4_k_m when left out
+ *   bench_inference [--repeat N] [--only TEXT] [TYPE...]     bf16 q8_0 q4_0 q4_k_m when left out
  *
+ * With --only, the rows whose name holds the text ("decode, 1 thread", "15M", "first token").
  * Ours and the peer take turns on each job, `repeat` times (5), and the medians count; the
  * machine's own limit is measured between them. The peer is tests/peer on the shared objects of
  * npm's node-llama-cpp, which also quantises the files. They are made once, in higgins-bench of the
@@ -68,7 +69,7 @@ static const hg_model_config SMALL = {.arch = "llama",
 
 typedef struct setting {
     char folder[2048];
-    const char *higgins, *tokenizer;
+    const char *higgins, *tokenizer, *only; /* only: part of a row's name, or NULL */
     size_t repeats;
     hg_runtime *rt[2]; /* of one thread and of all */
     bench *b;
@@ -172,6 +173,11 @@ static const char *row_name(const char *model, const char *type, const char *wha
     return out;
 }
 
+static bool is_wanted(const setting *s, const char *name)
+{
+    return s->only == NULL || strstr(name, s->only) != NULL;
+}
+
 static double prefill_goal(const char *type)
 {
     return strcmp(type, "bf16") == 0 ? 1.1 : strcmp(type, "f16") == 0 ? (double)NAN : 2.5;
@@ -183,11 +189,15 @@ static hg_status run_pairs(const setting *s, const hg_model *m, hg_runtime *rt, 
     const hg_session_options o = {.n_ctx = CTX};
     hg_speed *ours = NULL;
     peer p;
+    size_t n_wanted = 0;
+    for (size_t i = 0; i < n; i++) n_wanted += is_wanted(s, pairs[i].name);
+    if (n_wanted == 0) return HG_OK;
     HG_TRY(hg_speed_new(&ours, m, rt, &o, e));
     peer_open(&p, path, hg_runtime_threads(rt), seqs, seqs > 1 ? seqs * 128 : CTX);
     hg_status status = HG_OK;
     for (size_t i = 0; i < n && status == HG_OK; i++)
-        status = measure(s, ours, rt, &p, m->layer[0].q->type, &pairs[i], e);
+        if (is_wanted(s, pairs[i].name))
+            status = measure(s, ours, rt, &p, m->layer[0].q->type, &pairs[i], e);
     peer_close(&p);
     hg_speed_free(ours);
     return status;
@@ -249,7 +259,9 @@ static void first_token(const setting *s, const char *path, const char *type)
 {
     double a[BENCH_MAX_REPEATS], b[BENCH_MAX_REPEATS], held[BENCH_MAX_REPEATS];
     const int threads = hg_runtime_threads(s->rt[1]);
+    const char *name = row_name("1.24B", type, "start to first token", threads);
     char t[32];
+    if (!is_wanted(s, name)) return;
     (void)snprintf(t, sizeof t, "threads=%d", threads);
     const char *ours[] = {
         s->higgins,
@@ -282,9 +294,8 @@ static void first_token(const setting *s, const char *path, const char *type)
         b[at] = theirs[0] != NULL ? 1 / peer_whole(theirs, NULL) : (double)NAN;
         held[at] = (peak - bytes) / (1 << 20);
     }
-    bench_add(s->b, (bench_row){row_name("1.24B", type, "start to first token", threads), "1/s",
-                                bench_median(a, s->repeats), bench_median(b, s->repeats),
-                                (double)NAN, 2});
+    bench_add(s->b, (bench_row){name, "1/s", bench_median(a, s->repeats),
+                                bench_median(b, s->repeats), (double)NAN, 2});
     printf("%-34s %-8s %9.1f\n", "  memory beyond the file", "MiB", bench_median(held, s->repeats));
 }
 
@@ -338,6 +349,10 @@ static int read_args(int argc, char **argv, setting *s, const file_type **types)
             if (s->repeats == 0 || s->repeats >= BENCH_MAX_REPEATS) return -1;
             continue;
         }
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            s->only = argv[++i];
+            continue;
+        }
         types[n] = type_of(argv[i]);
         if (types[n] == NULL || ++n == MAX_TYPES) return -1;
     }
@@ -369,7 +384,7 @@ int main(int argc, char **argv)
     hg_err e = {0};
     const int n = read_args(argc, argv, &s, types);
     if (n < 0) {
-        fprintf(stderr, "bench_inference [--repeat N] [TYPE...]; types:");
+        fprintf(stderr, "bench_inference [--repeat N] [--only TEXT] [TYPE...]; types:");
         for (size_t i = 0; i < N_FILE_TYPES; i++) fprintf(stderr, " %s", file_types[i].name);
         fprintf(stderr, "\n");
         return 2;
