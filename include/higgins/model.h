@@ -96,24 +96,6 @@ HG_API uint64_t hg_model_bytes(const hg_model *m);            /* of weights in m
  * be NULL. */
 HG_API hg_status hg_model_save(const hg_model *m, const char *dir, hg_weights as, const char *card,
                                hg_err *e);
-/* What a model's files say, without loading it. */
-typedef struct hg_tensor_info {
-    const char *name, *type; /* "f32", "bf16", "q4_0" ... */
-    int n_dims;
-    uint64_t dim[4]; /* the last is contiguous */
-    uint64_t n_bytes;
-} hg_tensor_info;
-typedef struct hg_model_info {
-    hg_model_config config;
-    const char *format;                    /* "safetensors" or "gguf" */
-    const char *tokenizer, *chat_template; /* NULL: none; tokenizer is "byte-level BPE" */
-    uint32_t n_tokens;                     /* of the tokenizer */
-    uint64_t n_params, n_bytes;
-    size_t n_tensors;
-    const hg_tensor_info *tensor; /* [n_tensors] in the order of their names */
-} hg_model_info;
-HG_API hg_status hg_model_inspect(hg_model_info **out, const char *path, hg_err *e);
-HG_API void hg_model_info_free(hg_model_info *info);
 
 /* Folder or GGUF to one GGUF file. Vectors and learned positions are float32 in it. */
 HG_API hg_status hg_model_export_gguf(const char *from, const char *to, hg_weights as,

@@ -5,6 +5,7 @@
 
 #include "model/model.h"
 #include "base/file.h"
+#include "text/json.h"
 
 enum {
     HG_MAX_STORED = 1 << 17,      /* tensors in a model's files */
@@ -52,11 +53,16 @@ typedef struct hg_entry {
     bool is_used;
 } hg_entry;
 
+typedef struct hg_store_file {
+    hg_map map;
+    const char *path;
+} hg_store_file;
+
 typedef struct hg_store {
     hg_entry *entry; /* [n], in the byte order of their names once sorted */
     size_t n, cap;
-    hg_map *map; /* [n_maps] */
-    size_t n_maps, map_cap;
+    hg_store_file *file; /* [n_files] */
+    size_t n_files, file_cap;
     hg_arena mem; /* names */
 } hg_store;
 
@@ -139,6 +145,9 @@ hg_status hg_safetensors_parse(hg_store *s, const unsigned char *p, size_t n, co
                                hg_err *e);
 /* A file, or the shards that `dir`/model.safetensors.index.json names. */
 hg_status hg_safetensors_open(hg_store *s, const char *dir, hg_err *e);
+/* The header of a file's bytes as JSON; *begin is where its values begin. */
+hg_status hg_safetensors_header(json_t **out, size_t *begin, const unsigned char *p, size_t n,
+                                const char *path, hg_err *e);
 hg_status hg_safetensors_write(const char *path, const hg_model *m, hg_weights as, hg_err *e);
 
 /* ---- GGUF (gguf.c) ---- */
@@ -203,6 +212,11 @@ hg_status hg_gguf_put_metadata(hg_buf *b, uint64_t *n_kv, const hg_model *m, uin
 /* ---- config.json (hf_config.c) ---- */
 hg_status hg_config_parse(hg_model_config *c, hg_arch *row, hg_bytes json, hg_err *e);
 hg_status hg_config_write(hg_buf *out, const hg_model *m, hg_weights as, hg_err *e);
+
+/* ---- chat templates beside a folder's tokenizer (load.c) ---- */
+/* chat_template.jinja, or what tokenizer_config.json says; the caller frees. NULL: there is none.
+ */
+hg_status hg_chat_template_of_folder(char **out, const char *dir, hg_err *e);
 
 /* ---- values (load.c) ---- */
 /* The type that a parameter of the model is stored in. */

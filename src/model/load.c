@@ -7,7 +7,6 @@
 #include "model/inner.h"
 #include "kernels/quant.h"
 #include "tensor/matmul.h"
-#include "text/json.h"
 #include "token/token.h"
 #include <string.h>
 
@@ -286,21 +285,29 @@ static const char *find_template(const json_t *config)
     return json_string_value(v);
 }
 
-static hg_status read_template(hg_model *m, const char *dir, hg_err *e)
+static hg_status copy_text(char **out, const char *text, hg_err *e)
+{
+    *out = text == NULL ? NULL : hg_strdup(text);
+    if (text != NULL && *out == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a chat template");
+    return HG_OK;
+}
+
+hg_status hg_chat_template_of_folder(char **out, const char *dir, hg_err *e)
 {
     char *own = hg_path_join(dir, "chat_template.jinja");
     char *config = hg_path_join(dir, "tokenizer_config.json");
     hg_buf text = {0};
     json_t *json = NULL;
     hg_status s = HG_OK;
+    *out = NULL;
     if (own == NULL || config == NULL) {
         s = hg_fail(e, HG_E_NOMEM, "no room for a path");
     } else if (hg_path_exists(own)) {
         s = hg_file_read(&text, own, MAX_TEMPLATE, e);
-        if (s == HG_OK) s = hg_model_set_chat_template(m, text.p, e);
+        if (s == HG_OK) s = copy_text(out, text.p, e);
     } else if (hg_path_exists(config)) {
         s = hg_json_read(&json, config, HG_MAX_CONFIG, e);
-        if (s == HG_OK) s = hg_model_set_chat_template(m, find_template(json), e);
+        if (s == HG_OK) s = copy_text(out, find_template(json), e);
     }
     json_decref(json);
     hg_buf_free(&text);
@@ -312,7 +319,7 @@ static hg_status read_template(hg_model *m, const char *dir, hg_err *e)
 static hg_status read_tokenizer(hg_model *m, const char *dir, hg_err *e)
 {
     HG_TRY(hg_tokenizer_of_folder(&m->tokenizer, dir, e));
-    return read_template(m, dir, e);
+    return hg_chat_template_of_folder(&m->chat_template, dir, e);
 }
 
 static hg_status open_folder(hg_model **out, const char *path, hg_files *f, hg_err *e)

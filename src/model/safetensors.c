@@ -2,7 +2,6 @@
  * tensor's type, shape and place, then the values, little-endian. Read through a mapping; large
  * models come in shards that an index names.  https://github.com/huggingface/safetensors */
 #include "model/inner.h"
-#include "text/json.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -110,9 +109,10 @@ static hg_status parse_header(hg_store *s, json_t *header, const unsigned char *
     return hg_store_part(s, first, path, e);
 }
 
-hg_status hg_safetensors_parse(hg_store *s, const unsigned char *p, size_t n, const char *path,
-                               hg_err *e)
+hg_status hg_safetensors_header(json_t **out, size_t *begin, const unsigned char *p, size_t n,
+                                const char *path, hg_err *e)
 {
+    *out = NULL;
     if (n < 8)
         return hg_fail(e, HG_E_FORMAT, "%s: %zu bytes; a safetensors file has 8 at the least", path,
                        n);
@@ -123,13 +123,20 @@ hg_status hg_safetensors_parse(hg_store *s, const unsigned char *p, size_t n, co
     if (n_header > n - 8)
         return hg_fail(e, HG_E_FORMAT, "%s: a header of %llu bytes in a file of %zu; it is cut off",
                        path, (unsigned long long)n_header, n);
-    json_t *header = NULL;
     hg_err why = {0};
-    hg_status st = hg_json_parse(&header, (hg_bytes){(const char *)p + 8, (size_t)n_header},
-                                 HG_MAX_HEADER, &why);
-    if (st != HG_OK) return hg_fail(e, st, "%s: the header: %s", path, why.msg);
-    const unsigned char *data = p + 8 + n_header;
-    st = parse_header(s, header, data, n - 8 - (size_t)n_header, path, e);
+    *begin = 8 + (size_t)n_header;
+    hg_status st =
+        hg_json_parse(out, (hg_bytes){(const char *)p + 8, (size_t)n_header}, HG_MAX_HEADER, &why);
+    return st == HG_OK ? HG_OK : hg_fail(e, st, "%s: the header: %s", path, why.msg);
+}
+
+hg_status hg_safetensors_parse(hg_store *s, const unsigned char *p, size_t n, const char *path,
+                               hg_err *e)
+{
+    json_t *header = NULL;
+    size_t begin = 0;
+    HG_TRY(hg_safetensors_header(&header, &begin, p, n, path, e));
+    hg_status st = parse_header(s, header, p + begin, n - begin, path, e);
     json_decref(header);
     return st;
 }

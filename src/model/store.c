@@ -12,8 +12,8 @@ void hg_store_init(hg_store *s)
 
 void hg_store_free(hg_store *s)
 {
-    for (size_t i = 0; i < s->n_maps; i++) hg_map_close(&s->map[i]);
-    hg_free(s->map);
+    for (size_t i = 0; i < s->n_files; i++) hg_map_close(&s->file[i].map);
+    hg_free(s->file);
     hg_free(s->entry);
     hg_arena_free(&s->mem);
     memset(s, 0, sizeof *s);
@@ -21,9 +21,13 @@ void hg_store_free(hg_store *s)
 
 hg_status hg_store_map(hg_store *s, const char *path, hg_map *out, hg_err *e)
 {
-    HG_TRY(hg_grow(&s->map, &s->map_cap, s->n_maps, sizeof *s->map, e));
-    HG_TRY(hg_map_open(&s->map[s->n_maps], path, e));
-    *out = s->map[s->n_maps++];
+    HG_TRY(hg_grow(&s->file, &s->file_cap, s->n_files, sizeof *s->file, e));
+    hg_store_file *f = &s->file[s->n_files];
+    f->path = hg_arena_strndup(&s->mem, path, strlen(path));
+    if (f->path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    HG_TRY(hg_map_open(&f->map, path, e));
+    s->n_files++;
+    *out = f->map;
     return HG_OK;
 }
 

@@ -1,7 +1,8 @@
 /* Reports that people read: one HTML file with its style inside. It stands at the end of every
  * stage of a model's life (data card, training and evaluation reports), so the look is made once,
  * here. The idea: a page is plain text appended to a buffer, part after part; every string passes
- * one escaper, so that a document's title can never become markup. Charts are in page_chart.c. */
+ * one escaper, so that a document's title can never become markup. Charts are in page_chart.c,
+ * parts of one page only in page_parts.c. */
 #include "text/page.h"
 #include "text/utf8.h"
 #include <math.h>
@@ -73,6 +74,18 @@ static const char style[] =
     ".ranks{grid-template-columns:minmax(4rem,9rem) 1fr max-content}}\n"
     "@media print{body{background:#fff}.tile,figure,.scroll{break-inside:avoid}}\n";
 
+/* Of the parts in page_parts.c. */
+static const char style_parts[] =
+    /* unlike `anywhere`, `break-word` leaves a column its width */
+    "td:last-child:not(.n){min-width:11rem}td:first-child{overflow-wrap:break-word}\n"
+    ".chips{display:flex;flex-wrap:wrap;gap:.35rem;margin:.5rem 0 1rem}.chips span{background:"
+    "var(--card);border:1px solid var(--line);border-radius:.4rem;padding:.1rem .45rem;"
+    "unicode-bidi:isolate;overflow-wrap:anywhere}.chips code{font:.86rem/1.5 ui-monospace,"
+    "'Liberation Mono',Menlo,monospace;white-space:pre-wrap}.chips small{color:var(--soft);"
+    "margin-left:.4rem;font-size:.72rem}\n"
+    ".jk{color:var(--c0);font-weight:600}.jv{color:var(--c3)}.js{color:var(--c2);font-weight:"
+    "400}.jc{color:var(--soft);font-style:italic}\n";
+
 void hg_page_escape(hg_buf *b, hg_bytes text)
 {
     const char *p = text.p, *end = text.n > 0 ? text.p + text.n : text.p;
@@ -117,6 +130,7 @@ void hg_page_begin(hg_buf *b, const char *title, const char *subtitle)
     element(b, "<title>", title, "</title>\n");
     hg_buf_puts(b, "<style>\n");
     hg_buf_puts(b, style);
+    hg_buf_puts(b, style_parts);
     hg_buf_puts(b, "</style>\n</head>\n<body>\n<main>\n");
     element(b, "<h1>", title, "</h1>\n");
     element(b, "<p class=\"sub\">", subtitle, "</p>\n");

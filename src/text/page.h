@@ -1,8 +1,9 @@
-/* Self-contained HTML pages: the data card, the training and evaluation reports. A page is written
- * from top to bottom into an hg_buf: begin, then any parts in any order, then end. Everything given
- * is escaped; there are no scripts and no outside requests; colours follow the reader's light or
- * dark setting; charts are inline SVG. Nothing fails on the way: check hg_buf_status once, at the
- * end. Strings are UTF-8; broken bytes become U+FFFD. NULL strings are passed over. */
+/* Self-contained HTML pages: the data card, the training and evaluation reports, a model's files. A
+ * page is written from top to bottom into an hg_buf: begin, then any parts in any order, then end.
+ * Everything given is escaped; there are no scripts and no outside requests; colours follow the
+ * reader's light or dark setting; charts are inline SVG. Nothing fails on the way: check
+ * hg_buf_status once, at the end. Strings are UTF-8; broken bytes become U+FFFD. NULL strings are
+ * passed over. */
 #ifndef HG_TEXT_PAGE_H
 #define HG_TEXT_PAGE_H
 
@@ -16,6 +17,13 @@ void hg_page_heading(hg_buf *b, const char *text);                  /* a section
 void hg_page_subheading(hg_buf *b, const char *text);               /* within a section */
 void hg_page_text(hg_buf *b, const char *fmt, ...) HG_PRINTF(2, 3); /* one paragraph */
 void hg_page_pre(hg_buf *b, hg_bytes text); /* text as it is: samples; long lines wrap */
+/* A program in Jinja, its tags, values, strings and comments in colours of their own. */
+void hg_page_jinja(hg_buf *b, hg_bytes text);
+/* Short texts side by side, each with a small note. */
+typedef struct hg_page_chip {
+    const char *text, *note;
+} hg_page_chip;
+void hg_page_chips(hg_buf *b, const hg_page_chip *chip, size_t n);
 /* A note in a coloured frame: what the reader must not overlook. */
 void hg_page_note(hg_buf *b, const char *fmt, ...) HG_PRINTF(2, 3);
 /* What lies between the two calls can be folded away; it is open when `open` is set. */
@@ -69,6 +77,16 @@ typedef struct hg_page_bars {
     size_t n;
 } hg_page_bars;
 void hg_page_bars_chart(hg_buf *b, const hg_page_bars *bars);
+
+/* Upright bars of several parts in bytes: a model's layers. No member is NULL. */
+typedef struct hg_page_stacks {
+    const char *title, *x_name, *y_name;
+    const char *const *label; /* [n] */
+    const char *const *part;  /* [n_parts]; 8 colours, then again */
+    const double *value;      /* [n][n_parts], not negative */
+    size_t n, n_parts;
+} hg_page_stacks;
+void hg_page_stacks_chart(hg_buf *b, const hg_page_stacks *st);
 
 /* Lying bars with their value beside them, for names: licences, scripts, reasons. `shown` is the
  * text of each value, or NULL for plain numbers. */

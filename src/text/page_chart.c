@@ -313,3 +313,73 @@ void hg_page_bars_chart(hg_buf *b, const hg_page_bars *bars)
     }
     drawing_end(b, bars->x_name, bars->y_name);
 }
+
+static double part_of(const hg_page_stacks *st, size_t i, size_t k)
+{
+    double v = st->value[i * st->n_parts + k];
+    return usable(v, false) && v > 0 ? v : 0;
+}
+
+/* Squares in the colours of the parts that there are. */
+static void stacked_legend(hg_buf *b, const hg_page_stacks *st)
+{
+    hg_buf_puts(b, "<div class=\"legend\">");
+    for (size_t k = 0; k < st->n_parts; k++) {
+        double sum = 0;
+        for (size_t i = 0; i < st->n; i++) sum += part_of(st, i, k);
+        if (!(sum > 0)) continue;
+        hg_buf_printf(b,
+                      "<span><svg viewBox=\"0 0 20 10\"><rect class=\"d%zu\" width=\"14\" "
+                      "height=\"10\"/></svg>",
+                      k % 8);
+        hg_page_escape(b, (hg_bytes){st->part[k], strlen(st->part[k])});
+        hg_buf_puts(b, "</span>");
+    }
+    hg_buf_puts(b, "</div>\n");
+}
+
+/* One bar, from the bottom up. */
+static void stack(hg_buf *b, const hg_page_stacks *st, size_t i, const axis *y, double at,
+                  double width)
+{
+    double sum = 0;
+    for (size_t k = 0; k < st->n_parts; k++) {
+        double v = part_of(st, i, k), low = place(y, sum), high = place(y, sum + v);
+        char shown[32];
+        sum += v;
+        if (!(v > 0)) continue;
+        hg_buf_printf(b,
+                      "<rect class=\"d%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+                      "height=\"%.1f\"><title>",
+                      k % 8, at, high, width, low - high);
+        hg_page_escape(b, (hg_bytes){st->label[i], strlen(st->label[i])});
+        hg_buf_puts(b, ", ");
+        hg_page_escape(b, (hg_bytes){st->part[k], strlen(st->part[k])});
+        hg_buf_printf(b, ": %s</title></rect>\n", hg_page_bytes(shown, v));
+    }
+}
+
+void hg_page_stacks_chart(hg_buf *b, const hg_page_stacks *st)
+{
+    axis y = {0, -INFINITY, false, HEIGHT - BOTTOM, TOP};
+    for (size_t i = 0; i < st->n; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < st->n_parts; k++) sum += part_of(st, i, k);
+        widen(&y, sum);
+    }
+    if (!(y.hi > 0)) y.hi = 1;
+    y.hi *= 1.04;
+    frame_begin(b, st->title);
+    stacked_legend(b, st);
+    drawing_begin(b, st->title);
+    ticks(b, &y, true);
+    double room = st->n > 0 ? (double)(WIDTH - LEFT - RIGHT) / (double)st->n : 0;
+    double width = fmin(room * 0.8, 46);
+    size_t every = room > 0 ? (size_t)ceil(45 / room) : 1;
+    for (size_t i = 0; i < st->n; i++) {
+        double at = LEFT + room * ((double)i + 0.5);
+        stack(b, st, i, &y, at - width / 2, width);
+        if (i % every == 0) text_at(b, at, HEIGHT - BOTTOM + 17, "middle", st->label[i]);
+    }
+    drawing_end(b, st->x_name, st->y_name);
+}

@@ -206,3 +206,25 @@ done:
     hg_buf_free(&wide);
     return s;
 }
+
+void hg_text_visible(hg_buf *out, hg_bytes in, bool spaces)
+{
+    const char *p = in.p, *end = in.n > 0 ? in.p + in.n : in.p;
+    while (p < end) {
+        uint32_t c;
+        size_t n = hg_utf8_step(p, end, &c);
+        if (c == ' ' && spaces)
+            hg_buf_puts(out, "\xC2\xB7"); /* a middle dot */
+        else if (c == '\n')
+            hg_buf_puts(out, "\xE2\x86\xB5"); /* an arrow that turns back */
+        else if (c == '\t')
+            hg_buf_puts(out, "\xE2\x87\xA5");
+        else if (c == HG_UTF8_BAD || c < 0x20 || c == 0x7F)
+            hg_buf_printf(out, "<%02X>", (unsigned char)*p);
+        else if ((c >= 0x80 && c < 0xA0) || is_line_end(c) || is_invisible(c))
+            hg_buf_printf(out, "<U+%04X>", (unsigned)c);
+        else
+            hg_buf_put(out, p, n);
+        p += n;
+    }
+}

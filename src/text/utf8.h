@@ -29,4 +29,9 @@ bool hg_utf8_is_space(uint32_t c);  /* ASCII white space and Unicode Z* */
  * nothing. */
 hg_status hg_text_clean(hg_buf *out, hg_bytes in, hg_err *e);
 
+/* Appends `in` as text that neither a terminal nor a page can be spoilt with: a line end as an
+ * arrow, controls and broken bytes as <0A>, invisible and direction characters as <U+202E>; with
+ * `spaces` a space is a dot. */
+void hg_text_visible(hg_buf *out, hg_bytes in, bool spaces);
+
 #endif

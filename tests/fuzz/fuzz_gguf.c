@@ -1,6 +1,6 @@
 /* GGUF: header, metadata, configuration, tokenizer; every value of a model that is accepted is
- * read. */
-#include "model/inner.h"
+ * read, and every key shown. */
+#include "model/inspect.h"
 
 #include <stdlib.h>
 
@@ -31,6 +31,16 @@ static hg_status bind_and_read(hg_files *f, const hg_model_config *c, const hg_a
     return s;
 }
 
+static void show_keys(const hg_gguf *g)
+{
+    hg_inspection in = {.info = {.name = "x"}, .gguf = *g, .path = "x"};
+    hg_err e = {0};
+    hg_arena_init(&in.mem, 4096);
+    if (hg_inspect_gguf_keys(&in, &e) != HG_OK && e.msg[0] == '\0') abort();
+    hg_free(in.key);
+    hg_arena_free(&in.mem);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     hg_files f = {.format = HG_FORMAT_GGUF};
@@ -44,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     hg_arena_init(&mem, 4096);
     hg_status s = hg_gguf_parse(&g, &f.store, &mem, data, size, "x", &e);
     if (s == HG_OK) {
+        show_keys(&g);
         s = hg_gguf_config(&g, &f.store, &c, &row, &e);
         if (s == HG_OK) s = bind_and_read(&f, &c, &row, &e);
         if (s != HG_OK && e.msg[0] == '\0') abort();

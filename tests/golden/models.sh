@@ -19,6 +19,63 @@ expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json, sys
 d = json.load(sys.stdin)
 print(d["format"], len(d["tensors"]) > 10, sum(t["n_bytes"] for t in d["tensors"]) == d["n_bytes"])')" "safetensors True True"
 
+golden_case inspect_shows_metadata_sizes_tensors_and_vocabulary
+run "$HIGGINS" inspect "$TMP/m"
+expect_out "metadata of config.json"
+expect_out "  num_hidden_layers                            2"
+expect_out "  0 to 1, each         148 kB  attention 49.2 kB, feed-forward 98.3 kB, norms 512 B"
+expect_out "  model.layers.#.mlp.down_proj.weight             2x f32            64 x 128    65.5 kB"
+expect_out "  special  <|endoftext|> <|im_start|> <|im_end|> <|pad|>"
+expect_out "chat template
+  {% for message in messages %}"
+
+golden_case inspect_writes_a_page_that_needs_nothing_else
+run "$HIGGINS" inspect "$TMP/m" --html "$TMP/m.html" --check
+expect_code 0
+expect_out "checked        20 of 20 tensors, 0 bad"
+expect_file "$TMP/m.html"
+expect [ "$(grep -c '<script\|http' "$TMP/m.html")" = 0 ]
+expect grep -q '<h2>Vocabulary</h2>' "$TMP/m.html"
+
+golden_case inspect_names_what_is_no_number
+python3 - "$TMP/m" "$TMP/nan" <<'END'
+import json, shutil, struct, sys
+shutil.copytree(sys.argv[1], sys.argv[2])
+path = sys.argv[2] + "/model.safetensors"
+data = bytearray(open(path, "rb").read())
+n = struct.unpack("<Q", data[:8])[0]
+at = 8 + n + json.loads(data[8:8 + n])["model.layers.1.mlp.up_proj.weight"]["data_offsets"][0]
+data[at + 40:at + 48] = struct.pack("<2f", float("nan"), float("inf"))
+open(path, "wb").write(data)
+END
+run "$HIGGINS" inspect "$TMP/nan" --check
+expect_code 1
+expect_sentence
+expect_err "model.safetensors: tensor model.layers.1.mlp.up_proj.weight: 1 of its 8192 values are NaN and 1 infinite, the first is value 10; weights are finite numbers"
+expect_out "bad            model.safetensors: model.layers.1.mlp.up_proj.weight: 1 NaN, 1 infinite of 8192 values"
+run "$HIGGINS" inspect "$TMP/nan"
+expect_code 0
+
+golden_case inspect_tells_why_a_model_cannot_be_run
+cp -r "$TMP/m" "$TMP/other"
+sed -i 's/"llama"/"rwkv"/' "$TMP/other/config.json"
+run "$HIGGINS" inspect "$TMP/other"
+expect_code 0
+expect_out 'architecture   "rwkv", from safetensors'
+expect_out 'cannot be run  config.json: no architecture "rwkv"; Higgins knows llama'
+expect_out "byte-level BPE, 384 tokens"
+
+golden_case inspect_knows_a_vocabulary
+file=$DATA/tokenizers/llamacpp-vocab/ggml-vocab-llama-spm.gguf
+if [ -f "$file" ]; then
+    run "$HIGGINS" inspect "$file"
+    expect_code 0
+    expect_out "kind           vocabulary"
+    expect_out "vocabulary: 3 special, 0 added, 256 single bytes, 31741 plain, 0 without a text"
+else
+    skip "no vocabularies of llama.cpp"
+fi
+
 golden_case export_writes_a_gguf_that_speaks_the_same
 run "$HIGGINS" export "$TMP/m" -o "$TMP/m.gguf" --quiet
 expect_code 0

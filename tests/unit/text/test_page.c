@@ -29,6 +29,11 @@ TEST(everything_given_is_escaped)
                                                           {evil, NULL, (double[]){2, 1}, 2, false}},
                              .n_series = 2});
     hg_page_bars_chart(&b, &(hg_page_bars){evil, evil, evil, &evil, &(double){3}, 1});
+    hg_page_stacks_chart(&b,
+                         &(hg_page_stacks){evil, evil, evil, &evil, (const char *[]){evil, evil},
+                                           (double[]){3, 1}, 1, 2});
+    hg_page_chips(&b, &(hg_page_chip){evil, evil}, 1);
+    hg_page_jinja(&b, (hg_bytes){evil, strlen(evil)});
     hg_page_end(&b, evil);
     CHECK(!b.failed);
     CHECK(strstr(b.p, "<script") == NULL);
@@ -36,6 +41,30 @@ TEST(everything_given_is_escaped)
     CHECK_HAS(b.p, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\xef\xbf\xbd");
     CHECK(strstr(b.p, "http") == NULL); /* no outside requests */
     hg_buf_free(&b);
+}
+
+static void check_jinja(const char *text, const char *want)
+{
+    hg_buf b = {0};
+    hg_page_jinja(&b, (hg_bytes){text, strlen(text)});
+    CHECK(!b.failed);
+    CHECK_STR(b.p, want);
+    hg_buf_free(&b);
+}
+
+TEST(a_template_is_shown_in_colours_and_whole)
+{
+    check_jinja("a{% if x %}b{{ y }}{# z #}", "<pre>a<span class=\"jk\">{% if x %}</span>b<span "
+                                              "class=\"jv\">{{ y }}</span><span "
+                                              "class=\"jc\">{# z #}</span></pre>\n");
+    /* the brackets of a string close nothing; an apostrophe in a comment opens none */
+    check_jinja("{{ '}}\\'' }}", "<pre><span class=\"jv\">{{ </span><span "
+                                 "class=\"js\">&#39;}}\\&#39;&#39;</span><span class=\"jv\"> "
+                                 "}}</span></pre>\n");
+    check_jinja("{# don't #}", "<pre><span class=\"jc\">{# don&#39;t #}</span></pre>\n");
+    check_jinja("{{ 'open", "<pre><span class=\"jv\">{{ </span><span "
+                            "class=\"js\">&#39;open</span><span class=\"jv\"></span></pre>\n");
+    check_jinja("{%", "<pre>{%</pre>\n");
 }
 
 TEST(charts_stand_any_values)

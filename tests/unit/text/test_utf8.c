@@ -165,3 +165,16 @@ TEST(a_documents_encoding_is_what_it_says_or_what_its_bytes_are)
     CHECK_STR(hg_charset_guess((hg_bytes){"\xef\xbb\xbfh", 4}, false, &skip), "UTF-8");
     CHECK_EQ(skip, 3);
 }
+
+TEST(text_is_made_visible)
+{
+    static const char in[] = "a b\n\t\x1B[0m\xC2\x9B\xE2\x80\xAE\xE2\x80\xA8\xFF\xE4\xB8\x80";
+    hg_buf b = {0};
+    hg_text_visible(&b, (hg_bytes){in, sizeof in - 1}, true);
+    CHECK_STR(b.p, "a\xC2\xB7"
+                   "b\xE2\x86\xB5\xE2\x87\xA5<1B>[0m<U+009B><U+202E><U+2028><FF>\xE4\xB8\x80");
+    hg_buf_clear(&b);
+    hg_text_visible(&b, (hg_bytes){"a b", 3}, false);
+    CHECK_STR(b.p, "a b");
+    hg_buf_free(&b);
+}
