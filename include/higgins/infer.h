@@ -109,6 +109,9 @@ HG_API void hg_session_free(hg_session *s);
 HG_API uint64_t hg_session_bytes(const hg_model *m,
                                  const hg_session_options *o); /* what new will take */
 HG_API size_t hg_session_length(const hg_session *s);
+/* Forgets what is behind the first `length` tokens. Layers with a window keep only what a few
+ * tokens less look at; a session that is rewound further reads its tokens again with the next call.
+ */
 HG_API void hg_session_rewind(hg_session *s, size_t length);
 /* Appends ids; *logits (may be NULL) gets [n_vocab] of the last one, valid until the next call.
  * HG_E_LIMIT when the context is full: nothing was appended. */
@@ -125,7 +128,7 @@ typedef enum hg_pooling { HG_POOL_MEAN, HG_POOL_LAST, HG_POOL_CLS } hg_pooling;
 HG_API hg_status hg_session_embed(hg_session *s, const int32_t *ids, size_t n, hg_pooling pooling,
                                   bool normalise, float *out, hg_err *e);
 /* Writes the timeline (ids, keys and values) to a file, whole or not at all. */
-HG_API hg_status hg_session_save(const hg_session *s, const char *path, hg_err *e);
+HG_API hg_status hg_session_save(hg_session *s, const char *path, hg_err *e);
 /* Makes the saved timeline this session's; on failure the session is empty. HG_E_FORMAT: no such
  * file, damaged, of another model, other adapters or another type of cache; HG_E_LIMIT: longer than
  * the session's context; HG_E_MISSING. */

@@ -2,7 +2,8 @@
  * row and not the whole text again. Each layer keeps its keys and values in tiles of consecutive
  * positions, so a prefix of a timeline is a run of tiles: rewinding is forgetting a count, and
  * sharing a prompt's beginning is one copy a layer. (Pope et al. 2022, "Efficiently Scaling
- * Transformer Inference", section 3.) */
+ * Transformer Inference", section 3.) Layers that look back through a window keep the last tiles
+ * only, in a ring (Beltagy et al. 2020; Jiang et al. 2023, "rolling buffer cache"). */
 #include "infer/cache.h"
 
 #include <string.h>
@@ -54,25 +55,31 @@ hg_status hg_cache_context(const hg_model *m, uint32_t asked, size_t *n_ctx, hg_
     return HG_OK;
 }
 
-static size_t tiles_for(size_t n)
+/* Tiles of a layer: all of the context, or, with a window, as many as a run of positions touches at
+ * the most that a step's rows, the window before them and the spare ones make. */
+static size_t layer_tiles(const hg_model *m, size_t layer, size_t n_ctx, size_t rows)
 {
-    return (n + HG_KV_TILE - 1) / HG_KV_TILE;
+    const size_t all = hg_cache_tiles(n_ctx), window = m->layer[layer].window;
+    if (window == 0) return all;
+    const size_t ring = (window + rows + HG_CACHE_SPARE - 2) / HG_KV_TILE + 2;
+    return ring < all ? ring : all;
 }
 
-uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, hg_type type)
+uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, size_t rows, hg_type type)
 {
     hg_kv_shape shape;
-    size_t all, ids;
+    size_t n_tiles = 0, all, ids;
     if (!hg_kv_shape_of(&shape, type, m->c.n_kv_heads, m->c.d_head)) return UINT64_MAX;
-    if (!hg_mul(shape.tile_bytes, tiles_for(n_ctx), &all)) return UINT64_MAX;
-    if (!hg_mul(all, m->c.n_layers, &all)) return UINT64_MAX;
+    for (size_t l = 0; l < m->c.n_layers; l++) n_tiles += layer_tiles(m, l, n_ctx, rows);
+    if (!hg_mul(shape.tile_bytes, n_tiles, &all)) return UINT64_MAX;
     if (!hg_mul(n_ctx, sizeof(int32_t), &ids) || !hg_add(all, ids, &all)) return UINT64_MAX;
     return all;
 }
 
-hg_status hg_cache_new(hg_cache *c, const hg_model *m, size_t n_ctx, hg_type type, hg_err *e)
+hg_status hg_cache_new(hg_cache *c, const hg_model *m, size_t n_ctx, size_t rows, hg_type type,
+                       hg_err *e)
 {
-    *c = (hg_cache){.type = type, .n_layers = m->c.n_layers, .n_ctx = n_ctx};
+    *c = (hg_cache){.type = type, .n_layers = m->c.n_layers, .n_ctx = n_ctx, .m = m};
     hg_arena_init(&c->mem, 64 * 1024);
     if (!hg_kv_shape_of(&c->shape, type, m->c.n_kv_heads, m->c.d_head))
         return hg_fail(e, HG_E_ARG, "a cache of %s", hg_type_name(type));
@@ -81,7 +88,7 @@ hg_status hg_cache_new(hg_cache *c, const hg_model *m, size_t n_ctx, hg_type typ
     if (c->layer == NULL || c->ids == NULL) goto full;
     for (size_t l = 0; l < c->n_layers; l++) {
         hg_kv_layer *kv = &c->layer[l];
-        *kv = (hg_kv_layer){.type = type, .n_tiles = tiles_for(n_ctx)};
+        *kv = (hg_kv_layer){.type = type, .n_tiles = layer_tiles(m, l, n_ctx, rows)};
         kv->tiles = hg_arena_raw(&c->mem, kv->n_tiles, c->shape.tile_bytes);
         if (kv->tiles == NULL) goto full;
     }
@@ -91,7 +98,7 @@ full:
     return hg_fail(e, HG_E_NOMEM,
                    "no room for a context of %zu tokens (%.1f MB of keys and values); ask for a "
                    "shorter one",
-                   n_ctx, (double)hg_cache_bytes(m, n_ctx, type) / 1e6);
+                   n_ctx, (double)hg_cache_bytes(m, n_ctx, rows, type) / 1e6);
 }
 
 void hg_cache_free(hg_cache *c)
@@ -100,9 +107,39 @@ void hg_cache_free(hg_cache *c)
     *c = (hg_cache){0};
 }
 
-void hg_cache_rewind(hg_cache *c, size_t n)
+void hg_cache_enter(hg_cache *c, size_t n)
 {
-    if (n < c->n) c->n = n;
+    const size_t tiles = hg_cache_tiles(c->n + n);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        const size_t kept = c->layer[l].n_tiles;
+        if (tiles > kept && tiles - kept > c->first_tile) c->first_tile = tiles - kept;
+    }
+}
+
+void hg_cache_append(hg_cache *c, const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) c->ids[c->n++] = ids[i];
+}
+
+size_t hg_cache_needs(const hg_cache *c, size_t layer, size_t n)
+{
+    const size_t window = c->m->layer[layer].window;
+    return window > 0 && n + 1 > window ? (n + 1 - window) / HG_KV_TILE : 0;
+}
+
+size_t hg_cache_reach(const hg_cache *c, size_t n)
+{
+    if (n > c->n) n = c->n;
+    for (size_t l = 0; l < c->n_layers && c->first_tile > 0; l++)
+        if (c->m->layer[l].window > 0 && hg_cache_needs(c, l, n) < c->first_tile) return 0;
+    return n;
+}
+
+size_t hg_cache_rewind(hg_cache *c, size_t n)
+{
+    c->n = hg_cache_reach(c, n);
+    if (c->n == 0) c->first_tile = 0;
+    return c->n;
 }
 
 size_t hg_cache_shared(const hg_cache *c, const int32_t *ids, size_t n)
@@ -114,9 +151,13 @@ size_t hg_cache_shared(const hg_cache *c, const int32_t *ids, size_t n)
 
 void hg_cache_copy(hg_cache *dst, const hg_cache *src, size_t n)
 {
-    for (size_t l = 0; l < dst->n_layers; l++)
-        memcpy(dst->layer[l].tiles, src->layer[l].tiles, tiles_for(n) * src->shape.tile_bytes);
+    for (size_t l = 0; l < dst->n_layers; l++) {
+        size_t t = src->m->layer[l].window > 0 ? src->first_tile : 0;
+        for (; t < hg_cache_tiles(n); t++)
+            memcpy(hg_cache_tile(dst, l, t), hg_cache_tile(src, l, t), src->shape.tile_bytes);
+    }
     memcpy(dst->ids, src->ids, n * sizeof *dst->ids);
     dst->n = n;
+    dst->first_tile = src->first_tile;
     dst->adapters = src->adapters;
 }

@@ -1,17 +1,26 @@
-/* The keys and values of one timeline, and the tokens that they stand for. */
+/* The keys and values of one timeline, and the tokens that they stand for.
+ *
+ * A layer with a window keeps a ring of tiles, as many as the window, a step's rows and
+ * HG_CACHE_SPARE positions reach over. What a timeline has left behind in them is gone, so it can
+ * be taken back by a few tokens and not to every length: hg_cache_reach says how far. */
 #ifndef HG_INFER_CACHE_H
 #define HG_INFER_CACHE_H
 
 #include <higgins/infer.h>
 #include "model/model.h"
 
+/* Positions that can always be taken back. */
+enum { HG_CACHE_SPARE = 64 };
+
 typedef struct hg_cache {
     hg_type type;
     hg_kv_shape shape;
     size_t n_layers, n_ctx;
+    const hg_model *m;
     hg_kv_layer *layer; /* [n_layers] */
     int32_t *ids;       /* [n_ctx] tokens held */
     size_t n;           /* positions held */
+    size_t first_tile;  /* that layers with a window hold; they hold all behind it */
     uint64_t adapters;  /* hg_adapters_key of what they were computed with */
     hg_arena mem;
 } hg_cache;
@@ -22,17 +31,38 @@ hg_status hg_cache_choose(const hg_model *m, hg_cache_type asked, hg_type *out, 
 /* n_ctx as asked for, the model's when 0; HG_E_LIMIT when the model's positions end before. */
 hg_status hg_cache_context(const hg_model *m, uint32_t asked, size_t *n_ctx, hg_err *e);
 /* Bytes that hg_cache_new takes; UINT64_MAX when they cannot be counted. */
-uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, hg_type type);
+uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, size_t rows, hg_type type);
 
-/* `c` starts as zeros. The room is reserved at once and touched as the timeline grows. */
-hg_status hg_cache_new(hg_cache *c, const hg_model *m, size_t n_ctx, hg_type type, hg_err *e);
+/* `c` starts as zeros; no step appends more than `rows`. The room is reserved at once and touched
+ * as the timeline grows. */
+hg_status hg_cache_new(hg_cache *c, const hg_model *m, size_t n_ctx, size_t rows, hg_type type,
+                       hg_err *e);
 void hg_cache_free(hg_cache *c);
 
-/* Forgets all behind the first n positions. */
-void hg_cache_rewind(hg_cache *c, size_t n);
+/* A step is about to store n rows behind the timeline; and it has: they are those of ids. */
+void hg_cache_enter(hg_cache *c, size_t n);
+void hg_cache_append(hg_cache *c, const int32_t *ids, size_t n);
+/* The first tile of a layer that the position behind the first n looks at. */
+size_t hg_cache_needs(const hg_cache *c, size_t layer, size_t n);
+/* What attention has of a layer's tile; it must be held. */
+static inline void *hg_cache_tile(const hg_cache *c, size_t layer, size_t tile)
+{
+    return hg_kv_keys(&c->shape, &c->layer[layer], tile, 0);
+}
+/* Tiles that the first n positions have entered. */
+static inline size_t hg_cache_tiles(size_t n)
+{
+    return (n + HG_KV_TILE - 1) / HG_KV_TILE;
+}
+/* n, at most the positions held, where the timeline can go on behind them; else 0. */
+size_t hg_cache_reach(const hg_cache *c, size_t n);
+/* Forgets all behind the first n positions, or everything where they are out of reach. Returns what
+ * is left: n, or 0. */
+size_t hg_cache_rewind(hg_cache *c, size_t n);
 /* How many of ids[0..n) the timeline begins with. */
 size_t hg_cache_shared(const hg_cache *c, const int32_t *ids, size_t n);
-/* Makes dst's timeline the first n positions of src's; both are of one model and type. */
+/* Makes dst's timeline the first n positions of src's, which are within reach; both are of one
+ * model, type and number of rows. */
 void hg_cache_copy(hg_cache *dst, const hg_cache *src, size_t n);
 
 /* The timeline as a file (cache_file.c), with n_ahead ids that were chosen behind it and not yet

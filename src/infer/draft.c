@@ -92,7 +92,7 @@ void hg_drafter_free(hg_drafter *d)
 hg_status hg_drafter_slot(const hg_drafter *d, hg_slot *s, hg_err *e)
 {
     if (s->draft.n_ctx != 0) return HG_OK;
-    return hg_cache_new(&s->draft, d->m, d->n_ctx, d->cache_type, e);
+    return hg_cache_new(&s->draft, d->m, d->n_ctx, d->max_rows, d->cache_type, e);
 }
 
 /* ---- a step ---- */

@@ -368,6 +368,7 @@ static bool is_being_read(const hg_engine *en, const hg_work *w, size_t shared)
     for (size_t i = 0; i < en->n_slots; i++) {
         const hg_slot *s = &en->slots[i];
         if (s->work == NULL || !hg_slot_reads(s) || w->r.echo) continue;
+        if (s->cache.adapters != w->adapters) continue;
         size_t n = 0, most = s->work->r.n_prompt;
         if (most > w->r.n_prompt - 1) most = w->r.n_prompt - 1;
         while (n < most && s->work->prompt[n] == w->prompt[n]) n++;
@@ -412,7 +413,7 @@ static void move_to(hg_engine *en, hg_work *w, size_t slot)
 /* The rooms that a request needs in its slot. */
 static hg_status make_slot(hg_engine *en, hg_slot *s, const hg_work *w, hg_err *e)
 {
-    HG_TRY(hg_slot_new(s, en->m, en->n_ctx, en->cache_type, e));
+    HG_TRY(hg_slot_new(s, en->m, en->n_ctx, en->slot_rows, en->cache_type, e));
     s->end_id = en->end_id;
     return (w->r.speculate & HG_SPECULATE_DRAFT) != 0 ? hg_drafter_slot(&en->drafter, s, e) : HG_OK;
 }
@@ -589,6 +590,7 @@ hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
     en->o.chat_template = NULL;
     en->n_ctx = n_ctx;
     en->cache_type = type;
+    en->slot_rows = o->prefill_chunk > 1 + HG_MAX_GUESS ? o->prefill_chunk : 1 + HG_MAX_GUESS;
     en->end_id[0] = m->c.eos_id;
     en->end_id[1] = turn_end(m, o->chat_template);
     const hg_status s = engine_rooms(en, e);

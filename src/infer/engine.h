@@ -20,6 +20,7 @@ struct hg_engine {
     hg_runtime *rt;
     hg_engine_options o;
     size_t n_ctx;
+    size_t slot_rows; /* that a step has of one slot at the most */
     hg_type cache_type;
     int32_t end_id[2]; /* of text, and of a turn */
     pthread_t thread;

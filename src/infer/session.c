@@ -26,7 +26,7 @@ hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
     n->score_chunk = SCORE_FLOATS / m->c.n_vocab;
     if (n->score_chunk > n->chunk) n->score_chunk = n->chunk;
     if (n->score_chunk < 8) n->score_chunk = 8;
-    s = hg_cache_new(&n->cache, m, n_ctx, type, e);
+    s = hg_cache_new(&n->cache, m, n_ctx, n->chunk, type, e);
     if (s == HG_OK) s = hg_stepper_init(&n->step, m, rt, n->chunk, 1, e);
     if (s != HG_OK) {
         hg_session_free(n);
@@ -52,20 +52,22 @@ uint64_t hg_session_bytes(const hg_model *m, const hg_session_options *o)
     if (o == NULL) o = &none;
     if (hg_cache_context(m, o->n_ctx, &n_ctx, NULL) != HG_OK) return UINT64_MAX;
     if (hg_cache_choose(m, o->cache, &type, NULL) != HG_OK) return UINT64_MAX;
-    const uint64_t cache = hg_cache_bytes(m, n_ctx, type);
-    const uint64_t step = hg_stepper_bytes(m, hg_stepper_rows(m), 1);
+    const size_t rows = hg_stepper_rows(m);
+    const uint64_t cache = hg_cache_bytes(m, n_ctx, rows, type);
+    const uint64_t step = hg_stepper_bytes(m, rows, 1);
     return cache > UINT64_MAX - step ? UINT64_MAX : cache + step;
 }
 
 size_t hg_session_length(const hg_session *s)
 {
-    return s->cache.n;
+    return s->cache.n + s->n_owed;
 }
 
+/* What a ring has given up is read again with the next ids, so that a rewind cannot fail. */
 void hg_session_rewind(hg_session *s, size_t length)
 {
-    if (length >= s->cache.n) return;
-    hg_cache_rewind(&s->cache, length);
+    if (length >= hg_session_length(s)) return;
+    s->n_owed = length - hg_cache_rewind(&s->cache, length);
     s->logits = NULL;
 }
 
@@ -103,39 +105,52 @@ static hg_status run(hg_session *s, const int32_t *ids, size_t n, hg_want want, 
     return HG_OK;
 }
 
+hg_status hg_session_repay(hg_session *s, hg_err *e)
+{
+    while (s->n_owed > 0) {
+        const size_t rows = s->n_owed < s->chunk ? s->n_owed : s->chunk;
+        HG_TRY(run(s, s->cache.ids + s->cache.n, rows, HG_WANT_NONE, NULL, e));
+        s->n_owed -= rows;
+    }
+    return HG_OK;
+}
+
 /* After a rewind, or a feed that wanted none, the last token is run once more for its logits. */
 static hg_status need_logits(hg_session *s, hg_err *e)
 {
     if (s->logits != NULL || s->cache.n == 0) return HG_OK;
     const int32_t last = s->cache.ids[s->cache.n - 1];
-    hg_cache_rewind(&s->cache, s->cache.n - 1);
-    const hg_status status = run(s, &last, 1, HG_WANT_LAST, NULL, e);
-    if (status != HG_OK) s->cache.n++; /* its keys and values still stand */
+    hg_session_rewind(s, s->cache.n - 1);
+    hg_status status = hg_session_repay(s, e);
+    if (status == HG_OK) status = run(s, &last, 1, HG_WANT_LAST, NULL, e);
+    if (status != HG_OK) s->n_owed++;
     return status;
 }
 
 hg_status hg_session_check(const hg_session *s, const int32_t *ids, size_t n, hg_err *e)
 {
+    const size_t held = hg_session_length(s);
     HG_TRY(hg_check_ids(s->m, ids, n, e));
-    if (n <= s->cache.n_ctx - s->cache.n) return HG_OK;
+    if (n <= s->cache.n_ctx - held) return HG_OK;
     return hg_fail(e, HG_E_LIMIT,
                    "the context is full: it holds %zu of %zu tokens and %zu more were fed; rewind "
                    "it or start a new session",
-                   s->cache.n, s->cache.n_ctx, n);
+                   held, s->cache.n_ctx, n);
 }
 
 hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const float **logits,
                           hg_err *e)
 {
-    const size_t before = s->cache.n;
     if (logits != NULL) *logits = NULL;
     HG_TRY(hg_session_check(s, ids, n, e));
+    HG_TRY(hg_session_repay(s, e));
+    const size_t before = s->cache.n;
     for (size_t i = 0, rows; i < n; i += rows) {
         rows = n - i < s->chunk ? n - i : s->chunk;
         const bool last = i + rows == n && logits != NULL;
         const hg_status status = run(s, ids + i, rows, last ? HG_WANT_LAST : HG_WANT_NONE, NULL, e);
         if (status != HG_OK) {
-            hg_cache_rewind(&s->cache, before);
+            hg_session_rewind(s, before);
             return status;
         }
     }
@@ -147,14 +162,16 @@ hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const flo
 
 /* ---- files ---- */
 
-hg_status hg_session_save(const hg_session *s, const char *path, hg_err *e)
+hg_status hg_session_save(hg_session *s, const char *path, hg_err *e)
 {
+    HG_TRY(hg_session_repay(s, e));
     return hg_cache_save(&s->cache, s->m, NULL, 0, path, e);
 }
 
 hg_status hg_session_load(hg_session *s, const char *path, hg_err *e)
 {
     s->logits = NULL;
+    s->n_owed = 0;
     return hg_cache_load(&s->cache, s->m, path, NULL, e);
 }
 
@@ -204,13 +221,14 @@ static hg_status score_chunk(hg_session *s, const int32_t *ids, size_t n, double
 
 hg_status hg_session_score(hg_session *s, const int32_t *ids, size_t n, double *logprob, hg_err *e)
 {
-    const size_t before = s->cache.n;
     HG_TRY(hg_session_check(s, ids, n, e));
+    HG_TRY(hg_session_repay(s, e));
+    const size_t before = s->cache.n;
     for (size_t i = 0, rows; i < n; i += rows) {
         rows = n - i < s->score_chunk ? n - i : s->score_chunk;
         const hg_status status = score_chunk(s, ids + i, rows, logprob + i, e);
         if (status == HG_OK) continue;
-        hg_cache_rewind(&s->cache, before);
+        hg_session_rewind(s, before);
         s->logits = NULL;
         return status;
     }

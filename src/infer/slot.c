@@ -2,15 +2,17 @@
  * text that was just seen (the conversation so far, a common system prompt), so a new request looks
  * for the cache that shares most of it: the same conversation goes on in place, another one gets a
  * copy of the shared beginning. Cached rows are bit for bit what running the tokens again would
- * give, so reuse never shows in an answer. */
+ * give, so reuse never shows in an answer. A beginning that a ring of tiles no longer reaches is
+ * read again. */
 #include "infer/slot.h"
 #include "base/clock.h"
 
-hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, hg_type type, hg_err *e)
+hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, size_t rows, hg_type type,
+                      hg_err *e)
 {
     if (s->cache.n_ctx != 0) return HG_OK;
     s->tok = m->tokenizer;
-    return hg_cache_new(&s->cache, m, n_ctx, type, e);
+    return hg_cache_new(&s->cache, m, n_ctx, rows, type, e);
 }
 
 void hg_slot_free(hg_slot *s)
@@ -21,9 +23,9 @@ void hg_slot_free(hg_slot *s)
     hg_detok_free(&s->detok);
 }
 
-enum {
-    SAME_TIMELINE = 64
-}; /* tokens that a timeline may end differently and still be gone on with */
+/* Tokens that a timeline may end differently and still be gone on with. */
+enum { SAME_TIMELINE = HG_CACHE_SPARE };
+_Static_assert((int)HG_MAX_GUESS < (int)HG_CACHE_SPARE, "guesses can be taken back");
 
 /* The free slot whose cache is missed least: an empty one, else the one used longest ago. */
 static hg_slot *oldest_free(hg_slot *slots, size_t n, const hg_slot *spare)
@@ -51,7 +53,8 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
     *shared = 0;
     for (size_t i = 0; i < n_slots && !w->r.echo; i++) {
         if (slots[i].cache.adapters != w->adapters) continue;
-        const size_t n = hg_cache_shared(&slots[i].cache, w->prompt, w->r.n_prompt - 1);
+        const hg_cache *c = &slots[i].cache;
+        const size_t n = hg_cache_reach(c, hg_cache_shared(c, w->prompt, w->r.n_prompt - 1));
         if (n < *shared || n == 0) continue;
         if (n == *shared && !goes_on(&slots[i], n)) continue;
         *shared = n;
@@ -79,9 +82,9 @@ hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t sh
 {
     HG_TRY(begin_extras(s, w, e));
     if (source != NULL && source != s) hg_cache_copy(&s->cache, &source->cache, shared);
-    hg_cache_rewind(&s->cache, shared);
+    (void)hg_cache_rewind(&s->cache, shared);
     s->cache.adapters = w->adapters;
-    hg_cache_rewind(&s->draft, hg_cache_shared(&s->draft, w->prompt, w->r.n_prompt));
+    (void)hg_cache_rewind(&s->draft, hg_cache_shared(&s->draft, w->prompt, w->r.n_prompt));
     s->work = w;
     s->n_fed = shared;
     s->n_ahead = 0;
@@ -190,6 +193,6 @@ void hg_slot_draw(hg_slot *s, hg_choices *room)
 
 void hg_slot_keep(hg_slot *s, size_t n)
 {
-    hg_cache_rewind(&s->cache, s->n_before + (n > 0 ? n : 1));
-    if (s->draft.n > s->cache.n) hg_cache_rewind(&s->draft, s->cache.n);
+    (void)hg_cache_rewind(&s->cache, s->n_before + (n > 0 ? n : 1));
+    if (s->draft.n > s->cache.n) (void)hg_cache_rewind(&s->draft, s->cache.n);
 }

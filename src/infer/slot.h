@@ -62,8 +62,9 @@ typedef struct hg_slot {
     uint64_t used_at; /* the engine's clock of requests: the oldest cache is given up first */
 } hg_slot;
 
-/* Makes the slot's room unless it is there. */
-hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, hg_type type, hg_err *e);
+/* Makes the slot's room unless it is there; no step has more than `rows` of it. */
+hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, size_t rows, hg_type type,
+                      hg_err *e);
 void hg_slot_free(hg_slot *s);
 
 /* Where a prompt should go: the free slot to use (NULL when all are busy), and the slot, perhaps

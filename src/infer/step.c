@@ -72,6 +72,7 @@ hg_status hg_check_ids(const hg_model *m, const int32_t *ids, size_t n, hg_err *
 static void lay_lane(hg_stepper *s, hg_batch *b, const hg_lane *lane)
 {
     const size_t past = lane->cache->n, first = b->n;
+    hg_cache_enter(lane->cache, lane->n);
     for (size_t r = 0; r < lane->n; r++) {
         s->ids[first + r] = lane->ids[r];
         s->pos[first + r] = (int32_t)(past + r);
@@ -102,13 +103,6 @@ static void lay_caches(hg_stepper *s, const hg_batch *b)
     for (size_t l = 0; l < s->m->c.n_layers; l++)
         for (size_t i = 0; i < b->n_spans; i++)
             s->kv[l * b->n_spans + i] = s->cache_of[i]->layer[l];
-}
-
-/* The lane's rows now belong to its timeline. */
-static void append(const hg_lane *lane)
-{
-    hg_cache *c = lane->cache;
-    for (size_t r = 0; r < lane->n; r++) c->ids[c->n++] = lane->ids[r];
 }
 
 /* The model's pass over the laid rows: *logits, or *states when they are wanted (not NULL), are of
@@ -150,7 +144,7 @@ hg_status hg_stepper_run(hg_stepper *s, hg_lane *lanes, size_t n_lanes, hg_err *
     HG_TRY(forward(s, &b, &logits, states, e));
 
     for (size_t i = 0; i < n_lanes; i++) {
-        append(&lanes[i]);
+        hg_cache_append(lanes[i].cache, lanes[i].ids, lanes[i].n);
         if (lanes[i].want != HG_WANT_LAST && lanes[i].want != HG_WANT_ALL) continue;
         lanes[i].logits = logits;
         logits += (lanes[i].want == HG_WANT_ALL ? lanes[i].n : 1) * s->m->c.n_vocab;

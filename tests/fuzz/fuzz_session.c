@@ -6,18 +6,20 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One model for all inputs: two layers, two key heads, a vocabulary of 40. */
+/* One model for all inputs: two layers, the first with a window, two key heads, a vocabulary of 40.
+ */
 static const hg_model *model(void)
 {
     static hg_model *m;
-    const hg_model_config c = {.arch = "llama",
+    const hg_model_config c = {.arch = "gemma2",
                                .n_layers = 2,
                                .d_model = 16,
                                .n_heads = 2,
                                .n_kv_heads = 2,
                                .d_ff = 16,
                                .n_vocab = 40,
-                               .n_ctx = 256,
+                               .n_ctx = 1024,
+                               .window = 50,
                                .bos_id = -1,
                                .eos_id = -1,
                                .pad_id = -1};
@@ -31,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     hg_cache c = {0};
     hg_ids ids = {0};
     hg_err e = {0};
-    if (hg_cache_new(&c, model(), 256, HG_F32, &e) != HG_OK) abort();
+    if (hg_cache_new(&c, model(), 1024, 16, HG_F32, &e) != HG_OK) abort();
     const hg_status s =
         hg_cache_parse(&c, model(), (hg_bytes){(const char *)data, size}, false, &ids, &e);
     if (s != HG_OK && (e.msg[0] == '\0' || c.n != 0)) abort();

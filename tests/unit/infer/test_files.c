@@ -86,7 +86,7 @@ TEST(a_damaged_or_foreign_session_is_refused_in_a_sentence)
         CHECK_EQ(hg_session_load(s, bad, &e), HG_E_FORMAT);
     }
     spoil(good, bad, 7, SIZE_MAX);
-    check_refused(s, bad, HG_E_FORMAT, "a session of version 0; this program reads 1");
+    check_refused(s, bad, HG_E_FORMAT, "a session of version 3; this program reads 2");
     hg_session_free(s);
     hg_session_free(small);
     hg_session_free(half);

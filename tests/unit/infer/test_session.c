@@ -207,8 +207,8 @@ TEST(a_session_takes_the_bytes_it_told)
     CHECK_EQ(hg_session_bytes(t.m, &wide) - hg_session_bytes(t.m, &whole), 512 * (a_position - 4));
     hg_cache c;
     hg_err e;
-    CHECK_OK(hg_cache_new(&c, t.m, 512, HG_BF16, &e), e);
-    CHECK_NEAR(c.mem.used, hg_cache_bytes(t.m, 512, HG_BF16), 512);
+    CHECK_OK(hg_cache_new(&c, t.m, 512, 64, HG_BF16, &e), e);
+    CHECK_NEAR(c.mem.used, hg_cache_bytes(t.m, 512, 64, HG_BF16), 512);
     hg_cache_free(&c);
     tiny_end(&t);
 }
@@ -243,13 +243,13 @@ TEST(a_lane_gives_the_same_bits_alone_and_in_company)
         tiny t = tiny_open(KINDS[k], 2);
         CHECK_OK(hg_stepper_init(&st, t.m, t.rt, LANES * 64, LANES, &e), e);
         for (size_t i = 0; i < LANES; i++) {
-            CHECK_OK(hg_cache_new(&cache[i], t.m, 128, HG_BF16, &e), e);
+            CHECK_OK(hg_cache_new(&cache[i], t.m, 128, 64, HG_BF16, &e), e);
             tiny_prompt(ids[i], 64, 20 + i);
             lane[i] =
                 (hg_lane){.cache = &cache[i], .ids = ids[i], .n = 7 * i + 1, .want = HG_WANT_LAST};
             CHECK_OK(hg_stepper_run(&st, &lane[i], 1, &e), e);
             memcpy(alone[i], lane[i].logits, sizeof alone[i]);
-            hg_cache_rewind(&cache[i], 0);
+            (void)hg_cache_rewind(&cache[i], 0);
         }
         CHECK_OK(hg_stepper_run(&st, lane, LANES, &e), e);
         for (size_t i = 0; i < LANES; i++) check_same(lane[i].logits, alone[i]);
@@ -269,8 +269,8 @@ TEST(a_copied_prefix_is_as_good_as_a_read_one)
     tiny t = tiny_open(HG_WEIGHTS_BF16, 1);
     tiny_prompt(ids, 50, 9);
     CHECK_OK(hg_stepper_init(&st, t.m, t.rt, 50, 1, &e), e);
-    CHECK_OK(hg_cache_new(&a, t.m, 64, HG_BF16, &e), e);
-    CHECK_OK(hg_cache_new(&b, t.m, 64, HG_BF16, &e), e);
+    CHECK_OK(hg_cache_new(&a, t.m, 64, 64, HG_BF16, &e), e);
+    CHECK_OK(hg_cache_new(&b, t.m, 64, 64, HG_BF16, &e), e);
     hg_lane lane = {.cache = &a, .ids = ids, .n = 50, .want = HG_WANT_LAST};
     CHECK_OK(hg_stepper_run(&st, &lane, 1, &e), e);
     memcpy(want, lane.logits, sizeof want);

@@ -5,6 +5,7 @@
 #include "harness/test.h"
 #include "model/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A byte as byte-level BPE writes it (GPT-2's map): printable ones stand for themselves, the others
@@ -51,26 +52,11 @@ hg_tokenizer *tiny_tokenizer(void)
     return t;
 }
 
-hg_model *tiny_model(bool speaks)
+static hg_model *model_of(const hg_model_config *c, bool speaks)
 {
-    const hg_model_config c = {.arch = "llama",
-                               .n_layers = TINY_LAYERS,
-                               .d_model = 64,
-                               .n_heads = 4,
-                               .n_kv_heads = 2,
-                               .d_head = 32,
-                               .d_ff = 96,
-                               .n_vocab = TINY_VOCAB,
-                               .n_ctx = TINY_CTX,
-                               .norm_eps = 1e-5f,
-                               .rope_theta = 10000.0f,
-                               .tie_embeddings = true,
-                               .bos_id = -1,
-                               .eos_id = TINY_END,
-                               .pad_id = -1};
     hg_model *m = NULL;
     hg_err e;
-    CHECK_OK(hg_model_new(&m, &c, 7, &e), e);
+    CHECK_OK(hg_model_new(&m, c, 7, &e), e);
     /* Fresh weights give nearly even odds; larger ones make texts that differ from each other. */
     for (size_t i = 0; i < m->n_params; i++) {
         float *w = m->param[i]->data;
@@ -81,16 +67,53 @@ hg_model *tiny_model(bool speaks)
     return m;
 }
 
-tiny tiny_open(hg_weights as, int n_threads)
+static hg_model_config config_of(const char *arch, uint32_t n_ctx)
+{
+    hg_model_config c = {.n_layers = TINY_LAYERS,
+                         .d_model = 64,
+                         .n_heads = 4,
+                         .n_kv_heads = 2,
+                         .d_head = 32,
+                         .d_ff = 96,
+                         .n_vocab = TINY_VOCAB,
+                         .n_ctx = n_ctx,
+                         .norm_eps = 1e-5f,
+                         .rope_theta = 10000.0f,
+                         .tie_embeddings = true,
+                         .bos_id = -1,
+                         .eos_id = TINY_END,
+                         .pad_id = -1};
+    (void)snprintf(c.arch, sizeof c.arch, "%s", arch);
+    return c;
+}
+
+hg_model *tiny_model(bool speaks)
+{
+    const hg_model_config c = config_of("llama", TINY_CTX);
+    return model_of(&c, speaks);
+}
+
+static tiny open_saved(hg_model *m, hg_weights as, int n_threads)
 {
     tiny t = {0};
     hg_err e;
-    hg_model *m = tiny_model(true);
     CHECK_OK(hg_model_save(m, test_path("tiny"), HG_WEIGHTS_F32, NULL, &e), e);
     hg_model_free(m);
     CHECK_OK(hg_runtime_new(&t.rt, n_threads, HG_N_ISA, &e), e);
     CHECK_OK(hg_model_open(&t.m, test_path("tiny"), as, t.rt, &e), e);
     return t;
+}
+
+tiny tiny_open(hg_weights as, int n_threads)
+{
+    return open_saved(tiny_model(true), as, n_threads);
+}
+
+tiny tiny_open_windows(hg_weights as, int n_threads)
+{
+    hg_model_config c = config_of("gemma2", TINY_LONG_CTX);
+    c.window = TINY_WINDOW;
+    return open_saved(model_of(&c, true), as, n_threads);
 }
 
 void tiny_end(tiny *t)

@@ -15,7 +15,10 @@ typedef struct tiny {
 /* Opened from a folder as a user's model is, packed for `as` (float32 or bfloat16). */
 tiny tiny_open(hg_weights as, int n_threads);
 void tiny_end(tiny *t);
-/* The same weights in memory, as training holds them; no tokenizer unless `speaks`. */
+/* A model whose first and last layer look back through a window, the one between at everything. */
+enum { TINY_WINDOW = 100, TINY_LONG_CTX = 2048 };
+tiny tiny_open_windows(hg_weights as, int n_threads);
+/* tiny_open's weights in memory, as training holds them; no tokenizer unless `speaks`. */
 hg_model *tiny_model(bool speaks);
 hg_tokenizer *tiny_tokenizer(void);
 
