@@ -103,6 +103,8 @@ typedef struct hg_session_options {
     uint32_t n_ctx; /* 0: the model's */
     hg_cache_type cache;
 } hg_session_options;
+/* HG_E_NOMEM, with what is needed, what is free and what would fit, when the memory that is free
+ * does not hold hg_session_bytes. */
 HG_API hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
                                 const hg_session_options *o, hg_err *e);
 HG_API void hg_session_free(hg_session *s);
@@ -159,8 +161,9 @@ typedef struct hg_engine_options {
 enum { HG_MAX_SESSIONS = 1024, HG_MAX_PREFILL_CHUNK = 8192 };
 HG_API void hg_engine_options_init(hg_engine_options *o); /* 8, 64, 0, 256, AUTO, NULL */
 /* The runtime computes for the engine alone until hg_engine_free. HG_E_MISSING when the model has
- * no tokenizer; HG_E_ARG when the draft model's tokenizer is another one. Caches are made as
- * sessions need them. */
+ * no tokenizer; HG_E_ARG when the draft model's tokenizer is another one; HG_E_NOMEM, with what
+ * would fit, when the memory that is free does not hold one session. Caches are made as sessions
+ * need them; where memory ends before max_sessions does, further requests wait. */
 HG_API hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
                                const hg_engine_options *o, hg_err *e);
 /* Ends what runs and what waits with HG_FINISH_CANCELED. No other call may be under way. */

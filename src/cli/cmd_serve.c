@@ -89,10 +89,15 @@ static hg_status open_model(cli *c, const serve_values *v, const char *path, hg_
 
     HG_TRY(cli_runtime(c, rt, e));
     HG_TRY(hg_model_open(m, path, HG_WEIGHTS_AS_STORED, *rt, e));
+    const double each = (double)hg_session_bytes(*m, &so);
+    hg_machine_info machine;
+    hg_machine_describe(&machine);
+    const double fit = (double)machine.memory_free / each;
     if (!c->quiet && !c->json)
         fprintf(stderr, "%s: weights %s, at most %d conversations at a time of %s each\n", path,
-                cli_bytes(a, (double)hg_model_bytes(*m)), (int)v->parallel,
-                cli_bytes(b, (double)hg_session_bytes(*m, &so)));
+                cli_bytes(a, (double)hg_model_bytes(*m)), (int)v->parallel, cli_bytes(b, each));
+    if (!c->quiet && !c->json && fit >= 1 && fit < (double)v->parallel)
+        fprintf(stderr, "%s: memory is free for %d of them; others wait\n", path, (int)fit);
     return HG_OK;
 }
 

@@ -5,6 +5,7 @@
  * Transformer Inference", section 3.) Layers that look back through a window keep the last tiles
  * only, in a ring (Beltagy et al. 2020; Jiang et al. 2023, "rolling buffer cache"). */
 #include "infer/cache.h"
+#include "kernels/measure.h"
 
 #include <string.h>
 
@@ -76,6 +77,43 @@ uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, size_t rows, hg_type ty
     return all;
 }
 
+static uint64_t sum_of(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+hg_status hg_cache_fits(const hg_model *m, size_t n_ctx, size_t rows, hg_type type, uint64_t beside,
+                        hg_err *e)
+{
+    const uint64_t need = sum_of(hg_cache_bytes(m, n_ctx, rows, type), beside);
+    const uint64_t free = hg_memory_free();
+    size_t fits = 0, too_long = hg_cache_tiles(n_ctx); /* tiles */
+    if (need <= free) return HG_OK;
+    while (fits + 1 < too_long) {
+        const size_t half = fits + (too_long - fits) / 2;
+        const uint64_t it = sum_of(hg_cache_bytes(m, half * HG_KV_TILE, rows, type), beside);
+        *(it <= free ? &fits : &too_long) = half;
+    }
+    if (fits == 0)
+        return hg_fail(e, HG_E_NOMEM,
+                       "a context of %zu tokens takes %.2f GB of memory and %.2f GB are free; "
+                       "end other programs or take a smaller model",
+                       n_ctx, (double)need / 1e9, (double)free / 1e9);
+    return hg_fail(e, HG_E_NOMEM,
+                   "a context of %zu tokens takes %.2f GB of memory and %.2f GB are free; ask for "
+                   "%zu tokens at the most",
+                   n_ctx, (double)need / 1e9, (double)free / 1e9, fits * HG_KV_TILE);
+}
+
+uint64_t hg_cache_untouched(const hg_cache *c)
+{
+    uint64_t tiles = 0;
+    for (size_t l = 0; l < c->n_layers; l++)
+        tiles +=
+            c->layer[l].n_tiles - (c->peak < c->layer[l].n_tiles ? c->peak : c->layer[l].n_tiles);
+    return tiles * c->shape.tile_bytes;
+}
+
 hg_status hg_cache_new(hg_cache *c, const hg_model *m, size_t n_ctx, size_t rows, hg_type type,
                        hg_err *e)
 {
@@ -110,6 +148,7 @@ void hg_cache_free(hg_cache *c)
 void hg_cache_enter(hg_cache *c, size_t n)
 {
     const size_t tiles = hg_cache_tiles(c->n + n);
+    if (tiles > c->peak) c->peak = tiles;
     for (size_t l = 0; l < c->n_layers; l++) {
         const size_t kept = c->layer[l].n_tiles;
         if (tiles > kept && tiles - kept > c->first_tile) c->first_tile = tiles - kept;
@@ -158,6 +197,7 @@ void hg_cache_copy(hg_cache *dst, const hg_cache *src, size_t n)
     }
     memcpy(dst->ids, src->ids, n * sizeof *dst->ids);
     dst->n = n;
+    if (dst->peak < hg_cache_tiles(n)) dst->peak = hg_cache_tiles(n);
     dst->first_tile = src->first_tile;
     dst->adapters = src->adapters;
 }

@@ -21,6 +21,7 @@ typedef struct hg_cache {
     int32_t *ids;       /* [n_ctx] tokens held */
     size_t n;           /* positions held */
     size_t first_tile;  /* that layers with a window hold; they hold all behind it */
+    size_t peak;        /* tiles entered at the most */
     uint64_t adapters;  /* hg_adapters_key of what they were computed with */
     hg_arena mem;
 } hg_cache;
@@ -32,6 +33,13 @@ hg_status hg_cache_choose(const hg_model *m, hg_cache_type asked, hg_type *out, 
 hg_status hg_cache_context(const hg_model *m, uint32_t asked, size_t *n_ctx, hg_err *e);
 /* Bytes that hg_cache_new takes; UINT64_MAX when they cannot be counted. */
 uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, size_t rows, hg_type type);
+
+/* HG_E_NOMEM, with what would fit, unless the memory that is free takes such a cache and `beside`
+ * bytes more. The system gives room before it has it, so nothing else would tell in time. */
+hg_status hg_cache_fits(const hg_model *m, size_t n_ctx, size_t rows, hg_type type, uint64_t beside,
+                        hg_err *e);
+/* Bytes of the cache that no timeline has entered yet. */
+uint64_t hg_cache_untouched(const hg_cache *c);
 
 /* `c` starts as zeros; no step appends more than `rows`. The room is reserved at once and touched
  * as the timeline grows. */

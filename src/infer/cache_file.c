@@ -236,6 +236,7 @@ hg_status hg_cache_parse(hg_cache *c, const hg_model *m, hg_bytes f, bool is_has
             p += c->shape.tile_bytes;
         }
     c->first_tile = h.first;
+    if (c->peak < hg_cache_tiles(h.n)) c->peak = hg_cache_tiles(h.n);
     c->n = h.n;
     return HG_OK;
 }

@@ -89,6 +89,16 @@ void hg_drafter_free(hg_drafter *d)
     *d = (hg_drafter){0};
 }
 
+uint64_t hg_drafter_slot_bytes(const hg_drafter *d)
+{
+    return hg_cache_bytes(d->m, d->n_ctx, d->max_rows, d->cache_type);
+}
+
+uint64_t hg_drafter_bytes(const hg_drafter *d, size_t n_slots)
+{
+    return hg_drafter_slot_bytes(d) + hg_stepper_bytes(d->m, d->max_rows, n_slots);
+}
+
 hg_status hg_drafter_slot(const hg_drafter *d, hg_slot *s, hg_err *e)
 {
     if (s->draft.n_ctx != 0) return HG_OK;

@@ -26,6 +26,9 @@ typedef struct hg_drafter {
 hg_status hg_drafter_init(hg_drafter *d, const hg_model *draft, const hg_model *m, hg_runtime *rt,
                           size_t n_slots, size_t n_ctx, size_t max_rows, hg_err *e);
 void hg_drafter_free(hg_drafter *d);
+/* Bytes of a slot's cache for the draft model; and of that and all that `n_slots` sessions take. */
+uint64_t hg_drafter_slot_bytes(const hg_drafter *d);
+uint64_t hg_drafter_bytes(const hg_drafter *d, size_t n_slots);
 /* The slot's cache for the draft model, unless it is there. */
 hg_status hg_drafter_slot(const hg_drafter *d, hg_slot *s, hg_err *e);
 

@@ -410,12 +410,17 @@ static void move_to(hg_engine *en, hg_work *w, size_t slot)
     pthread_mutex_unlock(&en->lock);
 }
 
-/* The rooms that a request needs in its slot. */
-static hg_status make_slot(hg_engine *en, hg_slot *s, const hg_work *w, hg_err *e)
+hg_status hg_engine_make_slot(hg_engine *en, hg_slot *s, bool drafts, hg_err *e)
 {
-    HG_TRY(hg_slot_new(s, en->m, en->n_ctx, en->slot_rows, en->cache_type, e));
+    uint64_t beside = hg_slots_untouched(en->slots, en->o.max_sessions);
+    s->tok = en->m->tokenizer;
     s->end_id = en->end_id;
-    return (w->r.speculate & HG_SPECULATE_DRAFT) != 0 ? hg_drafter_slot(&en->drafter, s, e) : HG_OK;
+    if (s->cache.n_ctx == 0) {
+        if (drafts) beside += hg_drafter_slot_bytes(&en->drafter);
+        HG_TRY(hg_cache_fits(en->m, en->n_ctx, en->slot_rows, en->cache_type, beside, e));
+        HG_TRY(hg_cache_new(&s->cache, en->m, en->n_ctx, en->slot_rows, en->cache_type, e));
+    }
+    return drafts ? hg_drafter_slot(&en->drafter, s, e) : HG_OK;
 }
 
 /* Gives w its slot; false when all are taken. Where memory ends before max_sessions does, the
@@ -430,7 +435,8 @@ static bool admit_one(hg_engine *en, hg_work *w, bool *waits)
     while ((s = hg_slots_choose(en->slots, en->n_slots, w, &source, &shared)) != NULL) {
         *waits = is_being_read(en, w, shared);
         if (*waits) return true;
-        hg_status status = make_slot(en, s, w, &why);
+        const bool drafts = (w->r.speculate & HG_SPECULATE_DRAFT) != 0;
+        hg_status status = hg_engine_make_slot(en, s, drafts, &why);
         if (status != HG_OK && s != en->slots) {
             en->n_slots = (size_t)(s - en->slots);
             continue;
@@ -514,6 +520,11 @@ static void engine_drop(hg_engine *en)
 
 static const size_t ECHO_FLOATS = 4u << 20; /* of a prompt's logits at a time */
 
+static size_t step_rows(const hg_engine_options *o)
+{
+    return o->max_sessions + o->prefill_chunk + GUESS_ROWS;
+}
+
 static hg_status engine_rooms(hg_engine *en, hg_err *e)
 {
     const size_t n = en->o.max_sessions;
@@ -537,7 +548,16 @@ static hg_status engine_rooms(hg_engine *en, hg_err *e)
     if (en->o.draft != NULL)
         HG_TRY(hg_drafter_init(&en->drafter, en->o.draft, en->m, en->rt, n, en->n_ctx,
                                en->o.prefill_chunk, e));
-    return hg_stepper_init(&en->step, en->m, en->rt, n + en->o.prefill_chunk + GUESS_ROWS, n, e);
+    return hg_stepper_init(&en->step, en->m, en->rt, step_rows(&en->o), n, e);
+}
+
+/* One session at the least must fit; how many do is seen as they come. */
+static hg_status check_memory(const hg_engine *en, hg_err *e)
+{
+    const hg_engine_options *o = &en->o;
+    uint64_t beside = hg_stepper_bytes(en->m, step_rows(o), o->max_sessions);
+    if (o->draft != NULL) beside += hg_drafter_bytes(&en->drafter, o->max_sessions);
+    return hg_cache_fits(en->m, en->n_ctx, en->slot_rows, en->cache_type, beside, e);
 }
 
 static hg_status check_options(const hg_model *m, const hg_engine_options *o, hg_err *e)
@@ -593,7 +613,8 @@ hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
     en->slot_rows = o->prefill_chunk > 1 + HG_MAX_GUESS ? o->prefill_chunk : 1 + HG_MAX_GUESS;
     en->end_id[0] = m->c.eos_id;
     en->end_id[1] = turn_end(m, o->chat_template);
-    const hg_status s = engine_rooms(en, e);
+    hg_status s = engine_rooms(en, e);
+    if (s == HG_OK) s = check_memory(en, e);
     if (s != HG_OK) {
         engine_drop(en);
         return s;

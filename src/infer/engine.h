@@ -50,5 +50,8 @@ struct hg_engine {
 };
 
 void hg_work_free(hg_work *w);
+/* Makes the slot's room, for a draft model too when it `drafts`, unless it is there. HG_E_NOMEM,
+ * with what would fit, when memory does not hold it beside what the other slots may still fill. */
+hg_status hg_engine_make_slot(hg_engine *en, hg_slot *s, bool drafts, hg_err *e);
 
 #endif

@@ -196,7 +196,7 @@ hg_status hg_engine_load(hg_engine *en, const char *path, const hg_adapter_use *
     hg_slot *slot = &en->slots[0];
     for (size_t i = 1; i < en->n_slots; i++)
         if (en->slots[i].used_at < slot->used_at) slot = &en->slots[i];
-    hg_status s = hg_slot_new(slot, en->m, en->n_ctx, en->slot_rows, en->cache_type, e);
+    hg_status s = hg_engine_make_slot(en, slot, false, e);
     slot->cache.adapters = hg_adapters_key(use, n_use);
     if (s == HG_OK) s = hg_cache_load(&slot->cache, en->m, path, ids, e);
     slot->is_ahead = false;

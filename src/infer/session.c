@@ -19,10 +19,12 @@ hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,
     if (o == NULL) o = &none;
     HG_TRY(hg_cache_context(m, o->n_ctx, &n_ctx, e));
     HG_TRY(hg_cache_choose(m, o->cache, &type, e));
+    const size_t rows = hg_stepper_rows(m);
+    HG_TRY(hg_cache_fits(m, n_ctx, rows, type, hg_stepper_bytes(m, rows, 1), e));
     hg_session *n = hg_alloc(1, sizeof *n);
     if (n == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a session");
     n->m = m;
-    n->chunk = hg_stepper_rows(m);
+    n->chunk = rows;
     n->score_chunk = SCORE_FLOATS / m->c.n_vocab;
     if (n->score_chunk > n->chunk) n->score_chunk = n->chunk;
     if (n->score_chunk < 8) n->score_chunk = 8;

@@ -7,12 +7,12 @@
 #include "infer/slot.h"
 #include "base/clock.h"
 
-hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, size_t rows, hg_type type,
-                      hg_err *e)
+uint64_t hg_slots_untouched(const hg_slot *slots, size_t n_slots)
 {
-    if (s->cache.n_ctx != 0) return HG_OK;
-    s->tok = m->tokenizer;
-    return hg_cache_new(&s->cache, m, n_ctx, rows, type, e);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n_slots; i++)
+        sum += hg_cache_untouched(&slots[i].cache) + hg_cache_untouched(&slots[i].draft);
+    return sum;
 }
 
 void hg_slot_free(hg_slot *s)

@@ -62,9 +62,8 @@ typedef struct hg_slot {
     uint64_t used_at; /* the engine's clock of requests: the oldest cache is given up first */
 } hg_slot;
 
-/* Makes the slot's room unless it is there; no step has more than `rows` of it. */
-hg_status hg_slot_new(hg_slot *s, const hg_model *m, size_t n_ctx, size_t rows, hg_type type,
-                      hg_err *e);
+/* Bytes that the caches of slots will still take as their timelines grow. */
+uint64_t hg_slots_untouched(const hg_slot *slots, size_t n_slots);
 void hg_slot_free(hg_slot *s);
 
 /* Where a prompt should go: the free slot to use (NULL when all are busy), and the slot, perhaps

@@ -3,10 +3,12 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include <higgins/machine.h>
+#include "kernels/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* ---- small files of the system ---- */
 
@@ -115,6 +117,33 @@ static void apply_limits(hg_machine_info *m)
     (void)fclose(f);
 }
 
+/* A shell's `ulimit -v` counts addresses, used or not. */
+static void apply_ulimit(hg_machine_info *m)
+{
+    struct rlimit limit;
+    char value[64];
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    if (!find_value("/proc/self/status", "VmSize", ':', value, sizeof value)) return;
+    const uint64_t used = number_of(value) * 1024, most = limit.rlim_cur;
+    const uint64_t left = used < most ? most - used : 0;
+    if (left < m->memory_free) m->memory_free = left;
+}
+
+static void look_at_memory(hg_machine_info *out)
+{
+    out->memory = meminfo("MemTotal");
+    out->memory_free = meminfo("MemAvailable");
+    apply_limits(out);
+    apply_ulimit(out);
+}
+
+uint64_t hg_memory_free(void)
+{
+    hg_machine_info m = {0};
+    look_at_memory(&m);
+    return m.memory == 0 ? UINT64_MAX : m.memory_free;
+}
+
 void hg_machine_describe(hg_machine_info *out)
 {
     hg_joules j;
@@ -122,9 +151,7 @@ void hg_machine_describe(hg_machine_info *out)
     if (!find_value("/proc/cpuinfo", "model name", ':', out->cpu, sizeof out->cpu) &&
         !find_value("/proc/cpuinfo", "Model", ':', out->cpu, sizeof out->cpu))
         (void)snprintf(out->cpu, sizeof out->cpu, "unknown");
-    out->memory = meminfo("MemTotal");
-    out->memory_free = meminfo("MemAvailable");
-    apply_limits(out);
+    look_at_memory(out);
     hg_joules_start(&j);
     (void)snprintf(out->joules_source, sizeof out->joules_source, "%s", hg_joules_source(&j));
 }

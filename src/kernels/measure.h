@@ -10,4 +10,8 @@ hg_status hg_measure_read(hg_runtime *rt, double seconds, double *gbs, hg_err *e
  * type t are multiplied with. */
 hg_status hg_measure_product(hg_runtime *rt, hg_type t, double seconds, double *gflops, hg_err *e);
 
+/* Bytes that this process could still take, by the system and its control groups; UINT64_MAX when
+ * nobody says. */
+uint64_t hg_memory_free(void);
+
 #endif

@@ -35,6 +35,19 @@ run_in "the quick" "$HIGGINS" generate "$M" - --max-tokens 12 --seed 3
 expect_code 0
 expect_equal "$OUT" "$first"
 
+golden_case a_context_that_memory_does_not_hold_is_refused_with_what_would_fit
+make_model "$TMP/huge" 4194304
+limited() { (ulimit -v 400000 && "$HIGGINS" "$@"); } # KiB
+for command in generate chat serve; do
+    run limited $command "$TMP/huge" $([ $command = generate ] && echo fox)
+    expect_code 1
+    expect_err "a context of 4194304 tokens takes 0."
+    expect_err "GB are free; ask for "
+done
+fits=$(printf '%s' "$ERR" | sed -n 's/.*ask for \([0-9]*\) tokens.*/\1/p')
+run limited generate "$TMP/huge" "the quick" --max-tokens 3 --context $((fits / 2))
+expect_code 0
+
 golden_case generate_prints_json
 run "$HIGGINS" generate "$M" "the quick" --max-tokens 12 --seed 3 --json
 expect_code 0
