@@ -115,6 +115,10 @@ HG_API size_t hg_session_length(const hg_session *s);
  * tokens less look at; a session that is rewound further reads its tokens again with the next call.
  */
 HG_API void hg_session_rewind(hg_session *s, size_t length);
+/* Makes room in a full context: keeps the first n_keep tokens and drops the older half of those
+ * behind them. What stays is read again with the next call, so that the session is as good as a
+ * fresh one that was fed with it. HG_E_ARG: there is nothing to drop. */
+HG_API hg_status hg_session_shift(hg_session *s, size_t n_keep, hg_err *e);
 /* Appends ids; *logits (may be NULL) gets [n_vocab] of the last one, valid until the next call.
  * HG_E_LIMIT when the context is full: nothing was appended. */
 HG_API hg_status hg_session_feed(hg_session *s, const int32_t *ids, size_t n, const float **logits,
@@ -211,7 +215,11 @@ enum { HG_MAX_TOP = 20 };
 typedef struct hg_request {
     const int32_t *prompt; /* copied */
     size_t n_prompt;       /* 1 at the least */
-    uint32_t max_tokens;   /* 0: what the context leaves */
+    uint32_t max_tokens;   /* 0: what the context leaves, or no limit when it shifts */
+    /* When the answer has filled the context, do as hg_session_shift does and go on; else it ends
+     * with HG_FINISH_LENGTH. A prompt that is too long is refused all the same. */
+    bool shifts;
+    uint32_t n_keep; /* half of the context at the most; HG_E_ARG */
     hg_sampling sampling;
     const hg_adapter_use *adapters; /* copied; the adapters must live until the request has ended */
     size_t n_adapters;              /* HG_MAX_ADAPTERS at the most; 0: the bare model */

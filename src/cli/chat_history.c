@@ -47,6 +47,18 @@ void chat_history_drop(chat_history *h, size_t n_keep)
     while (h->n > n_keep) message_free(&h->m[--h->n]);
 }
 
+bool chat_history_drop_oldest(chat_history *h)
+{
+    const size_t first = chat_history_system(h) != NULL ? 1 : 0;
+    size_t n = 1;
+    while (first + n < h->n && strcmp(h->m[first + n].role, "user") != 0) n++;
+    if (first + n >= h->n) return false;
+    for (size_t i = 0; i < n; i++) message_free(&h->m[first + i]);
+    h->n -= n;
+    memmove(h->m + first, h->m + first + n, (h->n - first) * sizeof *h->m);
+    return true;
+}
+
 void chat_history_free(chat_history *h)
 {
     chat_history_drop(h, 0);

@@ -13,6 +13,8 @@ typedef struct chat_history {
 bool chat_history_add(chat_history *h, const char *role, const char *text);
 /* Forgets what was said last. */
 void chat_history_drop(chat_history *h, size_t n_keep);
+/* Forgets the oldest question and its answers, but never the last message; false: nothing to. */
+bool chat_history_drop_oldest(chat_history *h);
 void chat_history_free(chat_history *h);
 /* The system's message, put first; NULL or "" removes it. */
 bool chat_history_set_system(chat_history *h, const char *text);

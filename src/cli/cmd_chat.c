@@ -130,16 +130,25 @@ static hg_status run_request(chat *ch, answer *a, const hg_ids *ids, hg_err *e)
 }
 
 /* The conversation as the model wants it; HG_E_LIMIT, with the remedy, when it fills the context.
- */
+ * With --context-shift the oldest questions and answers go instead. */
 static hg_status render(chat *ch, hg_ids *ids, hg_err *e)
 {
-    const hg_chat_input in = {.m = ch->said.m, .n = ch->said.n, .open_answer = true};
-    HG_TRY(hg_chat_format_ids(ch->format, &in, ids, NULL, e));
-    if (ids->n < ch->talk.n_ctx) return HG_OK;
-    return hg_fail(e, HG_E_LIMIT,
-                   "the context is full: the conversation has %zu tokens and the model holds %u; "
-                   "/reset begins a new one",
-                   ids->n, ch->talk.n_ctx);
+    bool has_dropped = false;
+    for (;;) {
+        const hg_chat_input in = {.m = ch->said.m, .n = ch->said.n, .open_answer = true};
+        ids->n = 0;
+        HG_TRY(hg_chat_format_ids(ch->format, &in, ids, NULL, e));
+        if (ids->n < ch->talk.n_ctx) break;
+        if (!ch->v->sampling.context_shift || !chat_history_drop_oldest(&ch->said))
+            return hg_fail(e, HG_E_LIMIT,
+                           "the context is full: the conversation has %zu tokens and the model "
+                           "holds %u; /reset begins a new one",
+                           ids->n, ch->talk.n_ctx);
+        has_dropped = true;
+    }
+    if (has_dropped && !ch->c->quiet)
+        note("[the context is full: the oldest messages are forgotten]");
+    return HG_OK;
 }
 
 /* What the reader should know about how the answer ended. */
@@ -149,7 +158,8 @@ static void tell_end(const chat *ch, const answer *a)
     if (ch->c->quiet) return;
     if (a->finish == HG_FINISH_CANCELED && ch->is_terminal) note("[stopped]");
     if (a->finish == HG_FINISH_LENGTH) {
-        if (u->prompt_tokens + u->completion_tokens >= ch->talk.n_ctx)
+        if (!ch->v->sampling.context_shift &&
+            u->prompt_tokens + u->completion_tokens >= ch->talk.n_ctx)
             fprintf(stderr,
                     "[the context of %u tokens is full; /reset begins a new conversation]\n",
                     ch->talk.n_ctx);

@@ -44,6 +44,7 @@ void cli_sampling_init(cli_sampling *o)
                         .repetition_penalty = plain(s.repetition_penalty),
                         .presence_penalty = plain(s.presence_penalty),
                         .frequency_penalty = plain(s.frequency_penalty),
+                        .keep = 4, /* where much of attention goes (Xiao et al. 2023) */
                         .dtype = "stored",
                         .cache_type = "auto"};
 }
@@ -126,8 +127,11 @@ hg_weights cli_sampling_weights(const cli_sampling *o)
 
 hg_request cli_sampling_request(const cli_sampling *o)
 {
-    hg_request r = {
-        .max_tokens = (uint32_t)o->max_tokens, .stop = o->stop.item, .n_stop = o->stop.n};
+    hg_request r = {.max_tokens = (uint32_t)o->max_tokens,
+                    .shifts = o->context_shift,
+                    .n_keep = (uint32_t)o->keep,
+                    .stop = o->stop.item,
+                    .n_stop = o->stop.n};
     hg_sampling_init(&r.sampling);
     r.sampling.top_k = (uint32_t)o->top_k;
     r.sampling.repeat_window = (uint32_t)o->repeat_window;

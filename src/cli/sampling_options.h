@@ -13,7 +13,8 @@ typedef struct cli_sampling {
     int64_t dry_length, dry_window;
     cli_list stop, dry_breakers, bias_text;
     const char *dtype, *cache_type, *samplers, *draft;
-    bool lookup;
+    bool lookup, context_shift;
+    int64_t keep;
     /* What the check makes of the words above. */
     hg_logit_bias bias[HG_MAX_BIAS];
     uint8_t order[HG_SAMPLE_STAGES];
@@ -222,6 +223,22 @@ typedef struct cli_sampling {
          "N",                                                                                       \
          "tokens to hold at the most; 0 is the model's own limit",                                  \
          CLI_SAMPLING_ROW(type, member, context),                                                   \
+         0,                                                                                         \
+         4194304},                                                                                  \
+        {"context-shift",                                                                           \
+         0,                                                                                         \
+         CLI_FLAG,                                                                                  \
+         NULL,                                                                                      \
+         "when the context is full, drop the older half of it and go on",                           \
+         CLI_SAMPLING_ROW(type, member, context_shift),                                             \
+         0,                                                                                         \
+         0},                                                                                        \
+        {"keep",                                                                                    \
+         0,                                                                                         \
+         CLI_INT,                                                                                   \
+         "N",                                                                                       \
+         "tokens at the beginning that --context-shift leaves there",                               \
+         CLI_SAMPLING_ROW(type, member, keep),                                                      \
          0,                                                                                         \
          4194304},                                                                                  \
         {"dtype",                                                                                   \

@@ -153,7 +153,7 @@ static bool guess(hg_drafter *d, size_t which, hg_choices *room)
     hg_slot *s = d->slots[which];
     hg_sampler *sampler = &d->samplers[which];
     const float *logits = d->lanes[which].logits;
-    const hg_past past = {s->draft.ids, s->draft.n, s->work->r.n_prompt, s->tok};
+    const hg_past past = {s->draft.ids, s->draft.n, s->work->n_given, s->tok};
     const size_t left = s->work->r.max_tokens - s->work->usage.completion_tokens;
     hg_logprobs none;
     if (hg_choices_load(room, logits, NULL) != HG_OK) return false;

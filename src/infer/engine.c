@@ -313,6 +313,8 @@ static void step(hg_engine *en)
 {
     hg_err why = {0};
     size_t n_drawing = 0, n_read = 0;
+    for (size_t i = 0; i < en->n_slots; i++)
+        if (hg_slot_is_full(&en->slots[i])) hg_slot_shift(&en->slots[i]);
     guess(en);
     const size_t n = plan(en);
     if (hg_stepper_run(&en->step, en->lanes, n, &why) != HG_OK) {

@@ -27,6 +27,10 @@ static hg_status check_request(const hg_engine *en, const hg_request *r, hg_err 
                        "the prompt has %zu tokens and the context holds %zu with the answer; "
                        "shorten it",
                        r->n_prompt, en->n_ctx);
+    if (r->shifts && r->n_keep > en->n_ctx / 2)
+        return hg_fail(e, HG_E_ARG,
+                       "%u tokens are to be kept of a context of %zu; at most half of it can be",
+                       r->n_keep, en->n_ctx);
     if (r->n_top > HG_MAX_TOP)
         return hg_fail(e, HG_E_ARG, "the %u likeliest tokens were asked for; at most %d are told",
                        r->n_top, HG_MAX_TOP);
@@ -63,9 +67,10 @@ static hg_status copy_adapters(hg_work *w, hg_err *e)
     return HG_OK;
 }
 
-static hg_status copy_prompt(hg_work *w, hg_err *e)
+static hg_status copy_prompt(hg_work *w, size_t n_ctx, hg_err *e)
 {
-    w->prompt = HG_NEW_RAW(&w->mem, int32_t, w->r.n_prompt);
+    w->n_given = w->r.n_prompt;
+    w->prompt = HG_NEW_RAW(&w->mem, int32_t, w->r.shifts ? n_ctx : w->r.n_prompt);
     if (w->prompt == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for a prompt of %zu tokens", w->r.n_prompt);
     memcpy(w->prompt, w->r.prompt, w->r.n_prompt * sizeof *w->prompt);
@@ -80,9 +85,10 @@ static hg_status work_new(hg_work **out, const hg_engine *en, const hg_request *
     *out = NULL;
     if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a request");
     w->r = *r;
-    if (w->r.max_tokens == 0 || w->r.max_tokens > room) w->r.max_tokens = (uint32_t)room;
+    const uint32_t most = r->shifts ? UINT32_MAX : (uint32_t)room;
+    if (w->r.max_tokens == 0 || w->r.max_tokens > most) w->r.max_tokens = most;
     hg_arena_init(&w->mem, 4096);
-    hg_status s = copy_prompt(w, e);
+    hg_status s = copy_prompt(w, en->n_ctx, e);
     if (s == HG_OK) s = copy_sampling(w, e);
     if (s == HG_OK) s = copy_adapters(w, e);
     if (s == HG_OK && r->constraint != NULL) {

@@ -5,6 +5,7 @@
 #include "infer/session.h"
 
 #include <math.h>
+#include <string.h>
 
 static const size_t SCORE_FLOATS = 8u << 20; /* of logits at a time when scoring */
 
@@ -71,6 +72,23 @@ void hg_session_rewind(hg_session *s, size_t length)
     if (length >= hg_session_length(s)) return;
     s->n_owed = length - hg_cache_rewind(&s->cache, length);
     s->logits = NULL;
+}
+
+/* Keys hold what their tokens saw, so that no shift of positions makes up for a past that is gone:
+ * they are made anew. */
+hg_status hg_session_shift(hg_session *s, size_t n_keep, hg_err *e)
+{
+    const size_t n = hg_session_length(s);
+    if (n_keep >= n)
+        return hg_fail(e, HG_E_ARG,
+                       "the session holds %zu tokens and is to keep the first %zu; nothing is left "
+                       "to drop",
+                       n, n_keep);
+    const size_t drop = (n - n_keep + 1) / 2, rest = n - n_keep - drop;
+    hg_session_rewind(s, n_keep);
+    memmove(s->cache.ids + n_keep, s->cache.ids + n_keep + drop, rest * sizeof *s->cache.ids);
+    s->n_owed += rest;
+    return HG_OK;
 }
 
 hg_lane hg_session_lane(hg_session *s, const int32_t *ids, size_t n, hg_want want)

@@ -7,6 +7,8 @@
 #include "infer/slot.h"
 #include "base/clock.h"
 
+#include <string.h>
+
 uint64_t hg_slots_untouched(const hg_slot *slots, size_t n_slots)
 {
     uint64_t sum = 0;
@@ -66,13 +68,18 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
     return to == NULL && from != NULL && from->work == NULL ? from : to;
 }
 
+static hg_status begin_lookup(hg_slot *s, const hg_work *w, hg_err *e)
+{
+    if ((w->r.speculate & HG_SPECULATE_LOOKUP) == 0) return HG_OK;
+    HG_TRY(hg_lookup_begin(&s->lookup, s->cache.n_ctx, e));
+    for (size_t i = 0; i < w->r.n_prompt; i++) hg_lookup_put(&s->lookup, w->prompt[i]);
+    return HG_OK;
+}
+
 /* What only some requests need. */
 static hg_status begin_extras(hg_slot *s, hg_work *w, hg_err *e)
 {
-    if ((w->r.speculate & HG_SPECULATE_LOOKUP) != 0) {
-        HG_TRY(hg_lookup_begin(&s->lookup, s->cache.n_ctx, e));
-        for (size_t i = 0; i < w->r.n_prompt; i++) hg_lookup_put(&s->lookup, w->prompt[i]);
-    }
+    HG_TRY(begin_lookup(s, w, e));
     s->constraint = w->constraint;
     w->constraint = NULL;
     return HG_OK;
@@ -100,6 +107,24 @@ hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t sh
     w->usage.prompt_tokens = (uint32_t)w->r.n_prompt;
     w->usage.cached_tokens = (uint32_t)shared;
     return HG_OK;
+}
+
+void hg_slot_shift(hg_slot *s)
+{
+    hg_work *w = s->work;
+    const size_t n = s->cache.n, keep = w->r.n_keep;
+    const size_t drop = (n - keep + 1) / 2, rest = n - keep - drop;
+    memcpy(w->prompt, s->cache.ids, keep * sizeof *w->prompt);
+    memcpy(w->prompt + keep, s->cache.ids + keep + drop, rest * sizeof *w->prompt);
+    w->prompt[keep + rest] = s->ahead[0];
+    w->r.n_prompt = keep + rest + 1;
+    w->r.echo = false; /* it was told */
+    if (w->n_given > keep) w->n_given = w->n_given > keep + drop ? w->n_given - drop : keep;
+    s->n_fed = hg_cache_rewind(&s->cache, keep);
+    (void)hg_cache_rewind(&s->draft, hg_cache_shared(&s->draft, w->prompt, w->r.n_prompt));
+    (void)begin_lookup(s, w, NULL); /* its room is there */
+    s->n_ahead = 0;
+    s->is_ahead = false;
 }
 
 void hg_slot_release(hg_slot *s)
@@ -152,7 +177,7 @@ static hg_status draw_one(hg_slot *s, size_t r, hg_choices *room, int32_t *id)
 {
     const hg_work *w = s->work;
     const float *logits = s->logits + r * room->n_vocab;
-    const hg_past past = {s->cache.ids, s->n_before + r + 1, w->r.n_prompt, s->tok};
+    const hg_past past = {s->cache.ids, s->n_before + r + 1, w->n_given, s->tok};
     const size_t left = w->r.max_tokens - w->usage.completion_tokens - r;
     double log_z = 0.0;
     HG_TRY(hg_choices_load(room, logits, &s->err));

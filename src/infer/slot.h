@@ -18,7 +18,8 @@ struct hg_work {
     hg_work *next; /* in the queue */
     hg_job id;
     hg_arena mem;    /* the copies of what r points at */
-    int32_t *prompt; /* [r.n_prompt] */
+    int32_t *prompt; /* [r.n_prompt], or of the context's size when it shifts: what is to be read */
+    size_t n_given;  /* of the timeline, before the answer */
     hg_stops stops;
     hg_constraint *constraint; /* a copy of its own, until the slot has it */
     hg_request r;              /* its stop and constraint are not to be used */
@@ -75,6 +76,13 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
 /* Begins w in a free slot whose cache is there, with the first `shared` positions of source. Fails
  * for want of room, and the slot stays free. */
 hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared, hg_err *e);
+/* Whether the context is full and the answer is to go on even so; then the older half of what is
+ * behind the first tokens goes, and the rest is a prompt to be read. */
+static inline bool hg_slot_is_full(const hg_slot *s)
+{
+    return s->work != NULL && s->work->r.shifts && s->cache.n == s->cache.n_ctx;
+}
+void hg_slot_shift(hg_slot *s);
 /* Frees the slot for other work; the timeline stays. */
 void hg_slot_release(hg_slot *s);
 

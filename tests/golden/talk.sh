@@ -142,6 +142,20 @@ run_in $'/set warmth 3\n' "$HIGGINS" chat "$M"
 expect_code 1
 expect_sentence
 
+golden_case a_full_context_is_shifted_only_when_asked
+run "$HIGGINS" generate "$M" "the quick" --context 48 --json
+expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; d=json.load(sys.stdin); u=d["usage"]; print(d["finish"], u["prompt_tokens"] + u["completion_tokens"])')" "length 48"
+run "$HIGGINS" generate "$M" "the quick" --context 48 --context-shift --max-tokens 200 --json
+expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["finish"], d["usage"]["completion_tokens"])')" "length 200"
+run "$HIGGINS" generate "$M" "the quick" --context 48 --context-shift --keep 30
+expect_code 1
+expect_err "30 tokens are to be kept of a context of 48; at most half of it can be"
+run_in "the quick brown fox
+jumps over the lazy dog
+and runs home" "$HIGGINS" chat "$M" --context 80 --max-tokens 30 --context-shift
+expect_code 0
+expect_err "[the context is full: the oldest messages are forgotten]"
+
 golden_case chat_says_when_the_context_is_full
 run_in $'hello\nhello again\n' "$HIGGINS" chat "$M" --context 48
 expect_code 1
