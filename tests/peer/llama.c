@@ -1,6 +1,7 @@
 /* llama.cpp as a peer: what tests compare with and benches run beside ours. One model, one job:
  *
  *   llama logits MODEL IDS [key=value ...]   float32 [n][n_vocab] of the ids 1,2,3 on stdout
+ *   llama embed MODEL IDS pooling=P [...]    float32 [n_embd] on stdout; P: mean, last or cls
  *   llama first MODEL IDS [...]              the greedy token behind the ids; timed from outside
  *   llama quantize IN OUT FTYPE [pure=1] [threads=N]   FTYPE: llama_ftype's number
  *   llama time MODEL [...]                   reads jobs, a line each, answers with seconds:
@@ -9,7 +10,7 @@
  *       batch S N            N tokens for each of S sequences, S at a time, behind short prompts
  *
  * Keys: threads (default 1), ctx, cache (f32, f16, bf16, q8_0; default f16), flash (0 or 1), mmap
- * (default 1), repack (default 1). */
+ * (default 1), repack (default 1), lora (an adapter) and scale (of it, default 1). */
 #include <llama.h>
 
 #include <ggml-backend.h>
@@ -21,7 +22,8 @@ enum { MAX_IDS = 1 << 16, CHUNK = 512, SHORT_PROMPT = 32 };
 
 typedef struct options {
     int threads, ctx, flash, mmap, repack, pure, seqs;
-    const char *cache;
+    const char *cache, *pooling, *lora;
+    float scale;
 } options;
 
 static void say_nothing(enum ggml_log_level level, const char *text, void *ctx)
@@ -38,7 +40,8 @@ static int fail(const char *what)
 
 static options read_options(int argc, char **argv, int from)
 {
-    options o = {.threads = 1, .flash = -1, .mmap = 1, .repack = 1, .seqs = 1, .cache = "f16"};
+    options o = {
+        .threads = 1, .flash = -1, .mmap = 1, .repack = 1, .seqs = 1, .cache = "f16", .scale = 1};
     for (int i = from; i < argc; i++) {
         const char *v = strchr(argv[i], '=');
         if (v == NULL) continue;
@@ -51,6 +54,9 @@ static options read_options(int argc, char **argv, int from)
         if (strncmp(argv[i], "pure=", 5) == 0) o.pure = atoi(v);
         if (strncmp(argv[i], "seqs=", 5) == 0) o.seqs = atoi(v);
         if (strncmp(argv[i], "cache=", 6) == 0) o.cache = v;
+        if (strncmp(argv[i], "pooling=", 8) == 0) o.pooling = v;
+        if (strncmp(argv[i], "lora=", 5) == 0) o.lora = v;
+        if (strncmp(argv[i], "scale=", 6) == 0) o.scale = strtof(v, NULL);
     }
     return o;
 }
@@ -61,6 +67,13 @@ static enum ggml_type cache_type(const char *name)
     if (strcmp(name, "bf16") == 0) return GGML_TYPE_BF16;
     if (strcmp(name, "q8_0") == 0) return GGML_TYPE_Q8_0;
     return GGML_TYPE_F16;
+}
+
+static enum llama_pooling_type pooling_type(const char *name)
+{
+    if (name == NULL) return LLAMA_POOLING_TYPE_UNSPECIFIED;
+    if (strcmp(name, "mean") == 0) return LLAMA_POOLING_TYPE_MEAN;
+    return strcmp(name, "cls") == 0 ? LLAMA_POOLING_TYPE_CLS : LLAMA_POOLING_TYPE_LAST;
 }
 
 static int read_ids(const char *text, llama_token *ids)
@@ -99,8 +112,16 @@ static int open_peer(peer *p, const char *path, const options *o, int n_ctx)
                                       : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     cp.swa_full = true;
     cp.kv_unified = o->seqs > 1;
+    cp.embeddings = o->pooling != NULL;
+    cp.pooling_type = pooling_type(o->pooling);
     p->c = llama_init_from_model(p->m, cp);
     if (p->c == NULL) return fail("no context");
+    if (o->lora != NULL) {
+        struct llama_adapter_lora *a = llama_adapter_lora_init(p->m, o->lora);
+        float scale = o->scale;
+        if (a == NULL) return fail("the adapter does not load");
+        if (llama_set_adapters_lora(p->c, &a, 1, &scale) != 0) return fail("adapter not taken");
+    }
     p->n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(p->m));
     return 0;
 }
@@ -248,6 +269,16 @@ int main(int argc, char **argv)
         const options o = read_options(argc, argv, 3);
         return open_peer(&p, argv[2], &o, 4096) != 0 ? 1 : time_jobs(&p);
     }
+    if (argc > 3 && strcmp(argv[1], "embed") == 0) {
+        const options o = read_options(argc, argv, 4);
+        const int n = read_ids(argv[3], ids);
+        if (n == 0 || n > CHUNK) return fail("1 to 512 ids"); /* pooled over one batch */
+        if (open_peer(&p, argv[2], &o, n) != 0 || feed(&p, ids, n, 0, 1, NULL) != 0) return 1;
+        const float *v = llama_get_embeddings_seq(p.c, 0);
+        if (v == NULL) return fail("no embedding");
+        (void)fwrite(v, sizeof *v, (size_t)llama_model_n_embd(p.m), stdout);
+        return 0;
+    }
     if (argc > 3 && (strcmp(argv[1], "logits") == 0 || strcmp(argv[1], "first") == 0)) {
         const options o = read_options(argc, argv, 4);
         const int n = read_ids(argv[3], ids), all = argv[1][0] == 'l';
@@ -257,5 +288,5 @@ int main(int argc, char **argv)
         if (!all) printf("%d\n", best_of(llama_get_logits_ith(p.c, -1), p.n_vocab));
         return 0;
     }
-    return fail("llama logits|first|quantize|time ...; see tests/peer/llama.c");
+    return fail("llama logits|embed|first|quantize|time ...; see tests/peer/llama.c");
 }

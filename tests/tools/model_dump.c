@@ -3,12 +3,15 @@
  *   model_dump new DIR key=value...        a random model: arch, layers, width, heads, kv, head,
  * ff, vocab, ctx, theta, local (theta), rot, window, experts, used, tie, scale (of the weights),
  * seed, type (f32, f16, bf16), tokenizer, llama3 and yarn (factor), long (context before it)
- *   model_dump logits MODEL FILE IDS       float32 logits of every id to FILE
+ *   model_dump logits MODEL FILE IDS [ADAPTER SCALE]   float32 logits of every id to FILE
+ *   model_dump embed MODEL FILE IDS mean|last|cls      float32 vector, not normalised, to FILE
  *   model_dump greedy MODEL N IDS          N ids chosen greedily, printed
  *   model_dump grads MODEL DIR IDS TARGETS the mean loss, printed; gradients saved as a model
  *   model_dump acts MODEL FILE IDS         every shown activation: a line "name layer rows cols",
  *                                          then the values
  * IDS: numbers with commas between; '/' begins a new timeline. */
+#include <higgins/infer.h>
+#include "model/adapter.h"
 #include "model/model.h"
 #include "tensor/ops.h"
 #include <stdio.h>
@@ -160,9 +163,11 @@ static int make(const char *dir, int n, char **args)
     return 0;
 }
 
-static int logits(const char *model, const char *file, const char *ids)
+static int logits(const char *model, const char *file, const char *ids, const char *adapter,
+                  float scale)
 {
     static input in;
+    hg_adapter *a = NULL;
     hg_err e = {0};
     hg_runtime *rt = NULL;
     hg_model *m = NULL;
@@ -173,11 +178,43 @@ static int logits(const char *model, const char *file, const char *ids)
     if (hg_model_open(&m, model, HG_WEIGHTS_AS_STORED, rt, &e) != HG_OK) die(model, &e);
     hg_arena_init(&mem, 0);
     hg_graph_init(&g, rt, &mem, m->compute, false);
+    if (adapter != NULL && hg_adapter_open(&a, adapter, m, rt, &e) != HG_OK) die(adapter, &e);
+    const hg_lora_use use = {a != NULL ? &a->lora : NULL, scale};
+    const hg_lora_rows rows = {0, in.n, &use, 1};
+    const hg_lora_set set = {&rows, 1};
+    if (a != NULL) g.lora = &set;
     hg_batch b = batch_of(&in);
     hg_tensor *y = hg_model_logits(&g, m, hg_model_forward(&g, m, &b));
     if (hg_graph_status(&g, &e) != HG_OK) die("forward", &e);
     save_f32(file, y->data, hg_tensor_count(y));
     hg_arena_free(&mem);
+    hg_adapter_free(a);
+    hg_model_free(m);
+    hg_runtime_free(rt);
+    return 0;
+}
+
+static int embed(const char *model, const char *file, const char *ids, const char *how)
+{
+    static input in;
+    hg_err e = {0};
+    hg_runtime *rt = NULL;
+    hg_model *m = NULL;
+    hg_session *s = NULL;
+    const hg_session_options o = {.cache = HG_CACHE_F32};
+    const hg_pooling pooling = strcmp(how, "mean") == 0   ? HG_POOL_MEAN
+                               : strcmp(how, "last") == 0 ? HG_POOL_LAST
+                                                          : HG_POOL_CLS;
+    read_ids(&in, ids);
+    if (hg_runtime_new(&rt, 2, HG_N_ISA, &e) != HG_OK) die("runtime", &e);
+    if (hg_model_open(&m, model, HG_WEIGHTS_AS_STORED, rt, &e) != HG_OK) die(model, &e);
+    if (hg_session_new(&s, m, rt, &o, &e) != HG_OK) die("session", &e);
+    float *v = calloc(m->c.d_model, sizeof *v);
+    if (v == NULL) return 1;
+    if (hg_session_embed(s, in.ids, in.n, pooling, false, v, &e) != HG_OK) die("embed", &e);
+    save_f32(file, v, m->c.d_model);
+    free(v);
+    hg_session_free(s);
     hg_model_free(m);
     hg_runtime_free(rt);
     return 0;
@@ -292,7 +329,11 @@ int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "new") == 0 && argc >= 3) return make(argv[2], argc - 3, argv + 3);
-    if (strcmp(what, "logits") == 0 && argc == 5) return logits(argv[2], argv[3], argv[4]);
+    if (strcmp(what, "logits") == 0 && argc == 5)
+        return logits(argv[2], argv[3], argv[4], NULL, 0.0f);
+    if (strcmp(what, "logits") == 0 && argc == 7)
+        return logits(argv[2], argv[3], argv[4], argv[5], strtof(argv[6], NULL));
+    if (strcmp(what, "embed") == 0 && argc == 6) return embed(argv[2], argv[3], argv[4], argv[5]);
     if (strcmp(what, "greedy") == 0 && argc == 5)
         return greedy(argv[2], strtoul(argv[3], NULL, 10), argv[4]);
     if (strcmp(what, "grads") == 0 && argc == 6) return grads(argv[2], argv[3], argv[4], argv[5]);
