@@ -39,7 +39,7 @@ HG_API size_t hg_grammar_states(const hg_grammar *g); /* of the automaton: how l
 
 /* ---- a vocabulary: the tokens as a tree; immutable; may be shared by threads ---- */
 typedef struct hg_vocab hg_vocab;
-enum { HG_MAX_ENDS = 16, HG_MAX_PIECE = 255 }; /* longer tokens are never allowed */
+enum { HG_MAX_PIECE = 255 }; /* longer tokens are never allowed */
 /* The first n_vocab ids of t (a model may have more logits than tokens). Special tokens are no
  * text; `ends` are those that end an answer. t is not needed afterwards. */
 HG_API hg_status hg_vocab_new(hg_vocab **out, const hg_tokenizer *t, uint32_t n_vocab,

@@ -69,6 +69,8 @@ typedef struct hg_model_config {
     hg_layer_set no_rope;          /* layers that are not told positions */
     bool tie_embeddings;
     int32_t bos_id, eos_id, pad_id; /* -1: none */
+    int32_t end_id[HG_MAX_ENDS];    /* [n_ends] what else the files say ends an answer */
+    uint32_t n_ends;
 } hg_model_config;
 
 typedef enum hg_weights {
@@ -88,8 +90,11 @@ HG_API const hg_model_config *hg_model_get_config(const hg_model *m);
 HG_API const hg_tokenizer *
 hg_model_tokenizer(const hg_model *m);                        /* NULL when the files carry none */
 HG_API const char *hg_model_chat_template(const hg_model *m); /* NULL when there is none */
-HG_API uint64_t hg_model_count(const hg_model *m);            /* parameters, tied ones once */
-HG_API uint64_t hg_model_bytes(const hg_model *m);            /* of weights in memory */
+/* All tokens that end an answer: those that the files name, the one that the chat template ends a
+ * turn with, and those known by name (hg_chat_end_ids). Returns how many, each once. */
+HG_API size_t hg_model_ends(const hg_model *m, int32_t ids[HG_MAX_ENDS]);
+HG_API uint64_t hg_model_count(const hg_model *m); /* parameters, tied ones once */
+HG_API uint64_t hg_model_bytes(const hg_model *m); /* of weights in memory */
 
 /* Writes the whole folder atomically: config.json, generation_config.json, model.safetensors,
  * tokenizer.json, tokenizer_config.json with the chat template. `card` (Markdown for README.md) may

@@ -140,6 +140,10 @@ HG_API hg_status hg_chat_render(const hg_tokenizer *t, const char *chat_template
 HG_API const char *hg_chat_template_default(void);
 /* The id that most likely ends an assistant's turn (<|im_end|> ..., or the end of text), or -1. */
 HG_API int32_t hg_chat_end_id(const hg_tokenizer *t);
+/* The special tokens that are known to end an answer, by their names in models' families: of a
+ * turn, a call of a tool, or a text. Returns how many; HG_MAX_ENDS at the most. */
+enum { HG_MAX_ENDS = 16 };
+HG_API size_t hg_chat_end_ids(const hg_tokenizer *t, int32_t ids[HG_MAX_ENDS]);
 
 #ifdef __cplusplus
 }

@@ -416,7 +416,7 @@ hg_status hg_engine_make_slot(hg_engine *en, hg_slot *s, bool drafts, hg_err *e)
 {
     uint64_t beside = hg_slots_untouched(en->slots, en->o.max_sessions);
     s->tok = en->m->tokenizer;
-    s->end_id = en->end_id;
+    s->ends = &en->ends;
     if (s->cache.n_ctx == 0) {
         if (drafts) beside += hg_drafter_slot_bytes(&en->drafter);
         HG_TRY(hg_cache_fits(en->m, en->n_ctx, en->slot_rows, en->cache_type, beside, e));
@@ -576,20 +576,17 @@ static hg_status check_options(const hg_model *m, const hg_engine_options *o, hg
     return HG_OK;
 }
 
-/* The token that ends a turn. A template that is broken ends no turn, and whoever renders with it
- * is told why. */
-static int32_t turn_end(const hg_model *m, const char *chat_template)
+/* The model's ends, and that of a template that is used instead of its own. A template that is
+ * broken ends no turn, and whoever renders with it is told why. */
+static void find_ends(hg_ends *ends, const hg_model *m, const char *chat_template)
 {
-    const hg_tokenizer *t = hg_model_tokenizer(m);
     hg_chat_format *f = NULL;
     hg_err e;
-    if (chat_template == NULL) chat_template = hg_model_chat_template(m);
-    if (t == NULL) return -1;
-    if (chat_template == NULL) return hg_chat_end_id(t);
-    if (hg_chat_format_new(&f, t, chat_template, &e) != HG_OK) return hg_chat_end_id(t);
-    int32_t id = hg_chat_format_end(f);
+    ends->n = hg_model_ends(m, ends->id);
+    if (chat_template == NULL) return;
+    if (hg_chat_format_new(&f, hg_model_tokenizer(m), chat_template, &e) != HG_OK) return;
+    ends->id[ends->n++] = hg_chat_format_end(f);
     hg_chat_format_free(f);
-    return id;
 }
 
 hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
@@ -613,8 +610,7 @@ hg_status hg_engine_new(hg_engine **out, const hg_model *m, hg_runtime *rt,
     en->n_ctx = n_ctx;
     en->cache_type = type;
     en->slot_rows = o->prefill_chunk > 1 + HG_MAX_GUESS ? o->prefill_chunk : 1 + HG_MAX_GUESS;
-    en->end_id[0] = m->c.eos_id;
-    en->end_id[1] = turn_end(m, o->chat_template);
+    find_ends(&en->ends, m, o->chat_template);
     hg_status s = engine_rooms(en, e);
     if (s == HG_OK) s = check_memory(en, e);
     if (s != HG_OK) {

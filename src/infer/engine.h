@@ -22,7 +22,7 @@ struct hg_engine {
     size_t n_ctx;
     size_t slot_rows; /* that a step has of one slot at the most */
     hg_type cache_type;
-    int32_t end_id[2]; /* of text, and of a turn */
+    hg_ends ends;
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows, up to the engine thread's own */

@@ -81,10 +81,7 @@ hg_status hg_model_vocab(hg_vocab **out, const hg_model *m, hg_err *e)
     *out = NULL;
     if (m->tokenizer == NULL)
         return hg_fail(e, HG_E_MISSING, "the model has no tokenizer; a grammar needs its tokens");
-    const int32_t known[] = {m->c.eos_id, hg_chat_end_id(m->tokenizer)};
-    int32_t ends[2];
-    size_t n = 0;
-    for (size_t i = 0; i < 2; i++)
-        if (known[i] >= 0) ends[n++] = known[i];
+    int32_t ends[HG_MAX_ENDS];
+    const size_t n = hg_model_ends(m, ends);
     return hg_vocab_new(out, m->tokenizer, m->c.n_vocab, ends, n, e);
 }

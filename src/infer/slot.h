@@ -10,6 +10,12 @@
 #include "infer/sampler.h"
 #include "infer/step.h"
 
+/* Tokens that end an answer. */
+typedef struct hg_ends {
+    size_t n;
+    int32_t id[HG_MAX_ENDS + 1];
+} hg_ends;
+
 /* What hg_engine_run waits on. */
 typedef struct hg_waiter hg_waiter;
 
@@ -34,7 +40,7 @@ typedef struct hg_slot {
     hg_cache cache; /* made on first use: n_ctx 0 until then */
     hg_cache draft; /* the draft model's of the same timeline, likewise */
     const hg_tokenizer *tok;
-    const int32_t *end_id; /* [2] tokens that end an answer, or -1 */
+    const hg_ends *ends; /* the engine's */
     hg_sampler sampler;
     hg_constraint *constraint; /* the answer's own, or NULL */
     hg_detok detok;
@@ -92,7 +98,9 @@ static inline bool hg_slot_reads(const hg_slot *s)
 }
 static inline bool hg_slot_ends(const hg_slot *s, int32_t id)
 {
-    return id == s->end_id[0] || id == s->end_id[1];
+    for (size_t i = 0; i < s->ends->n; i++)
+        if (s->ends->id[i] == id) return true;
+    return false;
 }
 /* How many guesses the answer has room for. */
 size_t hg_slot_guess_room(const hg_slot *s);

@@ -38,6 +38,19 @@ hg_status hg_gguf_id(const hg_gguf *g, const char *key, int32_t *out, hg_err *e)
     return HG_OK;
 }
 
+/* The ends of a turn and of a call, which a GGUF names beside that of a text. */
+static hg_status get_ends(const hg_gguf *g, hg_model_config *c, hg_err *e)
+{
+    static const char *const names[] = {"tokenizer.ggml.eot_token_id",
+                                        "tokenizer.ggml.eom_token_id"};
+    for (size_t i = 0; i < 2; i++) {
+        int32_t id = -1;
+        if (hg_gguf_find(g, names[i]) != NULL) HG_TRY(hg_gguf_id(g, names[i], &id, e));
+        hg_config_add_end(c, id);
+    }
+    return HG_OK;
+}
+
 /* A number that may be missing, as a float. */
 static hg_status get_number(keys *k, const char *name, float *out, hg_err *e)
 {
@@ -277,6 +290,7 @@ hg_status hg_gguf_config(const hg_gguf *g, const hg_store *s, hg_model_config *c
     HG_TRY(hg_gguf_id(g, "tokenizer.ggml.bos_token_id", &c->bos_id, e));
     HG_TRY(hg_gguf_id(g, "tokenizer.ggml.eos_token_id", &c->eos_id, e));
     HG_TRY(hg_gguf_id(g, "tokenizer.ggml.padding_token_id", &c->pad_id, e));
+    HG_TRY(get_ends(g, c, e));
     return hg_config_check(c, row, e);
 }
 

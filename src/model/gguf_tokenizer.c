@@ -378,7 +378,12 @@ hg_status hg_gguf_put_tokenizer(hg_meta *m, const hg_model *model, hg_err *e)
     put_id(m, "tokenizer.ggml.bos_token_id", c->bos_id);
     put_id(m, "tokenizer.ggml.eos_token_id", c->eos_id);
     put_id(m, "tokenizer.ggml.padding_token_id", c->pad_id);
-    put_id(m, "tokenizer.ggml.eot_token_id", hg_chat_end_id(model->tokenizer));
+    const int32_t turn = hg_chat_end_id(model->tokenizer);
+    int32_t third = hg_tokenizer_special(model->tokenizer, "<|eom_id|>");
+    for (uint32_t i = 0; third < 0 && i < c->n_ends; i++)
+        if (c->end_id[i] != turn) third = c->end_id[i];
+    put_id(m, "tokenizer.ggml.eot_token_id", turn);
+    put_id(m, "tokenizer.ggml.eom_token_id", third);
     hg_meta_bool(m, "tokenizer.ggml.add_bos_token", p->bos >= 0);
     hg_meta_bool(m, "tokenizer.ggml.add_eos_token", p->eos >= 0);
     if (model->chat_template != NULL)

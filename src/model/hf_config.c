@@ -421,6 +421,7 @@ static hg_status get_whole(hg_model_config *c, const hg_arch *row, const json_t 
     const json_t *ids = json_object_get(text, "eos_token_id") != NULL ? text : whole;
     HG_TRY(get_id(ids, "bos_token_id", &c->bos_id, e));
     HG_TRY(get_id(ids, "eos_token_id", &c->eos_id, e));
+    hg_config_add_ends(c, ids);
     return get_id(ids, "pad_token_id", &c->pad_id, e);
 }
 

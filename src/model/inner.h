@@ -7,6 +7,8 @@
 #include "base/file.h"
 #include "text/json.h"
 
+struct json_t;
+
 enum {
     HG_MAX_STORED = 1 << 17,      /* tensors in a model's files */
     HG_MAX_NAME = 256,            /* bytes of a tensor's name, with the NUL */
@@ -21,6 +23,12 @@ enum {
  * data. `row` (copied) is the architecture with config.json's switches. */
 hg_status hg_model_make(hg_model **out, const hg_model_config *c, const hg_arch *row, hg_err *e);
 hg_status hg_config_check(hg_model_config *c, const hg_arch *row, hg_err *e);
+/* One more token that ends an answer, if it is of the vocabulary; and those that a JSON object
+ * names as eos_token_id, a number or a list. */
+void hg_config_add_end(hg_model_config *c, int32_t id);
+void hg_config_add_ends(hg_model_config *c, const struct json_t *o);
+/* Those of dir/generation_config.json, if it is there. */
+hg_status hg_config_add_generation(hg_model_config *c, const char *dir, hg_err *e);
 /* The parameter of a role, or NULL when the model has none. layer and expert are 0 outside them. */
 hg_tensor *hg_model_at(const hg_model *m, hg_role s, size_t layer, size_t expert);
 bool hg_role_is_per_layer(hg_role s);

@@ -267,6 +267,7 @@ static hg_status read_config(const char *dir, hg_model_config *c, hg_arch *row, 
         s = hg_config_parse(c, row, (hg_bytes){text.p, text.n}, &why);
         if (s != HG_OK) (void)hg_fail(e, s, "%s: %s", path, why.msg);
     }
+    if (s == HG_OK) s = hg_config_add_generation(c, dir, e);
     hg_buf_free(&text);
     hg_free(path);
     return s;

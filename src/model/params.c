@@ -336,6 +336,9 @@ hg_status hg_config_check(hg_model_config *c, const hg_arch *row, hg_err *e)
     int32_t *id[] = {&c->bos_id, &c->eos_id, &c->pad_id};
     for (size_t i = 0; i < 3; i++)
         if (*id[i] < 0 || (uint32_t)*id[i] >= c->n_vocab) *id[i] = -1;
+    const uint32_t n_ends = c->n_ends;
+    c->n_ends = 0;
+    for (uint32_t i = 0; i < n_ends; i++) hg_config_add_end(c, c->end_id[i]);
     return HG_OK;
 }
 

@@ -106,17 +106,26 @@ hg_status hg_stored_write(hg_writer *w, const hg_model *m, const hg_stored *st, 
 
 /* ---- the files beside the weights ---- */
 
-static void put_ids(hg_json_out *o, const char *key, int32_t id, int32_t other)
+static void put_id(hg_json_out *o, const char *key, int32_t id)
 {
-    if (id < 0) id = other;
-    if (id < 0) return;
-    if (other < 0 || other == id) {
-        hg_json_int(o, key, id);
+    if (id >= 0) hg_json_int(o, key, id);
+}
+
+/* A text ends with its own token, an answer with that of its turn or another one. */
+static void put_ends(hg_json_out *o, const hg_model *m)
+{
+    hg_model_config c = m->c; /* its own end, and the others */
+    const int32_t turn = m->tokenizer == NULL ? -1 : hg_chat_end_id(m->tokenizer);
+    if (c.eos_id < 0) c.eos_id = turn;
+    if (c.eos_id < 0) return;
+    hg_config_add_end(&c, turn);
+    if (c.n_ends == 0) {
+        hg_json_int(o, "eos_token_id", c.eos_id);
         return;
     }
-    hg_json_begin(o, key, '[');
-    hg_json_int(o, NULL, id);
-    hg_json_int(o, NULL, other);
+    hg_json_begin(o, "eos_token_id", '[');
+    hg_json_int(o, NULL, c.eos_id);
+    for (uint32_t i = 0; i < c.n_ends; i++) hg_json_int(o, NULL, c.end_id[i]);
     hg_json_end(o);
 }
 
@@ -125,11 +134,9 @@ static hg_status put_generation_config(hg_buf *b, const hg_model *m, hg_err *e)
     hg_json_out o;
     hg_json_out_init(&o, b, 2);
     hg_json_begin(&o, NULL, '{');
-    put_ids(&o, "bos_token_id", m->c.bos_id, -1);
-    /* A text ends with its own token, an answer with that of its turn. */
-    put_ids(&o, "eos_token_id", m->c.eos_id,
-            m->tokenizer == NULL ? -1 : hg_chat_end_id(m->tokenizer));
-    put_ids(&o, "pad_token_id", m->c.pad_id, -1);
+    put_id(&o, "bos_token_id", m->c.bos_id);
+    put_ends(&o, m);
+    put_id(&o, "pad_token_id", m->c.pad_id);
     hg_json_end(&o);
     hg_buf_putc(b, '\n');
     return hg_buf_status(b, e);

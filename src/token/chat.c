@@ -5,6 +5,11 @@
 #include "token/chat.h"
 #include <string.h>
 
+/* <|end_of_sentence|> with full-width bars and U+2581 between the words. */
+#define DEEPSEEK_END \
+    "<\xEF\xBD\x9C"  \
+    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"
+
 const char *hg_chat_template_default(void)
 {
     return "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
@@ -22,13 +27,31 @@ static int32_t first_special(const hg_tokenizer *t, const char *const *names)
     return -1;
 }
 
+/* What ends a turn or, behind that, a text: the first that a tokenizer has is the likeliest. */
+static const char *const ends[] = {"<|im_end|>",    "<|eot_id|>", "<end_of_turn>",
+                                   "<|return|>",    "<|end|>",    "<|end_of_text|>",
+                                   "<|endoftext|>", "</s>",       NULL};
+/* What else an answer ends with: before the answer of a tool, and ends of text that are no names of
+ * a turn's end. */
+static const char *const more_ends[] = {"<|eom_id|>", "<|call|>", "<eos>", DEEPSEEK_END, NULL};
+
 int32_t hg_chat_end_id(const hg_tokenizer *t)
 {
-    static const char *const names[] = {"<|im_end|>",    "<|eot_id|>", "<end_of_turn>",
-                                        "<|return|>",    "<|end|>",    "<|end_of_text|>",
-                                        "<|endoftext|>", "</s>",       NULL};
-    int32_t id = first_special(t, names);
+    int32_t id = first_special(t, ends);
     return id >= 0 ? id : hg_tokenizer_eos(t);
+}
+
+size_t hg_chat_end_ids(const hg_tokenizer *t, int32_t ids[HG_MAX_ENDS])
+{
+    /* Where an answer has several parts (gpt-oss), <|end|> ends a part and <|return|> all. */
+    const bool has_parts = hg_tokenizer_special(t, "<|return|>") >= 0;
+    size_t n = 0;
+    for (int table = 0; table < 2; table++)
+        for (const char *const *name = table == 0 ? ends : more_ends; *name != NULL; name++) {
+            const int32_t id = hg_tokenizer_special(t, *name);
+            if (id >= 0 && !(has_parts && strcmp(*name, "<|end|>") == 0)) ids[n++] = id;
+        }
+    return n;
 }
 
 /* ---- the format ---- */
@@ -93,19 +116,13 @@ static hg_status make_format(hg_chat_format *f, const char *text, hg_err *e)
                                          "begin\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
                                          "<|startoftext|>",
                                          NULL};
-    static const char *const ends[] = {"</s>",
-                                       "<|end_of_text|>",
-                                       "<eos>",
-                                       "<\xEF\xBD\x9C"
-                                       "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
-                                       "<|endoftext|>",
-                                       "<|im_end|>",
-                                       NULL};
+    static const char *const text_ends[] = {
+        "</s>", "<|end_of_text|>", "<eos>", DEEPSEEK_END, "<|endoftext|>", "<|im_end|>", NULL};
     hg_err inner = {0};
     f->bos = hg_tokenizer_bos(f->t);
     if (f->bos < 0) f->bos = first_special(f->t, begins);
     f->eos = hg_tokenizer_eos(f->t);
-    if (f->eos < 0) f->eos = first_special(f->t, ends);
+    if (f->eos < 0) f->eos = first_special(f->t, text_ends);
     hg_status s = hg_jinja_parse(&f->jinja, (hg_bytes){text, strlen(text)}, &inner);
     if (s != HG_OK) return hg_fail(e, s, "chat template, %s", inner.msg);
     HG_TRY(find_parts(f, e));

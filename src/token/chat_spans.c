@@ -7,13 +7,12 @@
 
 bool hg_chat_is_end(const hg_chat_format *f, int32_t id)
 {
-    static const char *const names[] = {"<|im_end|>",    "<|eot_id|>",    "<|eom_id|>",
-                                        "<end_of_turn>", "<|return|>",    "<|call|>",
-                                        "<|end|>",       "<|endoftext|>", "</s>"};
+    int32_t known[HG_MAX_ENDS];
     if (id < 0) return false;
     if (id == f->end || id == f->eos) return true;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (hg_tokenizer_special(f->t, names[i]) == id) return true;
+    if (id == hg_tokenizer_special(f->t, "<|end|>")) return true; /* of a part, too */
+    for (size_t i = hg_chat_end_ids(f->t, known); i-- > 0;)
+        if (known[i] == id) return true;
     return false;
 }
 
