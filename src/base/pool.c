@@ -2,8 +2,11 @@
  * chunk by an atomic counter until none is left.
  *
  * A job is published by a generation number. Workers spin on it for some microseconds (a matrix
- * product follows the last one at once), then sleep on a condition variable, so that a machine
- * shared with others is not burned. The counter of open work is what the caller waits for. */
+ * product follows the last one at once), then go on looking while they offer their core to others
+ * (between two tokens somebody chooses the first), then sleep on a condition variable, so that a
+ * machine shared with others is not burned. A worker joins the job that is open; when nothing is
+ * left the caller closes it and waits for those who joined alone, so that a worker whose core is
+ * taken by somebody else holds nobody up. */
 #include "base/pool.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -16,7 +19,11 @@
 #include <string.h>
 
 enum { MAX_THREADS = 256 };
-static const double SPIN_SECONDS = 20e-6;
+static const double SPIN_SECONDS = 20e-6, YIELD_SECONDS = 200e-6;
+
+/* The ticket: the job's generation above, then whether it is open, then how many workers are in. */
+enum { GENERATION_SHIFT = 32 };
+static const unsigned long long OPEN = 1ull << 31, JOINED = (1ull << 31) - 1;
 
 typedef struct worker {
     hg_pool *pool;
@@ -30,10 +37,10 @@ struct hg_pool {
     int n_started;
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    atomic_uint generation;
-    atomic_bool quit;
-    atomic_int active; /* workers that have not finished the current generation */
-    /* the job; written before `generation` moves */
+    atomic_ullong ticket;
+    atomic_int n_asleep;
+    atomic_bool quit, is_awaited; /* the caller sleeps until the last worker is out */
+    /* the job; written before its ticket, which nobody has joined */
     hg_pool_fn *fn;
     void *ctx;
     size_t n, grain;
@@ -81,21 +88,55 @@ static void relax(void)
 #endif
 }
 
+static unsigned generation_of(unsigned long long ticket)
+{
+    return (unsigned)(ticket >> GENERATION_SHIFT);
+}
+
+/* Whether a job came while it was looked for, for `seconds`. */
+static bool spin(hg_pool *p, unsigned seen, double seconds, bool yields)
+{
+    const double until = hg_seconds() + seconds;
+    do {
+        for (int i = 0; i < (yields ? 1 : 64); i++) {
+            if (generation_of(atomic_load(&p->ticket)) != seen) return true;
+            relax();
+        }
+        if (yields) (void)sched_yield();
+    } while (hg_seconds() < until);
+    return false;
+}
+
 /* Waits until the generation is no longer `seen`; returns the new one. */
 static unsigned await_job(hg_pool *p, unsigned seen)
 {
-    double until = hg_seconds() + SPIN_SECONDS;
-    do {
-        for (int i = 0; i < 64; i++) {
-            unsigned g = atomic_load(&p->generation);
-            if (g != seen) return g;
-            relax();
-        }
-    } while (hg_seconds() < until);
+    if (!spin(p, seen, SPIN_SECONDS, false) && !spin(p, seen, YIELD_SECONDS, true)) {
+        (void)pthread_mutex_lock(&p->lock);
+        atomic_fetch_add(&p->n_asleep, 1);
+        while (generation_of(atomic_load(&p->ticket)) == seen)
+            (void)pthread_cond_wait(&p->wake, &p->lock);
+        atomic_fetch_sub(&p->n_asleep, 1);
+        (void)pthread_mutex_unlock(&p->lock);
+    }
+    return generation_of(atomic_load(&p->ticket));
+}
+
+/* False when the job is closed already. */
+static bool join(hg_pool *p, unsigned generation)
+{
+    unsigned long long t = atomic_load(&p->ticket);
+    while ((t & OPEN) != 0 && generation_of(t) == generation)
+        if (atomic_compare_exchange_weak(&p->ticket, &t, t + 1)) return true;
+    return false;
+}
+
+static void leave(hg_pool *p)
+{
+    const unsigned long long left = atomic_fetch_sub(&p->ticket, 1) - 1;
+    if ((left & (OPEN | JOINED)) != 0 || !atomic_load(&p->is_awaited)) return;
     (void)pthread_mutex_lock(&p->lock);
-    while (atomic_load(&p->generation) == seen) (void)pthread_cond_wait(&p->wake, &p->lock);
+    (void)pthread_cond_signal(&p->done);
     (void)pthread_mutex_unlock(&p->lock);
-    return atomic_load(&p->generation);
 }
 
 static void *work(void *arg)
@@ -110,34 +151,43 @@ static void *work(void *arg)
     for (;;) {
         seen = await_job(p, seen);
         if (atomic_load(&p->quit)) return NULL;
+        if (!join(p, seen)) continue;
         take_chunks(p, w->index);
-        if (atomic_fetch_sub(&p->active, 1) == 1) {
-            (void)pthread_mutex_lock(&p->lock);
-            (void)pthread_cond_signal(&p->done);
-            (void)pthread_mutex_unlock(&p->lock);
-        }
+        leave(p);
     }
 }
 
+/* Opens what was written as the next job, and wakes who sleeps. */
 static void publish(hg_pool *p)
 {
+    const unsigned long long next = generation_of(atomic_load(&p->ticket)) + 1ull;
+    atomic_store(&p->ticket, (next & 0xffffffffu) << GENERATION_SHIFT | OPEN);
+    if (atomic_load(&p->n_asleep) == 0) return;
     (void)pthread_mutex_lock(&p->lock);
-    atomic_fetch_add(&p->generation, 1);
     (void)pthread_cond_broadcast(&p->wake);
     (void)pthread_mutex_unlock(&p->lock);
 }
 
+static bool is_empty(hg_pool *p)
+{
+    return (atomic_load(&p->ticket) & JOINED) == 0;
+}
+
+/* Closes the job and waits for the workers that are in it. */
 static void await_workers(hg_pool *p)
 {
-    double until = hg_seconds() + SPIN_SECONDS;
+    const double until = hg_seconds() + SPIN_SECONDS;
+    atomic_fetch_and(&p->ticket, ~OPEN);
     do {
         for (int i = 0; i < 64; i++) {
-            if (atomic_load(&p->active) == 0) return;
+            if (is_empty(p)) return;
             relax();
         }
     } while (hg_seconds() < until);
     (void)pthread_mutex_lock(&p->lock);
-    while (atomic_load(&p->active) != 0) (void)pthread_cond_wait(&p->done, &p->lock);
+    atomic_store(&p->is_awaited, true);
+    while (!is_empty(p)) (void)pthread_cond_wait(&p->done, &p->lock);
+    atomic_store(&p->is_awaited, false);
     (void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -159,7 +209,6 @@ void hg_pool_run(hg_pool *p, size_t n, size_t grain, hg_pool_fn *fn, void *ctx)
     p->n = n;
     p->grain = grain;
     atomic_store(&p->next, 0);
-    atomic_store(&p->active, p->n_started);
     publish(p);
     take_chunks(p, 0);
     await_workers(p);
