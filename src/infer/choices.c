@@ -21,7 +21,7 @@ static size_t n_blocks(const hg_choices *c)
 hg_status hg_choices_init(hg_choices *c, size_t n_vocab, const hg_kernels *k, hg_err *e)
 {
     *c = (hg_choices){.n_vocab = n_vocab, .k = k};
-    c->x = hg_alloc(n_vocab, sizeof *c->x);
+    c->own = hg_alloc(n_vocab, sizeof *c->own);
     c->some = hg_alloc(n_vocab, sizeof *c->some);
     c->w = hg_alloc(n_vocab, sizeof *c->w);
     c->id = hg_alloc(n_vocab, sizeof *c->id);
@@ -30,7 +30,7 @@ hg_status hg_choices_init(hg_choices *c, size_t n_vocab, const hg_kernels *k, hg
     c->count = hg_alloc(n_vocab, sizeof *c->count);
     c->block = hg_alloc(n_blocks(c), sizeof *c->block);
     c->bits = hg_alloc(n_vocab / 32 + 1, sizeof *c->bits);
-    if (c->x != NULL && c->some != NULL && c->w != NULL && c->id != NULL && c->heap != NULL &&
+    if (c->own != NULL && c->some != NULL && c->w != NULL && c->id != NULL && c->heap != NULL &&
         c->keep != NULL && c->count != NULL && c->block != NULL && c->bits != NULL)
         return HG_OK;
     hg_choices_free(c);
@@ -39,7 +39,7 @@ hg_status hg_choices_init(hg_choices *c, size_t n_vocab, const hg_kernels *k, hg
 
 void hg_choices_free(hg_choices *c)
 {
-    hg_free(c->x);
+    hg_free(c->own);
     hg_free(c->some);
     hg_free(c->w);
     hg_free(c->id);
@@ -52,45 +52,64 @@ void hg_choices_free(hg_choices *c)
     *c = (hg_choices){0};
 }
 
-/* -infinity rules a token out and is fine; NaN and +infinity have no probability. */
-hg_status hg_choices_load(hg_choices *c, const float *logits, hg_err *e)
+static hg_status refuse(const hg_choices *c, hg_err *e)
 {
     size_t i = 0;
-    int n_bad = 0;
-    for (size_t j = 0; j < c->n_vocab; j++) {
-        c->x[j] = logits[j];
-        n_bad += !(logits[j] <= FLT_MAX);
-    }
-    c->all = true;
-    c->n = c->n_vocab;
-    c->logit = c->x;
-    c->blocks_hold = false;
-    if (n_bad == 0) return HG_OK;
-    while (logits[i] <= FLT_MAX) i++;
+    while (c->x[i] <= FLT_MAX) i++;
     return hg_fail(e, HG_E_FORMAT,
                    "the model gives token %zu the score %s; its weights are damaged or overflow", i,
-                   isnan(logits[i]) ? "NaN" : "infinity");
+                   isnan(c->x[i]) ? "NaN" : "infinity");
 }
 
-float *hg_choices_open(hg_choices *c)
+/* -infinity rules a token out and is fine; NaN and +infinity have no probability. */
+hg_status hg_choices_take(hg_choices *c, float *logits, hg_err *e)
+{
+    c->x = c->logit = logits;
+    c->all = true;
+    c->n = c->n_vocab;
+    c->blocks_hold = c->k->block_max_f32(c->block, c->x, HG_CHOICE_BLOCK, c->n);
+    return c->blocks_hold ? HG_OK : refuse(c, e);
+}
+
+hg_status hg_choices_load(hg_choices *c, const float *logits, hg_err *e)
+{
+    memcpy(c->own, logits, c->n_vocab * sizeof *logits);
+    return hg_choices_take(c, c->own, e);
+}
+
+/* Finds the best of the block again. */
+static void look_into(hg_choices *c, size_t block)
+{
+    const size_t at = block * HG_CHOICE_BLOCK, left = c->n_vocab - at;
+    c->block[block] = c->k->max_f32(c->x + at, left < HG_CHOICE_BLOCK ? left : HG_CHOICE_BLOCK);
+}
+
+/* ---- some logits change ---- */
+void hg_choices_open(hg_choices *c)
 {
     for (size_t i = 0; !c->all && i < c->n; i++) c->x[c->id[i]] = c->logit[i];
-    return c->x;
+}
+
+void hg_choices_set(hg_choices *c, int32_t id, float logit)
+{
+    const size_t block = (size_t)id / HG_CHOICE_BLOCK;
+    const float was = c->x[id];
+    c->x[id] = logit;
+    if (!c->all || !c->blocks_hold) return;
+    if (logit >= c->block[block])
+        c->block[block] = logit;
+    else if (was >= c->block[block])
+        look_into(c, block);
 }
 
 void hg_choices_close(hg_choices *c)
 {
     for (size_t i = 0; !c->all && i < c->n; i++) c->logit[i] = c->x[c->id[i]];
-    c->blocks_hold = false;
 }
 
 static void find_blocks(hg_choices *c)
 {
-    if (c->blocks_hold) return;
-    for (size_t b = 0, at = 0; at < c->n_vocab; b++, at += HG_CHOICE_BLOCK) {
-        const size_t left = c->n_vocab - at;
-        c->block[b] = c->k->max_f32(c->x + at, left < HG_CHOICE_BLOCK ? left : HG_CHOICE_BLOCK);
-    }
+    if (!c->blocks_hold) (void)c->k->block_max_f32(c->block, c->x, HG_CHOICE_BLOCK, c->n_vocab);
     c->blocks_hold = true;
 }
 
@@ -125,6 +144,49 @@ static void gather(hg_choices *c, float least)
     c->all = false;
     c->n = n;
     c->logit = c->some;
+}
+
+/* Takes all ids that are not in the mask out where they stand. */
+static void rule_out(hg_choices *c, const uint32_t *bits)
+{
+    find_blocks(c);
+    for (size_t word = 0; word < (c->n_vocab + 31) / 32; word++) {
+        const size_t left = c->n_vocab - 32 * word;
+        uint32_t out = ~bits[word];
+        if (left < 32) out &= (1u << left) - 1;
+        if (out == 0) continue;
+        for (; out != 0; out &= out - 1) c->x[32 * word + (size_t)__builtin_ctz(out)] = -INFINITY;
+        look_into(c, 32 * word / HG_CHOICE_BLOCK);
+    }
+}
+
+static void gather_marked(hg_choices *c, const uint32_t *bits)
+{
+    size_t n = 0;
+    for (size_t word = 0; word < (c->n_vocab + 31) / 32; word++) {
+        const size_t left = c->n_vocab - 32 * word;
+        uint32_t in = bits[word];
+        if (left < 32) in &= (1u << left) - 1;
+        for (; in != 0; in &= in - 1) {
+            const size_t id = 32 * word + (size_t)__builtin_ctz(in);
+            c->id[n] = (int32_t)id;
+            c->some[n++] = c->x[id];
+        }
+    }
+    c->all = false;
+    c->n = n;
+    c->logit = c->some;
+}
+
+void hg_cut_unmarked(hg_choices *c, const uint32_t *bits)
+{
+    size_t n = 0;
+    for (size_t word = 0; word < c->n_vocab / 32; word++)
+        n += (size_t)__builtin_popcount(bits[word]);
+    if (n > c->n_vocab / 2)
+        rule_out(c, bits);
+    else
+        gather_marked(c, bits);
 }
 
 void hg_cut_below(hg_choices *c, float least)

@@ -17,8 +17,9 @@ typedef struct hg_ranked {
 typedef struct hg_choices {
     const hg_kernels *k;
     size_t n_vocab;
-    float *x; /* [n_vocab] logits by id */
-    bool all; /* the set is all ids, and its logits are x */
+    float *x;   /* [n_vocab] logits by id: the caller's, or... */
+    float *own; /* ...a copy of them */
+    bool all;   /* the set is all ids, and its logits are x */
     size_t n;
     int32_t *id;  /* [n] unless all */
     float *logit; /* [n]; x while all */
@@ -37,15 +38,20 @@ typedef struct hg_choices {
 
 hg_status hg_choices_init(hg_choices *c, size_t n_vocab, const hg_kernels *k, hg_err *e);
 void hg_choices_free(hg_choices *c);
-/* All ids, with these logits. HG_E_FORMAT when one is NaN or +infinity. */
+/* All ids, with these logits [n_vocab], which stages may change where they lie. HG_E_FORMAT when
+ * one is NaN or +infinity. */
+hg_status hg_choices_take(hg_choices *c, float *logits, hg_err *e);
+/* The same with a copy of them. */
 hg_status hg_choices_load(hg_choices *c, const float *logits, hg_err *e);
 static inline int32_t hg_choice_id(const hg_choices *c, size_t i)
 {
     return c->all ? (int32_t)i : c->id[i];
 }
 
-/* Logits by id for stages that change some of them, whatever the set is: open, change, close. */
-float *hg_choices_open(hg_choices *c);
+/* For stages that change some logits by id, whatever the set is: open, look at c->x and set, close.
+ */
+void hg_choices_open(hg_choices *c);
+void hg_choices_set(hg_choices *c, int32_t id, float logit);
 void hg_choices_close(hg_choices *c);
 float hg_choices_max(hg_choices *c); /* -INFINITY when nothing may come */
 /* Weights and their sum; the best one's is 1, to the kernel's last bit. */
@@ -53,6 +59,8 @@ void hg_choices_weigh(hg_choices *c);
 
 /* ---- cuts; each leaves one at the least ---- */
 void hg_cut_below(hg_choices *c, float logit); /* keeps logits from this on */
+/* Of all ids, those whose bit is set; may leave none, or as -infinity what is not. */
+void hg_cut_unmarked(hg_choices *c, const uint32_t *bits);
 void hg_cut_top_k(hg_choices *c, size_t k);
 void hg_cut_top_p(hg_choices *c, float share);
 void hg_cut_typical(hg_choices *c, float share);

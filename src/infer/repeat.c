@@ -9,28 +9,28 @@
 #include <string.h>
 
 /* Keskar et al. 2019: what was said lately becomes less likely, whatever the logit's sign. */
-static void penalise_repetition(hg_choices *c, float *x, const hg_sampling *o, const hg_past *past)
+static void penalise_repetition(hg_choices *c, const hg_sampling *o, const hg_past *past)
 {
     const float p = o->repetition_penalty;
     const size_t n = past->n, w = o->repeat_window < n ? o->repeat_window : n;
     if (p == 1.0f) return;
     for (size_t i = n - w; i < n; i++) {
         if (c->count[past->ids[i]]++ != 0) continue;
-        float *at = &x[past->ids[i]];
-        *at = *at > 0.0f ? *at / p : *at * p;
+        const float x = c->x[past->ids[i]];
+        hg_choices_set(c, past->ids[i], x > 0.0f ? x / p : x * p);
     }
     for (size_t i = n - w; i < n; i++) c->count[past->ids[i]] = 0;
 }
 
 /* OpenAI's: a fixed price for having been said in the answer, and one for each time. */
-static void penalise_answer(hg_choices *c, float *x, const hg_sampling *o, const hg_past *past)
+static void penalise_answer(hg_choices *c, const hg_sampling *o, const hg_past *past)
 {
     const float presence = o->presence_penalty, frequency = o->frequency_penalty;
     if (presence == 0.0f && frequency == 0.0f) return;
     for (size_t i = past->n_prompt; i < past->n; i++) {
-        float *at = &x[past->ids[i]];
-        if (c->count[past->ids[i]]++ == 0) *at -= presence;
-        *at -= frequency;
+        float x = c->x[past->ids[i]];
+        if (c->count[past->ids[i]]++ == 0) x -= presence;
+        hg_choices_set(c, past->ids[i], x - frequency);
     }
     for (size_t i = past->n_prompt; i < past->n; i++) c->count[past->ids[i]] = 0;
 }
@@ -40,9 +40,9 @@ void hg_penalise(hg_choices *c, const hg_sampling *o, const hg_past *past)
     const bool nothing = o->repetition_penalty == 1.0f && o->presence_penalty == 0.0f &&
                          o->frequency_penalty == 0.0f;
     if (nothing || past->n == 0) return;
-    float *x = hg_choices_open(c);
-    penalise_repetition(c, x, o, past);
-    penalise_answer(c, x, o, past);
+    hg_choices_open(c);
+    penalise_repetition(c, o, past);
+    penalise_answer(c, o, past);
     hg_choices_close(c);
 }
 
@@ -123,7 +123,7 @@ static void find_matches(const hg_past *past, size_t w, int32_t *z)
 static void apply_matches(hg_choices *c, const hg_sampling *o, const hg_past *past, size_t w,
                           size_t most)
 {
-    float *x = hg_choices_open(c);
+    hg_choices_open(c);
     for (size_t k = 1; k < w; k++) {
         const size_t n = (size_t)c->match[k] < most ? (size_t)c->match[k] : most;
         uint32_t *longest = &c->count[back(past, k - 1)];
@@ -137,7 +137,7 @@ static void apply_matches(hg_choices *c, const hg_sampling *o, const hg_past *pa
         if (holds_breaker(o, past, id)) continue;
         const double price =
             (double)o->dry_multiplier * pow((double)o->dry_base, n - o->dry_length);
-        x[id] -= price < 1e30 ? (float)price : 1e30f;
+        hg_choices_set(c, id, c->x[id] - (price < 1e30 ? (float)price : 1e30f));
     }
     hg_choices_close(c);
 }

@@ -48,9 +48,11 @@ static double unit(const hg_sampler *s, int32_t what)
 static void add_bias(const hg_sampler *s, hg_choices *c)
 {
     if (s->o.n_bias == 0) return;
-    float *x = hg_choices_open(c);
-    for (size_t i = 0; i < s->o.n_bias; i++)
-        if ((size_t)s->o.bias[i].id < c->n_vocab) x[s->o.bias[i].id] += s->o.bias[i].bias;
+    hg_choices_open(c);
+    for (size_t i = 0; i < s->o.n_bias; i++) {
+        const int32_t id = s->o.bias[i].id;
+        if ((size_t)id < c->n_vocab) hg_choices_set(c, id, c->x[id] + s->o.bias[i].bias);
+    }
     hg_choices_close(c);
 }
 
@@ -58,15 +60,7 @@ static hg_status apply_mask(const hg_sampler *s, hg_choices *c, size_t n_left, h
 {
     if (s->constraint == NULL) return HG_OK;
     HG_TRY(s->constraint->kind->mask(s->constraint, n_left, c->bits, e));
-    float *x = hg_choices_open(c);
-    for (size_t word = 0; word < hg_mask_words(c->n_vocab); word++) {
-        const size_t at = 32 * word, left = c->n_vocab - at, n = left < 32 ? left : 32;
-        const uint32_t bits = c->bits[word];
-        if (bits == UINT32_MAX) continue;
-        for (size_t i = 0; i < n; i++)
-            if ((bits >> i & 1) == 0) x[at + i] = -INFINITY;
-    }
-    hg_choices_close(c);
+    hg_cut_unmarked(c, c->bits);
     return HG_OK;
 }
 
@@ -122,7 +116,7 @@ static bool is_greedy(const hg_sampling *o)
 
 static hg_status check_choice(hg_choices *c, hg_err *e)
 {
-    if (hg_choices_max(c) >= -FLT_MAX) return HG_OK;
+    if (c->n > 0 && hg_choices_max(c) >= -FLT_MAX) return HG_OK;
     return hg_fail(e, HG_E_FORMAT, "the model rules out all %zu tokens; its weights are damaged",
                    c->n_vocab);
 }

@@ -176,11 +176,13 @@ bool hg_slot_lane(hg_slot *s, size_t budget, hg_lane *lane)
 static hg_status draw_one(hg_slot *s, size_t r, hg_choices *room, int32_t *id)
 {
     const hg_work *w = s->work;
-    const float *logits = s->logits + r * room->n_vocab;
+    float *logits = s->logits + r * room->n_vocab;
     const hg_past past = {s->cache.ids, s->n_before + r + 1, w->n_given, s->tok};
     const size_t left = w->r.max_tokens - w->usage.completion_tokens - r;
     double log_z = 0.0;
-    HG_TRY(hg_choices_load(room, logits, &s->err));
+    /* Nobody reads the logits again, unless their probabilities are told. */
+    HG_TRY(w->r.on_token != NULL ? hg_choices_load(room, logits, &s->err)
+                                 : hg_choices_take(room, logits, &s->err));
     if (w->r.on_token != NULL) log_z = hg_logprobs_top(room, w->r.n_top, &s->told[r]);
     HG_TRY(hg_sampler_cut(&s->sampler, room, &past, left, &s->err));
     *id = hg_sampler_draw(&s->sampler, room);

@@ -97,6 +97,9 @@ typedef struct hg_kernels {
     void (*add_f32)(float *y, const float *a, const float *b, size_t n); /* y = a + b */
     void (*scale_f32)(float *y, float a, const float *x, size_t n);      /* y = a x */
     float (*max_f32)(const float *x, size_t n);                          /* -INFINITY when n is 0 */
+    /* max[i] is that of the i-th `block` of x; false when some x is NaN or +infinity, and then the
+     * maxima mean nothing. */
+    bool (*block_max_f32)(float *max, const float *x, size_t block, size_t n);
     float (*sum_f32)(const float *x, size_t n);
     /* y = exp(x - max), returns the sum of y; relative error of each below 2^-21; exp of less than
      * -87 is 0. */

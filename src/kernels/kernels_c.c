@@ -4,6 +4,7 @@
 #include "kernels/scalar.h"
 #include "kernels/tables.h"
 
+#include <float.h>
 #include <math.h>
 
 enum { LANES = 8 };
@@ -43,6 +44,17 @@ static float max_f32(const float *x, size_t n)
     float m = -INFINITY;
     for (size_t i = 0; i < n; i++) m = x[i] > m ? x[i] : m;
     return m;
+}
+
+static bool block_max_f32(float *max, const float *x, size_t block, size_t n)
+{
+    size_t n_bad = 0;
+    for (size_t at = 0; at < n; at += block) {
+        const size_t left = n - at < block ? n - at : block;
+        *max++ = max_f32(x + at, left);
+        for (size_t i = at; i < at + left; i++) n_bad += !(x[i] <= FLT_MAX);
+    }
+    return n_bad == 0;
 }
 
 static float sum_f32(const float *x, size_t n)
@@ -204,6 +216,7 @@ void hg_kernels_c(hg_kernels *k)
     k->add_f32 = add_f32;
     k->scale_f32 = scale_f32;
     k->max_f32 = max_f32;
+    k->block_max_f32 = block_max_f32;
     k->sum_f32 = sum_f32;
     k->exp_sum_f32 = exp_sum_f32;
     k->dot_f32_bf16 = dot_f32_bf16;

@@ -10,6 +10,7 @@
 #ifndef HG_KERNELS_VECTOR_KERNELS_H
 #define HG_KERNELS_VECTOR_KERNELS_H
 
+#include <float.h>
 #include <math.h>
 
 #define EACH_STEP(i, n) for (size_t i = 0; i < (n); i += WIDTH)
@@ -103,6 +104,29 @@ static float max_f32(const float *x, size_t n)
     float most = v_largest(m);
     for (; i < n; i++) most = x[i] > most ? x[i] : most;
     return most;
+}
+
+/* NaN and +infinity turn a sum of zeros into NaN; -infinity is first brought to -FLT_MAX. */
+static bool block_max_f32(float *max, const float *x, size_t block, size_t n)
+{
+    vec bad = v_set(0);
+    for (size_t at = 0; at < n; at += block) {
+        const size_t end = n - at < block ? n : at + block;
+        vec m = v_set(-INFINITY);
+        size_t i = at;
+        for (; i + WIDTH <= end; i += WIDTH) {
+            const vec v = v_load(x + i, WIDTH);
+            m = v_max(v, m);
+            bad = v_fma(v_max(v_set(-FLT_MAX), v), v_set(0), bad);
+        }
+        float most = v_largest(m);
+        for (; i < end; i++) {
+            most = x[i] > most ? x[i] : most;
+            bad = v_add(bad, v_set(x[i] <= FLT_MAX ? 0.0f : NAN));
+        }
+        *max++ = most;
+    }
+    return v_sum(bad) == 0.0f;
 }
 
 static float exp_sum_f32(float *y, const float *x, float max, size_t n)
@@ -259,6 +283,7 @@ static void fill_vector_kernels(hg_kernels *k)
     k->add_f32 = add_f32;
     k->scale_f32 = scale_f32;
     k->max_f32 = max_f32;
+    k->block_max_f32 = block_max_f32;
     k->sum_f32 = sum_f32;
     k->exp_sum_f32 = exp_sum_f32;
     k->dot_f32_bf16 = dot_f32_bf16;

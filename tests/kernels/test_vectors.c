@@ -88,6 +88,28 @@ TEST(sum_and_maximum_hold_at_every_length)
     }
 }
 
+TEST(block_maxima_are_those_of_each_block_and_numbers_that_are_none_are_told)
+{
+    hg_rng r;
+    hg_rng_init(&r, 12, 0);
+    hg_kernels k;
+    EACH_ISA(k)
+    EACH_LENGTH(s, 100.0, &r)
+    for (size_t block = 16; block <= 64; block += 24) {
+        float max[LONGEST / 16 + 1];
+        if (s.n > 0) s.v[0][s.n / 2] = -INFINITY;
+        CHECK(k.block_max_f32(max, s.v[0], block, s.n));
+        for (size_t at = 0; at < s.n; at += block)
+            CHECK(max[at / block] == k.max_f32(s.v[0] + at, s.n - at < block ? s.n - at : block));
+        for (size_t bad = 0; bad < s.n; bad += 7) {
+            const float was = s.v[0][bad];
+            s.v[0][bad] = bad % 2 == 0 ? NAN : INFINITY;
+            CHECK(!k.block_max_f32(max, s.v[0], block, s.n));
+            s.v[0][bad] = was;
+        }
+    }
+}
+
 /* ---- element by element ---- */
 
 static void check_axpy(const float *y, const float *old, float a, const void *x, hg_type type,
