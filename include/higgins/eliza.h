@@ -4,7 +4,7 @@
 #ifndef HIGGINS_ELIZA_H
 #define HIGGINS_ELIZA_H
 
-#include <higgins/base.h>
+#include <higgins/infer.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -112,6 +112,42 @@ typedef struct hg_eliza_event {
 /* With options.trace; they live until the next reply. */
 HG_API const hg_eliza_event *hg_eliza_events(const hg_eliza *el, size_t *n);
 HG_API const char *hg_eliza_kind_name(hg_eliza_kind kind); /* "keyword", for JSON */
+
+/* The events of the last reply as lines to read: `put` gets their bits in order. A label begins a
+ * line; the bits behind it stand beside each other. */
+typedef enum hg_eliza_ink {
+    HG_ELIZA_INK_LABEL, /* "keyword": what the line is about */
+    HG_ELIZA_INK_TEXT,
+    HG_ELIZA_INK_WORD,
+    HG_ELIZA_INK_KEY,
+    HG_ELIZA_INK_PIECE, /* of a match: its `piece`-th item, the first is 1 */
+    HG_ELIZA_INK_GONE,  /* words that are given up */
+    HG_ELIZA_INK_MEMORY,
+    HG_ELIZA_INK_NOTE, /* a remark beside the rest, with a space around it */
+    HG_ELIZA_INK_REPLY
+} hg_eliza_ink;
+typedef void hg_eliza_ink_fn(void *ctx, hg_eliza_ink ink, uint32_t piece, hg_bytes text);
+HG_API void hg_eliza_tell(const hg_eliza *el, hg_eliza_ink_fn *put, void *ctx);
+
+/* The same as one HTML file: new, add after each reply of a conversation that is traced, write. */
+typedef struct hg_eliza_page hg_eliza_page;
+HG_API hg_status hg_eliza_page_new(hg_eliza_page **out, const hg_eliza_script *s, const char *name,
+                                   hg_err *e);
+HG_API void hg_eliza_page_add(hg_eliza_page *p, const hg_eliza *el, hg_bytes input, hg_bytes reply);
+HG_API hg_status hg_eliza_page_write(hg_eliza_page *p, const char *path, hg_err *e);
+HG_API void hg_eliza_page_free(hg_eliza_page *p); /* NULL is fine */
+
+/* ---- ELIZA as a model ---- */
+
+/* As hg_engine_run, with the messages of a conversation in place of ids: a fresh session hears what
+ * its users said, one message after the other, and on_text gets the last reply in words (the
+ * opening when nobody spoke) before this returns. Words count as tokens. Of the request max_tokens,
+ * stop, on_text, cancel and ctx are heeded; sampling has no meaning. HG_E_ARG for what only weights
+ * could do: a constraint, log-probabilities, adapters. Any number of threads may share the script.
+ */
+HG_API hg_status hg_eliza_answer(const hg_eliza_script *s, const hg_message *m, size_t n,
+                                 const hg_request *r, hg_finish *finish, hg_usage *usage,
+                                 hg_err *e);
 
 #ifdef __cplusplus
 }

@@ -39,6 +39,10 @@ HG_API hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_e
  */
 HG_API hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m,
                                      hg_runtime *rt, hg_err *e);
+/* Offers ELIZA by the script of `name` ("eliza:fr", as hg_eliza_script_open). When it is not listed
+ * /v1/models does not tell it. */
+HG_API hg_status hg_server_add_eliza(hg_server *s, const char *id, const char *name, bool is_listed,
+                                     hg_err *e);
 /* Listens and answers, on threads of its own, when it returns. HG_E_IO: the address is taken. */
 HG_API hg_status hg_server_start(hg_server *s, hg_err *e);
 HG_API const char *hg_server_url(const hg_server *s); /* "http://127.0.0.1:8080" */

@@ -19,11 +19,14 @@ typedef struct chat_values {
     cli_list lora;
 } chat_values;
 
+typedef struct answer answer;
 typedef struct chat {
     cli *c;
     chat_values *v;
     cli_talk talk;
     hg_chat_format *format;
+    /* Lets whoever talks here answer what was said; the answer comes through on_text. */
+    hg_status (*speak)(struct chat *ch, answer *a, hg_err *e);
     chat_history said;
     bool is_terminal;      /* somebody types */
     int64_t n_answers;     /* each answer is drawn with a seed of its own */
@@ -58,7 +61,7 @@ static void no_room(chat *ch)
 }
 
 /* ---- one answer ---- */
-typedef struct answer {
+struct answer {
     const chat *ch;
     FILE *gathered;
     bool show, is_terminal;
@@ -68,7 +71,7 @@ typedef struct answer {
     hg_err err;
     atomic_bool ended;
     atomic_bool cancel; /* Ctrl-C, or nobody reads any more */
-} answer;
+};
 
 static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *usage,
                     const char *error)
@@ -151,6 +154,24 @@ static hg_status render(chat *ch, hg_ids *ids, hg_err *e)
     return HG_OK;
 }
 
+static hg_status model_speaks(chat *ch, answer *a, hg_err *e)
+{
+    hg_ids ids = {0};
+    hg_status s = render(ch, &ids, e);
+    if (s == HG_OK) s = run_request(ch, a, &ids, e);
+    hg_ids_free(&ids);
+    return s;
+}
+
+static hg_status eliza_speaks(chat *ch, answer *a, hg_err *e)
+{
+    hg_request r = cli_sampling_request(&ch->v->sampling);
+    r.on_text = on_text;
+    r.ctx = a;
+    r.cancel = &a->cancel;
+    return hg_eliza_answer(ch->talk.eliza, ch->said.m, ch->said.n, &r, NULL, NULL, e);
+}
+
 /* What the reader should know about how the answer ended. */
 static void tell_end(const chat *ch, const answer *a)
 {
@@ -188,7 +209,6 @@ static void keep_turn(chat *ch, const answer *a, const char *text)
 static void let_answer(chat *ch)
 {
     answer a = {.ch = ch, .show = ch->turns == NULL, .is_terminal = cli_stdout_is_terminal()};
-    hg_ids ids = {0};
     hg_err e = {0};
     char *text = NULL;
     size_t n = 0;
@@ -198,8 +218,7 @@ static void let_answer(chat *ch)
         no_room(ch);
         return;
     }
-    hg_status s = render(ch, &ids, &e);
-    if (s == HG_OK) s = run_request(ch, &a, &ids, &e);
+    const hg_status s = ch->speak(ch, &a, &e);
     const bool gathered = fclose(a.gathered) == 0;
     if (s == HG_OK && a.show) {
         (void)fputc('\n', stdout);
@@ -214,7 +233,6 @@ static void let_answer(chat *ch)
         tell_end(ch, &a);
         keep_turn(ch, &a, text);
     }
-    hg_ids_free(&ids);
     free(text);
 }
 
@@ -364,10 +382,24 @@ static void converse(chat *ch, chat_input *in)
     }
 }
 
+static void greet_as_eliza(const chat *ch, const char *path)
+{
+    const hg_bytes opening = hg_eliza_opening(ch->talk.eliza);
+    fprintf(stderr, "%s: %zu rules and no parameters. /help lists commands.\n", path,
+            hg_eliza_script_size(ch->talk.eliza).rules);
+    cli_talk_write(stdout, opening, true);
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+}
+
 static void greet(const chat *ch, const char *path)
 {
     char count[32];
     if (!ch->is_terminal || ch->c->quiet) return;
+    if (ch->talk.eliza != NULL) {
+        greet_as_eliza(ch, path);
+        return;
+    }
     fprintf(stderr, "%s: %s parameters, %u tokens of context. /help lists commands.\n", path,
             cli_count(count, (double)hg_model_count(ch->talk.model)), ch->talk.n_ctx);
 }
@@ -380,6 +412,8 @@ static hg_status check_model(chat *ch, const char *path, hg_err *e)
     const hg_chat_input in = {.m = &probe, .n = 1, .open_answer = true};
     const char *text = ch->talk.chat_template;
     hg_ids ids = {0};
+    ch->speak = ch->talk.eliza != NULL ? eliza_speaks : model_speaks;
+    if (ch->talk.eliza != NULL) return HG_OK;
     if (text == NULL) text = hg_model_chat_template(m);
     if (hg_model_tokenizer(m) == NULL)
         return hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", path);
@@ -459,6 +493,8 @@ static const char *const examples[] = {
     "the same with a system message and a calmer choice of words",
     "printf 'Hello!\\nWho are you?\\n' | higgins chat my-model",
     "answers each line of stdin in turn",
+    "higgins chat eliza",
+    "a conversation with the program of 1966; higgins eliza shows what it thinks",
     NULL,
 };
 
@@ -478,8 +514,8 @@ const cli_command cli_chat = {
     .args = "MODEL",
     .summary = "talk with a model",
     .text =
-        "MODEL is a model's folder or a .gguf file that was tuned for conversations. On a "
-        "terminal\n"
+        "MODEL is a model's folder or a .gguf file that was tuned for conversations, or eliza,\n"
+        "eliza:fr or eliza:FILE for ELIZA by that script. On a terminal\n"
         "lines can be edited and earlier ones called back (they are kept in\n"
         "$XDG_STATE_HOME/higgins/chat_history); Ctrl-C stops an answer. When stdin is no terminal\n"
         "each of its lines is a message and each answer is printed; with --json all answers come "

@@ -1,6 +1,7 @@
 /* higgins eval: what a model can do, in figures that say how sure they are. */
 #include "cli.h"
 
+#include <higgins/eliza.h>
 #include <higgins/eval.h>
 #include <math.h>
 #include <stdio.h>
@@ -133,6 +134,13 @@ static int run(cli *c, void *at, int n_args, char **args)
     o.seed = (uint64_t)v->seed;
     o.no_builtin = v->no_builtin;
     o.model = args[0];
+    if (hg_eliza_is_name(args[0])) {
+        (void)hg_fail(&e, HG_E_ARG,
+                      "%s: the sets ask how likely a text is, and ELIZA has no probabilities; "
+                      "higgins eliza --replay compares its replies with recorded ones",
+                      args[0]);
+        return cli_fail(c, &e);
+    }
     hg_status s = cli_runtime(c, &rt, &e);
     if (s == HG_OK) s = hg_model_open(&m, args[0], HG_WEIGHTS_AS_STORED, rt, &e);
     if (s == HG_OK) s = hg_eval_run(&r, m, rt, &o, &c->watch, &e);

@@ -136,6 +136,19 @@ static hg_status continue_session(cli_talk *t, const char *path, hg_bytes text, 
     return hg_tokenizer_encode(hg_model_tokenizer(t->model), text, true, ids, e);
 }
 
+/* What the request begins with: nothing for ELIZA, which reads the text itself. */
+static hg_status read_ids(cli_talk *t, const char *session, hg_bytes text, hg_ids *ids,
+                          bool *goes_on, hg_err *e)
+{
+    if (t->eliza != NULL && session != NULL)
+        return hg_fail(e, HG_E_ARG,
+                       "--session: ELIZA has no timeline to keep; higgins eliza holds "
+                       "a conversation");
+    if (t->eliza != NULL) return HG_OK;
+    if (session == NULL) return encode_prompt(t->model, text, ids, e);
+    return continue_session(t, session, text, ids, goes_on, e);
+}
+
 static void print_json(const char *model, const char *text, size_t n, hg_finish finish,
                        const hg_usage *u, json_t *tokens)
 {
@@ -161,8 +174,17 @@ static void report(const cli *c, const hg_usage *u)
         fprintf(stderr, "%u of %u guesses came true\n", u->accepted_tokens, u->drafted_tokens);
 }
 
+/* The model goes on with the prompt's ids; ELIZA answers its text as one sentence. */
+static hg_status speak(const cli *c, cli_talk *t, hg_bytes prompt, const hg_request *r,
+                       hg_finish *finish, hg_usage *usage, hg_err *e)
+{
+    const hg_message said = {"user", prompt};
+    if (t->eliza != NULL) return hg_eliza_answer(t->eliza, &said, 1, r, finish, usage, e);
+    return hg_engine_run(t->engine, r, c->watch.stop, finish, usage, e);
+}
+
 /* Runs the request with its text on stdout, or gathered for --json. */
-static int generate(cli *c, cli_talk *t, const char *path, hg_request *r)
+static int generate(cli *c, cli_talk *t, const char *path, hg_bytes prompt, hg_request *r)
 {
     hg_err e = {0};
     hg_usage usage;
@@ -185,7 +207,7 @@ static int generate(cli *c, cli_talk *t, const char *path, hg_request *r)
     r->on_text = on_text;
     r->ctx = &l;
     r->cancel = &l.broken;
-    const hg_status s = hg_engine_run(t->engine, r, c->watch.stop, &finish, &usage, &e);
+    const hg_status s = speak(c, t, prompt, r, &finish, &usage, &e);
     if (c->json)
         (void)fclose(l.out);
     else if (!l.lines && !atomic_load(&l.broken))
@@ -219,9 +241,7 @@ static int run(cli *c, void *values, int n_args, char **args)
     if (s == HG_OK) s = cli_talk_open(&t, c, args[0], &v->sampling, NULL, &e);
     if (s == HG_OK) s = cli_form_open(&v->form, t.model, &e);
     if (s == HG_OK) s = cli_talk_adapters(&t, &v->lora, &e);
-    if (s == HG_OK && v->session == NULL) s = encode_prompt(t.model, (hg_bytes){text, n}, &ids, &e);
-    if (s == HG_OK && v->session != NULL)
-        s = continue_session(&t, v->session, (hg_bytes){text, n}, &ids, &goes_on, &e);
+    if (s == HG_OK) s = read_ids(&t, v->session, (hg_bytes){text, n}, &ids, &goes_on, &e);
     if (s == HG_OK && c->verbose && goes_on)
         fprintf(stderr, "%s: %zu tokens, not read again\n", v->session, ids.n);
     if (s == HG_OK) {
@@ -230,7 +250,7 @@ static int run(cli *c, void *values, int n_args, char **args)
         r.constraint = v->form.constraint;
         r.adapters = t.adapters;
         r.n_adapters = t.n_adapters;
-        code = generate(c, &t, args[0], &r);
+        code = generate(c, &t, args[0], (hg_bytes){text, n}, &r);
         if (v->session != NULL && hg_engine_save(t.engine, v->session, &e) != HG_OK)
             code = cli_fail(c, &e);
     } else {
@@ -284,7 +304,8 @@ const cli_command cli_generate = {
     .name = "generate",
     .args = "MODEL PROMPT",
     .summary = "let a model go on with a text",
-    .text = "MODEL is a model's folder or a .gguf file. PROMPT is the text to go on with, or - to "
+    .text = "MODEL is a model's folder or a .gguf file; eliza answers the prompt. PROMPT is the "
+            "text to go on with, or - to "
             "read it from stdin.\nSpecial tokens in it count as such. The answer goes to stdout as "
             "it comes; Ctrl-C ends it (exit code 1).\nWith --verbose the speed is told on stderr.",
     .examples = examples,

@@ -1,6 +1,7 @@
 /* higgins serve: a model behind OpenAI's protocol and a chat page, until Ctrl-C or SIGTERM. */
 #include "cli.h"
 
+#include <higgins/eliza.h>
 #include <higgins/serve.h>
 
 #include <stdio.h>
@@ -101,13 +102,28 @@ static hg_status open_model(cli *c, const serve_values *v, const char *path, hg_
     return HG_OK;
 }
 
+/* Every server answers to this name too, unlisted: where it all began. */
+static const char ancestor[] = "weizenbaum/eliza";
+
+static hg_status add_models(cli *c, const serve_values *v, hg_server *s, const char *id,
+                            const char *path, hg_model **m, hg_err *e)
+{
+    hg_runtime *rt = NULL;
+    if (hg_eliza_is_name(path)) {
+        HG_TRY(hg_server_add_eliza(s, id, path, true, e));
+    } else {
+        HG_TRY(open_model(c, v, path, m, &rt, e));
+        HG_TRY(hg_server_add_model(s, id, *m, rt, e));
+    }
+    return strcmp(id, ancestor) == 0 ? HG_OK : hg_server_add_eliza(s, ancestor, "eliza", false, e);
+}
+
 static int serve_run(cli *c, void *values, int n_args, char **args)
 {
     const serve_values *v = values;
     hg_server_options o;
     hg_model *m = NULL;
     hg_server *s = NULL;
-    hg_runtime *rt = NULL;
     hg_err e = {0};
     char id[128], *chat_template = NULL;
     int code = 1;
@@ -127,8 +143,8 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
 
     if (cli_read_text(v->chat_template, &chat_template, &e) != HG_OK) return cli_fail(c, &e);
     o.chat_template = chat_template;
-    if (open_model(c, v, args[0], &m, &rt, &e) != HG_OK || hg_server_new(&s, &o, &e) != HG_OK ||
-        hg_server_add_model(s, id, m, rt, &e) != HG_OK || hg_server_start(s, &e) != HG_OK) {
+    if (hg_server_new(&s, &o, &e) != HG_OK || add_models(c, v, s, id, args[0], &m, &e) != HG_OK ||
+        hg_server_start(s, &e) != HG_OK) {
         (void)cli_fail(c, &e);
         goto done;
     }
@@ -187,11 +203,12 @@ const cli_command cli_serve = {
     .name = "serve",
     .args = "MODEL",
     .summary = "answer programs through OpenAI's API, and people on a page",
-    .text = "Opens a model (a folder or a .gguf file) and serves /v1/models, /v1/chat/completions "
+    .text = "Opens a model (a folder, a .gguf file, or eliza) and serves /v1/models, "
+            "/v1/chat/completions "
             "and /v1/completions, plain and streaming, to every program that speaks OpenAI's "
             "protocol, and a chat page at /. It listens on this machine only unless --host says "
             "more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within --grace "
-            "seconds and ends with 0.",
+            "seconds and ends with 0. Every server also answers to the model weizenbaum/eliza.",
     .examples = serve_examples,
     .options = serve_options,
     .values_size = sizeof(serve_values),

@@ -20,6 +20,7 @@ extern const cli_command cli_importance;
 extern const cli_command cli_bench;
 extern const cli_command cli_report;
 extern const cli_command cli_serve;
+extern const cli_command cli_eliza;
 extern const cli_command cli_version;
 extern const cli_command cli_doctor;
 
@@ -44,6 +45,7 @@ const cli_command *const cli_commands[] = {
     &cli_bench,
     &cli_report,
     &cli_serve,
+    &cli_eliza,
     &cli_doctor,
     &cli_version,
     NULL,

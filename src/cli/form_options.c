@@ -56,6 +56,8 @@ hg_status cli_form_open(cli_form *f, const hg_model *m, hg_err *e)
     const int n = (f->grammar != NULL) + (f->schema != NULL) + (f->regex != NULL) + f->json_object;
     hg_grammar *g = NULL;
     if (n == 0) return HG_OK;
+    if (m == NULL)
+        return hg_fail(e, HG_E_ARG, "ELIZA says what its script says and cannot be held to a form");
     if (n > 1)
         return hg_fail(e, HG_E_ARG,
                        "--grammar, --json-schema, --regex and --json-object exclude each other");

@@ -6,11 +6,22 @@
 #include <string.h>
 #include <unistd.h>
 
+static hg_status open_eliza(cli_talk *t, const char *name, const cli_sampling *o,
+                            const char *template_path, hg_err *e)
+{
+    if (o->draft != NULL || template_path != NULL)
+        return hg_fail(e, HG_E_ARG, "%s: ELIZA takes no %s", name,
+                       o->draft != NULL ? "draft model" : "chat template");
+    t->n_ctx = UINT32_MAX;
+    return hg_eliza_script_open(&t->eliza, name, e);
+}
+
 hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
                         const char *template_path, hg_err *e)
 {
     hg_engine_options eo;
     *t = (cli_talk){0};
+    if (hg_eliza_is_name(path)) return open_eliza(t, path, o, template_path, e);
     HG_TRY(cli_read_text(template_path, &t->chat_template, e));
     HG_TRY(cli_runtime(c, &t->rt, e));
     HG_TRY(hg_model_open(&t->model, path, cli_sampling_weights(o), t->rt, e));
@@ -52,6 +63,8 @@ static hg_status open_adapter(cli_talk *t, const char *name, hg_err *e)
 
 hg_status cli_talk_adapters(cli_talk *t, const cli_list *names, hg_err *e)
 {
+    if (names->n > 0 && t->eliza != NULL)
+        return hg_fail(e, HG_E_ARG, "--lora: ELIZA has no weights to adapt");
     if (names->n > HG_MAX_ADAPTERS)
         return hg_fail(e, HG_E_ARG, "--lora: %zu adapters; %d are the most", names->n,
                        HG_MAX_ADAPTERS);
@@ -62,6 +75,7 @@ hg_status cli_talk_adapters(cli_talk *t, const cli_list *names, hg_err *e)
 void cli_talk_close(cli_talk *t)
 {
     hg_engine_free(t->engine);
+    hg_eliza_script_free(t->eliza);
     for (size_t i = 0; i < t->n_adapters; i++) hg_adapter_free(t->adapter[i]);
     hg_model_free(t->draft);
     hg_model_free(t->model);

@@ -2,7 +2,7 @@
 #ifndef CLI_TALK_H
 #define CLI_TALK_H
 
-#include <higgins/infer.h>
+#include <higgins/eliza.h>
 #include "sampling_options.h"
 
 #include <stdio.h>
@@ -11,6 +11,7 @@ typedef struct cli_talk {
     hg_runtime *rt;
     hg_model *model, *draft; /* draft: NULL without --draft */
     hg_engine *engine;
+    hg_eliza_script *eliza; /* in place of model and engine, which are NULL then */
     uint32_t n_ctx;
     char *chat_template; /* of a file, or NULL: the model's */
     hg_adapter *adapter[HG_MAX_ADAPTERS];
@@ -26,7 +27,7 @@ typedef struct cli_talk {
     }
 
 /* Opens the model and an engine for one conversation, by the template of a file or, when it is
- * NULL, the model's. */
+ * NULL, the model's; or, when `path` is eliza, eliza:fr or eliza:FILE, that script. */
 hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
                         const char *template_path, hg_err *e);
 /* Opens what --lora names, to be given with each request. */

@@ -75,7 +75,10 @@ static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_json_begin(&o, NULL, '{');
     hg_json_text(&o, "object", "list");
     hg_json_begin(&o, "data", '[');
-    for (size_t i = 0; i < hg_server_count(s); i++) put_model(&o, hg_server_model(s, i));
+    for (size_t i = 0; i < hg_server_count(s); i++) {
+        const hg_backend *m = hg_server_model(s, i);
+        if (!m->is_unlisted) put_model(&o, m);
+    }
     hg_json_end(&o);
     hg_json_end(&o);
     reply_json(x, &b);

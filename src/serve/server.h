@@ -12,6 +12,7 @@ typedef struct hg_backend {
     char id[128];
     int64_t created;
     uint32_t n_ctx, n_vocab;
+    bool is_unlisted; /* answers to its name, but /v1/models does not tell it */
     /* Text without special tokens, as a document begins. */
     hg_status (*encode)(void *ctx, hg_bytes text, hg_ids *out, hg_err *e);
     /* A conversation, open for the assistant's answer. */

@@ -87,3 +87,20 @@ TEST(eliza_s_own_scripts_use_the_machine_s_letters)
         hg_eliza_script_free(s);
     }
 }
+
+/* "NOBODY." would come out as "NOBODY ." */
+TEST(eliza_s_own_scripts_put_no_mark_behind_a_piece)
+{
+    static const char *const names[] = {"eliza", "eliza:fr"};
+    for (size_t i = 0; i < 2; i++) {
+        hg_eliza_script *s;
+        hg_err e;
+        CHECK_OK(hg_eliza_script_open(&s, names[i], &e), e);
+        for (size_t k = 1; k < s->n_items; k++) {
+            if (s->item[k - 1].kind != ITEM_NUMBER || s->item[k].kind != ITEM_WORD) continue;
+            const char c = eliza_symbol_text(s, s->item[k].n).p[0];
+            CHECK(c != '.' && c != ',');
+        }
+        hg_eliza_script_free(s);
+    }
+}
