@@ -201,8 +201,38 @@ static hg_type that_fits(hg_type t, size_t cols)
     }
 }
 
+/* Tensors that got another type for the same reason: one line for all of them. */
+typedef struct refit {
+    const char *first;
+    size_t cols, n;
+    hg_type want, to;
+} refit;
+enum { MAX_REFITS = 32 };
+
+static void note_refit(refit r[MAX_REFITS], const hg_item *it, hg_type want)
+{
+    size_t i = 0;
+    while (i < MAX_REFITS - 1 && r[i].n > 0 &&
+           !(r[i].cols == it->cols && r[i].want == want && r[i].to == it->to))
+        i++;
+    if (r[i].n == 0) r[i] = (refit){it->name, it->cols, 0, want, it->to};
+    r[i].n++;
+}
+
+static void tell_refits(const refit r[MAX_REFITS], const hg_watch *w)
+{
+    for (size_t i = 0; i < MAX_REFITS && r[i].n > 0; i++) {
+        char more[32] = "";
+        if (r[i].n > 1) (void)snprintf(more, sizeof more, " and %zu more", r[i].n - 1);
+        hg_watch_log(w, HG_WARN, "%s%s: rows of %zu are no multiple of %zu: %s instead of %s",
+                     r[i].first, more, r[i].cols, hg_type_block(r[i].want), hg_type_name(r[i].to),
+                     hg_type_name(r[i].want));
+    }
+}
+
 void hg_mix_apply(const hg_mix *m, hg_out *o, bool pure, const hg_watch *w)
 {
+    refit refits[MAX_REFITS] = {0};
     o->file_type = m->file_type;
     for (size_t i = 0; i < o->n; i++) {
         hg_item *it = &o->item[i];
@@ -211,9 +241,7 @@ void hg_mix_apply(const hg_mix *m, hg_out *o, bool pure, const hg_watch *w)
         if (!is_fitted(it)) continue;
         hg_type want = pure ? m->base : type_in(m, it, &o->facts);
         it->to = that_fits(want, it->cols);
-        if (it->to != want)
-            hg_watch_log(w, HG_WARN, "%s: rows of %zu are no multiple of %zu: %s instead of %s",
-                         it->name, it->cols, hg_type_block(want), hg_type_name(it->to),
-                         hg_type_name(want));
+        if (it->to != want) note_refit(refits, it, want);
     }
+    tell_refits(refits, w);
 }

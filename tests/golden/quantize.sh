@@ -17,7 +17,8 @@ done
 golden_case quantize_says_which_rows_got_another_type
 run "$HIGGINS" quantize "$TMP/model" -o "$TMP/k.gguf" --type q4_k_m
 expect_code 0
-expect_err "blk.0.attn_q.weight: rows of 64 are no multiple of 256: q5_0 instead of q4_k"
+expect_err "blk.0.attn_q.weight and 10 more: rows of 64 are no multiple of 256: q5_0 instead of q4_k"
+expect_equal "$(printf '%s\n' "$ERR" | grep -c 'no multiple')" 4
 expect_out "15 of 20 tensors quantised"
 
 golden_case quantize_refuses_to_round_twice_unless_asked
