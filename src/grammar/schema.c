@@ -184,70 +184,6 @@ static hg_x *array_of(hg_schema *s, json_t *schema, const hg_schema_path *at)
 }
 
 /* ---- types ---- */
-enum { OBJECT = 1, ARRAY = 2, STRING = 4, NUMBER = 8, INTEGER = 16, BOOLEAN = 32, NIL = 64 };
-static const struct {
-    const char *name;
-    unsigned type;
-} types[] = {{"object", OBJECT},   {"array", ARRAY},     {"string", STRING}, {"number", NUMBER},
-             {"integer", INTEGER}, {"boolean", BOOLEAN}, {"null", NIL}};
-
-static unsigned type_named(const json_t *name)
-{
-    const char *text = json_string_value(name);
-    for (size_t i = 0; text != NULL && i < sizeof types / sizeof types[0]; i++)
-        if (strcmp(types[i].name, text) == 0) return types[i].type;
-    return 0;
-}
-
-/* The types that a schema allows; one that does not say means those that its keywords are about. */
-static unsigned types_of(hg_schema *s, json_t *schema, const hg_schema_path *at)
-{
-    static const struct {
-        const char *key;
-        unsigned type;
-    } about[] = {{"properties", OBJECT},
-                 {"required", OBJECT},
-                 {"minProperties", OBJECT},
-                 {"maxProperties", OBJECT},
-                 {"items", ARRAY},
-                 {"prefixItems", ARRAY},
-                 {"minItems", ARRAY},
-                 {"maxItems", ARRAY},
-                 {"minLength", STRING},
-                 {"maxLength", STRING},
-                 {"pattern", STRING},
-                 {"format", STRING},
-                 {"minimum", NUMBER},
-                 {"maximum", NUMBER},
-                 {"exclusiveMinimum", NUMBER},
-                 {"multipleOf", NUMBER},
-                 {"exclusiveMaximum", NUMBER},
-                 {"additionalProperties", OBJECT}};
-    const json_t *type = json_object_get(schema, "type");
-    unsigned found = 0;
-    if (type == NULL) {
-        for (size_t i = 0; i < sizeof about / sizeof about[0]; i++)
-            if (json_object_get(schema, about[i].key) != NULL) found |= about[i].type;
-        return found;
-    }
-    if (json_is_string(type)) found = type_named(type);
-    for (size_t i = 0; i < json_array_size(type); i++) {
-        const unsigned one = type_named(json_array_get(type, i));
-        found |= one;
-        if (one == 0) found = 1u << 31;
-    }
-    if ((found & 1u << 31) != 0 || (found == 0 && !json_is_array(type)))
-        (void)hg_schema_fail(s, at, HG_E_FORMAT,
-                             "\"type\" must be object, array, string, number, integer, boolean, "
-                             "null or an array of these");
-    return found;
-}
-
-static unsigned type_of_value(const json_t *v)
-{
-    const unsigned of[] = {OBJECT, ARRAY, STRING, NUMBER | INTEGER, NUMBER, BOOLEAN, BOOLEAN, NIL};
-    return of[json_typeof(v)];
-}
 
 /* Values that are written out, those that fit the type. */
 static hg_x *values_of(hg_schema *s, json_t *schema, const json_t *values, unsigned allowed,
@@ -268,7 +204,7 @@ static hg_x *values_of(hg_schema *s, json_t *schema, const json_t *values, unsig
                                   more[i]);
     for (size_t i = 0; i < json_array_size(values); i++) {
         const json_t *v = json_array_get(values, i);
-        if (typed && (type_of_value(v) & allowed) == 0) continue;
+        if (typed && (hg_schema_type_of(v) & allowed) == 0) continue;
         x = hg_x_alt2(s->b, x, hg_json_literal(s, v));
     }
     return x;
@@ -278,16 +214,16 @@ static hg_x *typed(hg_schema *s, json_t *schema, unsigned type, const hg_schema_
 {
     hg_build *b = s->b;
     switch (type) {
-    case OBJECT:
+    case HG_SCHEMA_OBJECT:
         return object_of(s, schema, at);
-    case ARRAY:
+    case HG_SCHEMA_ARRAY:
         return array_of(s, schema, at);
-    case STRING:
+    case HG_SCHEMA_STRING:
         return hg_schema_string(s, schema, at);
-    case NUMBER:
-    case INTEGER:
-        return hg_schema_number(s, schema, type == INTEGER, at);
-    case BOOLEAN:
+    case HG_SCHEMA_NUMBER:
+    case HG_SCHEMA_INTEGER:
+        return hg_schema_number(s, schema, type == HG_SCHEMA_INTEGER, at);
+    case HG_SCHEMA_BOOLEAN:
         return hg_x_alt2(b, hg_x_text(b, "true"), hg_x_text(b, "false"));
     default:
         return hg_x_text(b, "null");
@@ -296,27 +232,59 @@ static hg_x *typed(hg_schema *s, json_t *schema, unsigned type, const hg_schema_
 
 static hg_x *compile(hg_schema *s, json_t *flat, const hg_schema_path *at);
 
+/* An alternative with what stands beside them all. */
+static json_t *part_of(hg_schema *s, json_t *base, json_t *one, const hg_schema_path *at)
+{
+    json_t *part = hg_schema_flatten(s, one, at);
+    if (part == NULL || json_object_size(base) == 0) return part;
+    return hg_schema_both(s, base, part, at);
+}
+
+/* One of the alternatives: an unchanged one has a rule of its own. */
+static hg_x *way_of(hg_schema *s, json_t *list, size_t i, json_t *base, json_t *part,
+                    const hg_schema_path *at)
+{
+    if (part == NULL && json_object_size(base) == 0)
+        return schema_rule(s, json_array_get(list, i), at);
+    if (part == NULL) part = part_of(s, base, json_array_get(list, i), at);
+    return part == NULL ? NULL : compile(s, part, at);
+}
+
+/* Fills narrow[n] with the alternatives that oneOf makes smaller; false: failed. */
+static bool keep_apart(hg_schema *s, json_t *list, json_t *base, json_t **narrow,
+                       const hg_schema_path *at)
+{
+    const size_t n = json_array_size(list);
+    json_t **part = HG_NEW(&s->b->mem, json_t *, n + 1);
+    if (part == NULL) return false;
+    for (size_t i = 0; i < n; i++) {
+        narrow[i] = part[i] = part_of(s, base, json_array_get(list, i), at);
+        if (part[i] == NULL) return false;
+    }
+    if (!hg_schema_part(s, narrow, n, at)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (narrow[i] == part[i]) narrow[i] = NULL;
+    return true;
+}
+
 /* Each alternative with what stands beside them. */
 static hg_x *either(hg_schema *s, json_t *flat, const char *key, const hg_schema_path *at)
 {
     json_t *list = json_object_get(flat, key);
     json_t *base = hg_schema_without(s, flat, key, at);
+    const size_t n = json_array_size(list);
+    json_t **narrow = HG_NEW(&s->b->mem, json_t *, n + 1);
     hg_x *x = hg_x_never(s->b);
-    for (size_t i = 0; base != NULL && i < json_array_size(list); i++) {
+    if (narrow == NULL) s->b->failed = true;
+    if (base == NULL || narrow == NULL) return NULL;
+    if (strcmp(key, "oneOf") == 0 && !keep_apart(s, list, base, narrow, at)) return NULL;
+    for (size_t i = 0; i < n; i++) {
         const hg_schema_path in = {at, key, 0}, here = {&in, NULL, i};
-        json_t *one = json_array_get(list, i);
-        hg_x *way;
-        if (json_object_size(base) == 0) {
-            way = schema_rule(s, one, &here);
-        } else {
-            json_t *part = hg_schema_flatten(s, one, &here);
-            part = part == NULL ? NULL : hg_schema_both(s, base, part, &here);
-            way = part == NULL ? NULL : compile(s, part, &here);
-        }
+        hg_x *way = way_of(s, list, i, base, narrow[i], &here);
         if (way == NULL) return NULL;
         x = hg_x_alt2(s->b, x, way);
     }
-    return base == NULL ? NULL : x;
+    return x;
 }
 
 static hg_x *compile(hg_schema *s, json_t *flat, const hg_schema_path *at)
@@ -326,14 +294,15 @@ static hg_x *compile(hg_schema *s, json_t *flat, const hg_schema_path *at)
     if (json_object_get(flat, "anyOf") != NULL) return either(s, flat, "anyOf", at);
     if (json_object_get(flat, "oneOf") != NULL) return either(s, flat, "oneOf", at);
     const json_t *values = json_object_get(flat, "enum");
-    const unsigned allowed = types_of(s, flat, at);
+    const unsigned allowed = hg_schema_types(s, flat, at);
     if (s->failed) return NULL;
     if (values != NULL) return values_of(s, flat, values, allowed, at);
     if (allowed == 0)
         return json_object_get(flat, "type") == NULL ? hg_x_rule(s->b, s->any) : hg_x_never(s->b);
     hg_x *x = hg_x_never(s->b);
-    for (unsigned t = OBJECT; t <= NIL; t <<= 1) {
-        if ((allowed & t) == 0 || (t == INTEGER && (allowed & NUMBER) != 0)) continue;
+    for (unsigned t = HG_SCHEMA_OBJECT; t <= HG_SCHEMA_NULL; t <<= 1) {
+        if ((allowed & t) == 0 || (t == HG_SCHEMA_INTEGER && (allowed & HG_SCHEMA_NUMBER) != 0))
+            continue;
         hg_x *one = typed(s, flat, t, at);
         if (one == NULL) return NULL;
         x = hg_x_alt2(s->b, x, one);

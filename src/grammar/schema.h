@@ -52,6 +52,24 @@ json_t *hg_schema_find(hg_schema *s, const json_t *ref, const hg_schema_path *at
 #define HG_JSON_INTEGER "-?(0|[1-9][0-9]{0,17})"
 #define HG_JSON_NUMBER HG_JSON_INTEGER "(\\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"
 
+/* Types, or'ed. */
+enum {
+    HG_SCHEMA_OBJECT = 1,
+    HG_SCHEMA_ARRAY = 2,
+    HG_SCHEMA_STRING = 4,
+    HG_SCHEMA_NUMBER = 8,
+    HG_SCHEMA_INTEGER = 16,
+    HG_SCHEMA_BOOLEAN = 32,
+    HG_SCHEMA_NULL = 64,
+    HG_SCHEMA_ANY = 127
+};
+/* What a flat schema allows; 0: it says nothing of types, or (with "type") nothing is allowed. */
+unsigned hg_schema_types(hg_schema *s, json_t *schema, const hg_schema_path *at);
+unsigned hg_schema_type_of(const json_t *value); /* those that it may be called */
+/* Makes flat alternatives such that no text of one fits another, where need be smaller (part[i] is
+ * then another one). False: failed, or it cannot be shown. */
+bool hg_schema_part(hg_schema *s, json_t **part, size_t n, const hg_schema_path *at);
+
 /* Values. */
 hg_x *hg_schema_number(hg_schema *s, json_t *schema, bool whole, const hg_schema_path *at);
 hg_x *hg_schema_string(hg_schema *s, json_t *schema, const hg_schema_path *at);

@@ -168,6 +168,52 @@ TEST(schemas_are_combined)
           "x\0");
 }
 
+TEST(one_of_lets_through_what_fits_one_alternative_alone)
+{
+    /* by type, by a constant, by an enumeration and a pattern */
+    check("{\"oneOf\":[{\"type\":\"integer\"},{\"type\":[\"string\",\"null\"]}]}",
+          "1\0\"a\"\0null\0", "true\0[]\0");
+    check("{\"oneOf\":[{\"properties\":{\"k\":{\"const\":\"a\"},\"x\":{\"type\":\"integer\"}},"
+          "\"required\":[\"k\"]},{\"properties\":{\"k\":{\"const\":\"b\"},\"x\":{\"type\":"
+          "\"integer\"}},\"required\":[\"k\"]}]}",
+          "{\"k\":\"a\"}\0{\"k\":\"b\",\"x\":1}\0", "{\"k\":\"c\"}\0{}\0");
+    check("{\"oneOf\":[{\"enum\":[\"auto\",1]},{\"type\":\"string\",\"pattern\":\"^[0-9]+$\"},"
+          "{\"type\":\"integer\",\"minimum\":2}]}",
+          "\"auto\"\0\"12\"\0001\0002\0", "\"autos\"\0000\0");
+    /* by what the other one lacks; references and alternatives within */
+    check("{\"oneOf\":[{\"$ref\":\"#/$defs/s\"},{\"$ref\":\"#/$defs/c\"}],\"$defs\":{\"s\":{"
+          "\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]},\"c\":{"
+          "\"properties\":{\"r\":{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#\"}]}},"
+          "\"required\":[\"r\"]}}}",
+          "{\"a\":1}\0{\"r\":2}\0{\"r\":{\"a\":3}}\0", "{}\0{\"a\":1,\"r\":2}\0");
+    /* made smaller: a and b together fit both */
+    check("{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":"
+          "\"integer\"},\"c\":{\"type\":\"integer\"}},\"oneOf\":[{\"required\":[\"a\"]},{"
+          "\"required\":[\"b\"]}]}",
+          "{\"a\":1}\0{\"b\":1,\"c\":2}\0", "{\"a\":1,\"b\":1}\0{\"c\":1}\0{}\0");
+}
+
+TEST(alternatives_that_cannot_be_told_apart_are_refused)
+{
+    static const char words[] =
+        "#: a text may fit alternatives 0 and 1 of \"oneOf\" both; give them types, constants or "
+        "required members that differ, or write \"anyOf\"";
+    static const char *const overlapping[] = {
+        "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}",
+        "{\"oneOf\":[{\"type\":\"string\"},{\"minLength\":2}]}",
+        /* a string keyword says nothing of numbers */
+        "{\"oneOf\":[{\"type\":\"integer\"},{\"minLength\":2}]}",
+        "{\"oneOf\":[{\"const\":1},{\"enum\":[2,1.0]}]}",
+        "{\"oneOf\":[{\"properties\":{\"a\":true},\"required\":[\"a\"]},{\"properties\":{\"b\":"
+        "true}}]}",
+        "{\"oneOf\":[{\"type\":\"string\",\"pattern\":\"^a+$\"},{\"type\":\"string\",\"pattern\":"
+        "\"^a?$\"}]}",
+    };
+    for (size_t i = 0; i < sizeof overlapping / sizeof *overlapping; i++)
+        refused(overlapping[i], HG_E_UNSUPPORTED, words);
+    check("{\"oneOf\":[true,false]}", "1\0", "x\0");
+}
+
 TEST(schemas_refer_to_themselves)
 {
     check("{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"properties\":{\"v\":{\"type\":"
