@@ -78,6 +78,14 @@ static const hg_span *spans_of_layer(hg_graph *g, const hg_batch *b, size_t laye
     return spans;
 }
 
+/* Turned by their positions; backward turns back without what was there before. */
+static hg_tensor *turned(hg_graph *g, hg_tensor *x, const hg_batch *b, const hg_rope *r)
+{
+    hg_tensor *y = hg_op_rope(g, x, b->pos, r);
+    hg_graph_drop(g, x);
+    return y;
+}
+
 static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, const hg_rope *ropes,
                             int layer, hg_tensor *x)
 {
@@ -91,8 +99,8 @@ static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, c
     if (l->q_norm != NULL) q = hg_op_rms_norm(g, q, l->q_norm, m->c.norm_eps);
     if (l->k_norm != NULL) k = hg_op_rms_norm(g, k, l->k_norm, m->c.norm_eps);
     if (l->rope >= 0) {
-        q = hg_op_rope(g, q, b->pos, &ropes[l->rope]);
-        k = hg_op_rope(g, k, b->pos, &ropes[l->rope]);
+        q = turned(g, q, b, &ropes[l->rope]);
+        k = turned(g, k, b, &ropes[l->rope]);
     }
     q = shown(g, "blk.q", layer, q);
     k = shown(g, "blk.k", layer, k);
@@ -112,21 +120,26 @@ static hg_tensor *attention(hg_graph *g, const hg_model *m, const hg_batch *b, c
                         .n_spans = b->n_spans,
                         .sinks = l->sinks != NULL ? l->sinks->data : NULL};
     hg_tensor *heads = shown(g, "blk.heads", layer, hg_op_attention(g, q, k, v, a));
+    hg_tensor *const kept[] = {q, k, v, heads};
+    for (size_t i = 0; i < 4; i++) hg_graph_round(g, kept[i]);
     return shown(g, "blk.attn_out", layer, hg_op_linear(g, heads, l->o, l->o_b));
 }
 
 static hg_tensor *mlp(hg_graph *g, const hg_model *m, const hg_mlp *p, int layer, hg_tensor *x)
 {
     const hg_linear maps[] = {{p->up, p->up_b}, {p->gate, p->gate_b}};
-    hg_tensor *both[2], *hidden;
+    hg_tensor *both[2] = {NULL, NULL}, *hidden;
     if (!hg_op_linears(g, x, maps, both, p->gate != NULL ? 2 : 1)) return NULL;
-    hg_tensor *up = shown(g, "blk.mlp_up", layer, both[0]);
+    hg_tensor *up = shown(g, "blk.mlp_up", layer, both[0]), *gate = both[1];
     if (p->gate != NULL) {
-        hidden = hg_op_gate(g, shown(g, "blk.mlp_gate", layer, both[1]), up, m->arch->act);
+        hidden = hg_op_gate(g, shown(g, "blk.mlp_gate", layer, gate), up, m->arch->act);
     } else {
         hidden = hg_op_act(g, up, m->arch->act);
     }
     hidden = shown(g, "blk.mlp_hidden", layer, hidden);
+    hg_graph_round(g, gate);
+    hg_graph_round(g, up);
+    hg_graph_round(g, hidden);
     return hg_op_linear(g, hidden, p->down, p->down_b);
 }
 
@@ -158,16 +171,46 @@ static hg_tensor *block(hg_graph *g, const hg_model *m, const hg_batch *b, const
 {
     const hg_layer *l = &m->layer[layer];
     hg_tensor *h = norm(g, m, "blk.attn_norm", layer, x, l->attn_norm, l->attn_norm_b);
+    if (h != x) hg_graph_round(g, h);
     h = attention(g, m, b, ropes, layer, h);
     h = norm(g, m, "blk.attn_post_norm", layer, h, l->attn_post_norm, NULL);
     hg_tensor *y = shown(g, "blk.attn_resid", layer, hg_op_add(g, x, h));
+    hg_graph_drop(g, h);
 
-    h = m->arch->is_parallel ? x : y;
-    h = norm(g, m, "blk.mlp_norm", layer, h, l->mlp_norm, l->mlp_norm_b);
+    hg_tensor *in = m->arch->is_parallel ? x : y;
+    h = norm(g, m, "blk.mlp_norm", layer, in, l->mlp_norm, l->mlp_norm_b);
+    if (h != in && l->expert == NULL) hg_graph_round(g, h);
     h = l->expert != NULL ? experts(g, m, layer, h) : mlp(g, m, &l->mlp, layer, h);
     h = shown(g, "blk.mlp_out", layer, h);
     h = norm(g, m, "blk.mlp_post_norm", layer, h, l->mlp_post_norm, NULL);
-    return shown(g, "blk.out", layer, hg_op_add(g, y, h));
+    hg_tensor *out = shown(g, "blk.out", layer, hg_op_add(g, y, h));
+    hg_graph_drop(g, h);
+    return out;
+}
+
+/* What a block is run again with. */
+typedef struct block_call {
+    const hg_model *m;
+    hg_batch b;
+    const hg_rope *ropes;
+    int layer;
+} block_call;
+
+static hg_tensor *run_block(hg_graph *g, const void *ctx, hg_tensor *x)
+{
+    const block_call *c = ctx;
+    return block(g, c->m, &c->b, c->ropes, c->layer, x);
+}
+
+/* A block that is recorded: with its insides, or to be run again. */
+static hg_tensor *kept_block(hg_graph *g, const hg_model *m, const hg_batch *b,
+                             const hg_rope *ropes, int layer, hg_tensor *x)
+{
+    if (!g->again) return block(g, m, b, ropes, layer, x);
+    block_call *c = HG_NEW(g->mem, block_call, 1);
+    if (c == NULL) return hg_graph_fail(g, HG_E_NOMEM, "no room for a block");
+    *c = (block_call){m, *b, ropes, layer};
+    return hg_op_again(g, run_block, c, x);
 }
 
 hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
@@ -182,7 +225,8 @@ hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
     for (int layer = 0; layer < (int)m->c.n_layers; layer++) {
         hg_arena_mark before = hg_arena_here(g->mem);
         struct hg_rope_table *angles = g->rope;
-        hg_tensor *y = block(g, m, b, ropes, layer, x);
+        hg_tensor *y =
+            g->record ? kept_block(g, m, b, ropes, layer, x) : block(g, m, b, ropes, layer, x);
         if (y == NULL) return NULL;
         if (g->record) {
             x = y;

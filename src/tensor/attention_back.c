@@ -25,7 +25,8 @@ typedef struct back_task {
 
 typedef struct back_job {
     hg_att c;
-    const float *o, *dy;
+    hg_matrix q, k, v, o; /* as they were kept: in float32 or bf16 */
+    const float *dy;
     float *row_dot; /* [n][n_heads]: D */
     float *dq, *dk, *dv;
     bool q_is_first, k_is_first, v_is_first;
@@ -41,10 +42,25 @@ static void product(hg_att *c, int thread, float *to, size_t ldc, hg_matrix a, h
         atomic_store(&c->no_room, true);
 }
 
-static void scale_rows(const hg_att *c, float *to, const float *from, size_t ld, size_t m)
+/* The same matrix from element `at` on. */
+static hg_matrix from(hg_matrix x, size_t at)
 {
-    for (size_t i = 0; i < m; i++)
-        c->k->scale_f32(to + i * c->a.d_head, c->a.scale, from + i * ld, c->a.d_head);
+    x.base = (const char *)x.base + at * hg_type_size(x.type);
+    return x;
+}
+
+static void scale_rows(const hg_att *c, float *to, hg_matrix q, size_t m)
+{
+    size_t d = c->a.d_head;
+    for (size_t i = 0; i < m; i++, to += d) {
+        hg_matrix row = from(q, i * q.row_stride);
+        const float *x = row.base;
+        if (q.type == HG_BF16) {
+            c->k->bf16_to_f32(to, row.base, d);
+            x = to;
+        }
+        c->k->scale_f32(to, c->a.scale, x, d);
+    }
 }
 
 static size_t n_parts_of(const hg_span *s)
@@ -65,8 +81,11 @@ static void dots_chunk(void *ctx, size_t begin, size_t end, int thread)
     const back_job *j = ctx;
     size_t d = j->c.a.d_head, nh = j->c.a.n_heads;
     (void)thread;
-    for (size_t i = begin * nh; i < end * nh; i++)
-        j->row_dot[i] = j->c.k->dot_f32(j->o + i * d, j->dy + i * d, d);
+    for (size_t i = begin * nh; i < end * nh; i++) {
+        const void *o = from(j->o, i * d).base;
+        j->row_dot[i] = j->o.type == HG_BF16 ? j->c.k->dot_f32_bf16(j->dy + i * d, o, d)
+                                             : j->c.k->dot_f32(o, j->dy + i * d, d);
+    }
 }
 
 /* ---- one block of queries against one block of keys ---- */
@@ -111,24 +130,19 @@ static void back_pair(back_job *j, const back_task *t, const pair *p, int thread
     hg_att *c = &j->c;
     size_t d = c->a.d_head, kv_at = (t->span->row + p->key) * c->d_kv + t->kv_head * d;
     size_t q_at = (t->span->row + p->row) * c->d_q + p->head * d;
-    const float *k = c->key + kv_at, *v = c->value + kv_at, *dy = j->dy + q_at;
+    hg_matrix q = from(j->q, q_at), k = from(j->k, kv_at), v = from(j->v, kv_at);
+    hg_matrix k_t = {k.base, k.type, 1, c->d_kv}, v_t = {v.base, v.type, 1, c->d_kv};
+    hg_matrix dy = {j->dy + q_at, HG_F32, c->d_q, 1};
     hg_matrix s_t = {p->s, HG_F32, 1, HG_ATT_K}, ds_t = {p->ds, HG_F32, 1, HG_ATT_K};
-    scale_rows(c, p->q, c->q + q_at, c->d_q, p->m);
-    product(c, thread, p->s, HG_ATT_K, (hg_matrix){p->q, HG_F32, d, 1},
-            (hg_matrix){k, HG_F32, 1, c->d_kv}, p->m, p->nk, d, false);
-    product(c, thread, p->ds, HG_ATT_K, (hg_matrix){dy, HG_F32, c->d_q, 1},
-            (hg_matrix){v, HG_F32, 1, c->d_kv}, p->m, p->nk, d, false);
+    scale_rows(c, p->q, q, p->m);
+    product(c, thread, p->s, HG_ATT_K, (hg_matrix){p->q, HG_F32, d, 1}, k_t, p->m, p->nk, d, false);
+    product(c, thread, p->ds, HG_ATT_K, dy, v_t, p->m, p->nk, d, false);
     for (size_t i = 0; i < p->m; i++) back_row(j, p, t->span, i);
-    if (j->dv != NULL)
-        product(c, thread, j->dv + kv_at, c->d_kv, s_t, (hg_matrix){dy, HG_F32, c->d_q, 1}, p->nk,
-                d, p->m, true);
-    if (j->dk != NULL)
-        product(c, thread, j->dk + kv_at, c->d_kv, ds_t,
-                (hg_matrix){c->q + q_at, HG_F32, c->d_q, 1}, p->nk, d, p->m, true);
+    if (j->dv != NULL) product(c, thread, j->dv + kv_at, c->d_kv, s_t, dy, p->nk, d, p->m, true);
+    if (j->dk != NULL) product(c, thread, j->dk + kv_at, c->d_kv, ds_t, q, p->nk, d, p->m, true);
     if (t->dq != NULL)
         product(c, thread, t->dq + (p->row - t->dq_row) * c->d_q + p->head * d, c->d_q,
-                (hg_matrix){p->ds, HG_F32, HG_ATT_K, 1}, (hg_matrix){k, HG_F32, c->d_kv, 1}, p->m,
-                d, p->nk, true);
+                (hg_matrix){p->ds, HG_F32, HG_ATT_K, 1}, k, p->m, d, p->nk, true);
 }
 
 static void clear_rows(float *x, size_t ld, size_t rows, size_t n)
@@ -257,11 +271,11 @@ void hg_att_back(hg_graph *g, hg_step *s)
                         .group = v->a.n_heads / v->a.n_kv_heads,
                         .d_q = hg_tensor_cols(q),
                         .d_kv = hg_tensor_cols(k),
-                        .q = q->data,
-                        .key = k->data,
-                        .value = val->data,
                         .lse = v->lse},
-                  .o = s->out->data,
+                  .q = {q->data, q->type, hg_tensor_cols(q), 1},
+                  .k = {k->data, k->type, hg_tensor_cols(k), 1},
+                  .v = {val->data, val->type, hg_tensor_cols(k), 1},
+                  .o = {s->out->data, s->out->type, hg_tensor_cols(q), 1},
                   .dy = s->out->grad};
     j.dq = hg_grad_open(g, q, &j.q_is_first);
     j.dk = hg_grad_open(g, k, &j.k_is_first);

@@ -1,6 +1,8 @@
 /* The coarse ops of a transformer, each with forward and backward, each tested against finite
  * differences. Activations are float32 [n][d], n rows of tokens. All return a new tensor in the
- * graph's arena, or NULL (see tensor.h). */
+ * graph's arena, or NULL (see tensor.h). Once they have run, what the backward passes of linear,
+ * attention, act and gate will read may be rounded (hg_graph_round): linear's x, attention's q, k,
+ * v and result, the inputs of act and gate. */
 #ifndef HG_TENSOR_OPS_H
 #define HG_TENSOR_OPS_H
 
@@ -72,6 +74,11 @@ typedef struct hg_attention {
  * cache, and sinks, cannot be recorded. */
 hg_tensor *hg_op_attention(hg_graph *g, hg_tensor *q, hg_tensor *k, hg_tensor *v,
                            const hg_attention *a);
+
+/* y = fn(ctx, x), of x's shape, whose insides are not kept: the backward pass runs fn again. ctx
+ * lives until then; parameters that fn uses get their gradients as ever. */
+typedef hg_tensor *hg_again_fn(hg_graph *g, const void *ctx, hg_tensor *x);
+hg_tensor *hg_op_again(hg_graph *g, hg_again_fn *fn, const void *ctx, hg_tensor *x);
 
 typedef enum hg_act {
     HG_ACT_SILU,

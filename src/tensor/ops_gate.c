@@ -15,7 +15,8 @@ typedef struct gate_job {
     const hg_kernels *k;
     hg_act act;
     float cap;
-    const float *x, *u; /* u NULL: no gate */
+    const float *x, *u;       /* u NULL: no gate */
+    const hg_bf16 *x16, *u16; /* backward: the same where they were rounded, else NULL */
     float *y;
     const float *dy; /* backward */
     float *dx, *du;
@@ -127,20 +128,29 @@ static void gate_chunk(void *ctx, size_t begin, size_t end, int thread)
 
 /* One piece of du += act(x) dy and dx += act'(x) (dy u), for the acts without a kernel that does
  * both. */
-static void gate_back_piece(const gate_job *j, float *dx, float *du, size_t at, size_t n)
+static void gate_back_piece(const gate_job *j, float *dx, float *du, const float *dy,
+                            const float *x, const float *u, size_t n)
 {
     float a[PIECE];
-    const float *dy = j->dy + at, *u = j->u + at;
-    act_piece(j->k, j->act, a, j->x + at, n);
+    act_piece(j->k, j->act, a, x, n);
     for (size_t i = 0; i < n; i++) du[i] += a[i] * dy[i];
     for (size_t i = 0; i < n; i++) a[i] = dy[i] * u[i];
-    act_back_piece(j->k, j->act, dx, a, j->x + at, n);
+    act_back_piece(j->k, j->act, dx, a, x, n);
+}
+
+/* Piece `at` of an input, as it lies there or widened into `room`. */
+static const float *input_piece(const hg_kernels *k, float room[PIECE], const float *x,
+                                const hg_bf16 *x16, size_t at, size_t n)
+{
+    if (x16 == NULL) return x != NULL ? x + at : NULL;
+    k->bf16_to_f32(room, x16 + at, n);
+    return room;
 }
 
 static void gate_back_chunk(void *ctx, size_t begin, size_t end, int thread)
 {
     const gate_job *j = ctx;
-    float ignored[PIECE];
+    float ignored[PIECE], x_room[PIECE], u_room[PIECE];
     (void)thread;
     memset(ignored, 0, sizeof ignored);
     for (size_t at = begin; at < end; at += PIECE) {
@@ -149,12 +159,14 @@ static void gate_back_chunk(void *ctx, size_t begin, size_t end, int thread)
         float *du = j->du != NULL ? j->du + at : ignored;
         if (j->x_is_first) memset(dx, 0, n * sizeof *dx);
         if (j->u_is_first) memset(du, 0, n * sizeof *du);
-        if (j->u == NULL)
-            act_back_piece(j->k, j->act, dx, j->dy + at, j->x + at, n);
+        const float *x = input_piece(j->k, x_room, j->x, j->x16, at, n);
+        const float *u = input_piece(j->k, u_room, j->u, j->u16, at, n);
+        if (u == NULL)
+            act_back_piece(j->k, j->act, dx, j->dy + at, x, n);
         else if (j->act == HG_ACT_SILU)
-            j->k->silu_gate_back_f32(dx, du, j->dy + at, j->x + at, j->u + at, n);
+            j->k->silu_gate_back_f32(dx, du, j->dy + at, x, u, n);
         else
-            gate_back_piece(j, dx, du, at, n);
+            gate_back_piece(j, dx, du, j->dy + at, x, u, n);
     }
 }
 
@@ -163,8 +175,10 @@ static void gate_back(hg_graph *g, hg_step *s)
     hg_tensor *x = s->in[0], *u = s->in[1];
     gate_job j = {.k = &g->rt->k,
                   .act = *(const hg_act *)s->saved,
-                  .x = x->data,
-                  .u = u != NULL ? u->data : NULL,
+                  .x = x->type == HG_F32 ? x->data : NULL,
+                  .x16 = x->type == HG_BF16 ? x->data : NULL,
+                  .u = u != NULL && u->type == HG_F32 ? u->data : NULL,
+                  .u16 = u != NULL && u->type == HG_BF16 ? u->data : NULL,
                   .dy = s->out->grad};
     j.dx = hg_grad_open(g, x, &j.x_is_first);
     j.du = hg_grad_open(g, u, &j.u_is_first);

@@ -42,6 +42,9 @@ void hg_grad_pass(hg_graph *g, hg_tensor *out, hg_tensor *t);
  * then the result equals out->grad, and *is_first is true. For element-wise ops. */
 float *hg_grad_take(hg_graph *g, hg_tensor *out, hg_tensor *t, bool *is_first);
 
+/* Runs g's record back from `out`, whose gradient is `grad`. */
+void hg_graph_run_back(hg_graph *g, hg_tensor *out, float *grad);
+
 /* Rows (or other items) of `bytes` bytes to a chunk, so that what a thread touches at a time stays
  * in its L2 cache. */
 size_t hg_op_grain(size_t bytes);

@@ -44,7 +44,7 @@ static void linear_back(hg_graph *g, hg_step *s)
     float *dw = hg_grad_open(g, w, &is_first);
     if (dw != NULL)
         product(g, dw, n_in, (hg_matrix){dy, HG_F32, 1, n_out},
-                (hg_matrix){x->data, HG_F32, n_in, 1}, n_out, n_in, n, !is_first);
+                (hg_matrix){x->data, x->type, n_in, 1}, n_out, n_in, n, !is_first);
     float *db = hg_grad_open(g, b, &is_first);
     if (db != NULL) hg_op_add_column_sums(g, db, dy, n, n_out, is_first);
 }
@@ -52,14 +52,17 @@ static void linear_back(hg_graph *g, hg_step *s)
 static bool linear_check(hg_graph *g, const hg_tensor *x, const hg_tensor *w, const hg_tensor *b)
 {
     char sx[HG_SHAPE_TEXT], sw[HG_SHAPE_TEXT];
-    if (!hg_op_check(g, "linear", "x", x) || !hg_op_check_weight(g, "linear", "w", w)) return false;
+    bool is_rounded = g->record && x != NULL && x->type == HG_BF16 && x->data != NULL;
+    if (!is_rounded && !hg_op_check(g, "linear", "x", x)) return false;
+    if (!hg_op_check_weight(g, "linear", "w", w)) return false;
     if (w->n_dims != 2 || w->dim[1] != hg_tensor_cols(x)) {
         (void)hg_graph_fail(g, HG_E_ARG, "linear: x is %s and w is %s; w must be [n_out][%zu]",
                             hg_shape_text(x, sx), hg_shape_text(w, sw), hg_tensor_cols(x));
         return false;
     }
     if (b != NULL && !hg_op_check_vector(g, "linear", "b", b, w->dim[0])) return false;
-    if (w->data != NULL || !g->record || !(hg_wants_grad(x) || hg_wants_grad(w))) return true;
+    if (w->data != NULL || !g->record || !(is_rounded || hg_wants_grad(x) || hg_wants_grad(w)))
+        return true;
     (void)hg_graph_fail(g, HG_E_STATE,
                         "linear: w is held only packed; a backward pass needs its rows");
     return false;
@@ -92,12 +95,12 @@ hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
     hg_tensor *y = begin(g, x, w, b);
     if (y == NULL) return NULL;
     const size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
-    if (w->packed != NULL) {
+    if (w->packed != NULL && x->type == HG_F32) {
         hg_status s =
             hg_matmul_packed(g->rt, w->type, y->data, x->data, w->packed, n, n_out, n_in, &g->err);
         if (s != HG_OK) g->status = s;
     } else {
-        product(g, y->data, n_out, (hg_matrix){x->data, HG_F32, n_in, 1},
+        product(g, y->data, n_out, (hg_matrix){x->data, x->type, n_in, 1},
                 (hg_matrix){w->data, w->type, 1, n_in}, n, n_out, n_in, false);
     }
     return finish(g, x, w, b, y);
@@ -106,7 +109,7 @@ hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
 bool hg_op_linears(hg_graph *g, hg_tensor *x, const hg_linear *of, hg_tensor **y, size_t n)
 {
     hg_product p[HG_MAX_PRODUCTS];
-    bool all_packed = n <= HG_MAX_PRODUCTS;
+    bool all_packed = n <= HG_MAX_PRODUCTS && x != NULL && x->type == HG_F32;
     for (size_t i = 0; i < n; i++) all_packed = all_packed && of[i].w->packed != NULL;
     if (!all_packed) {
         for (size_t i = 0; i < n; i++) y[i] = hg_op_linear(g, x, of[i].w, of[i].b);

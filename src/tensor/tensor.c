@@ -52,12 +52,30 @@ hg_tensor *hg_graph_fail(hg_graph *g, hg_status status, const char *fmt, ...)
     return NULL;
 }
 
+/* A spare buffer for n floats that is not much larger, or NULL. */
+static hg_float_buf *take_spare(hg_graph *g, size_t n)
+{
+    for (hg_float_buf **at = &g->spare; *at != NULL; at = &(*at)->next) {
+        hg_float_buf *b = *at;
+        if (b->cap < n || b->cap / 2 > n) continue;
+        *at = b->next;
+        return b;
+    }
+    return NULL;
+}
+
+static float *new_values(hg_graph *g, size_t n)
+{
+    hg_float_buf *b = take_spare(g, n);
+    return b != NULL ? b->p : HG_NEW_RAW(g->mem, float, n);
+}
+
 hg_tensor *hg_graph_tensor(hg_graph *g, size_t rows, size_t cols)
 {
     if (g->status != HG_OK) return NULL;
     size_t n = 0;
     hg_tensor *t = HG_NEW(g->mem, hg_tensor, 1);
-    float *data = hg_mul(rows, cols, &n) ? HG_NEW_RAW(g->mem, float, n) : NULL;
+    float *data = hg_mul(rows, cols, &n) ? new_values(g, n) : NULL;
     if (t == NULL || data == NULL)
         return hg_graph_fail(g, HG_E_NOMEM, "no memory for an activation of %zu x %zu values", rows,
                              cols);
@@ -71,6 +89,55 @@ void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t)
         g->hooks->show(g->hooks->ctx, name, layer, t);
 }
 
+/* ---- keeping less ---- */
+
+static void make_spare(hg_graph *g, hg_tensor *t)
+{
+    hg_float_buf *b = HG_NEW(g->mem, hg_float_buf, 1);
+    if (b == NULL) {
+        (void)hg_graph_fail(g, HG_E_NOMEM, "no memory to note a spare buffer");
+        return;
+    }
+    *b = (hg_float_buf){.p = t->data, .cap = hg_tensor_count(t), .next = g->spare};
+    g->spare = b;
+    t->data = NULL;
+}
+
+void hg_graph_drop(hg_graph *g, hg_tensor *t)
+{
+    if (g->status != HG_OK || !g->record || g->hooks != NULL || t == NULL) return;
+    if (t->type == HG_F32 && t->data != NULL) make_spare(g, t);
+}
+
+typedef struct round_job {
+    const hg_kernels *k;
+    hg_bf16 *to;
+    const float *from;
+} round_job;
+
+static void round_chunk(void *ctx, size_t begin, size_t end, int thread)
+{
+    const round_job *j = ctx;
+    (void)thread;
+    j->k->f32_to_bf16(j->to + begin, j->from + begin, end - begin);
+}
+
+void hg_graph_round(hg_graph *g, hg_tensor *t)
+{
+    if (g->status != HG_OK || !g->record || g->hooks != NULL || t == NULL) return;
+    if (g->compute != HG_COMPUTE_BF16 || t->type != HG_F32 || t->data == NULL) return;
+    size_t n = hg_tensor_count(t);
+    round_job j = {&g->rt->k, HG_NEW_RAW(g->mem, hg_bf16, n), t->data};
+    if (j.to == NULL) {
+        (void)hg_graph_fail(g, HG_E_NOMEM, "no memory to round %zu values", n);
+        return;
+    }
+    hg_pool_run(g->rt->pool, n, hg_op_grain(sizeof(float) + sizeof(hg_bf16)), round_chunk, &j);
+    make_spare(g, t);
+    t->data = j.to;
+    t->type = HG_BF16;
+}
+
 /* ---- gradients ---- */
 
 bool hg_wants_grad(const hg_tensor *t)
@@ -79,22 +146,11 @@ bool hg_wants_grad(const hg_tensor *t)
     return t->grad != NULL || (t->needs_grad && !t->is_param);
 }
 
-static hg_grad_buf *take_spare(hg_graph *g, size_t n)
+static hg_float_buf *new_buf(hg_graph *g, size_t n)
 {
-    for (hg_grad_buf **at = &g->spare; *at != NULL; at = &(*at)->next) {
-        hg_grad_buf *b = *at;
-        if (b->cap < n || b->cap / 2 > n) continue;
-        *at = b->next;
-        return b;
-    }
-    return NULL;
-}
-
-static hg_grad_buf *new_buf(hg_graph *g, size_t n)
-{
-    hg_grad_buf *b = take_spare(g, n);
+    hg_float_buf *b = take_spare(g, n);
     if (b == NULL) {
-        b = HG_NEW(g->mem, hg_grad_buf, 1);
+        b = HG_NEW(g->mem, hg_float_buf, 1);
         float *p = HG_NEW_RAW(g->mem, float, n);
         if (b == NULL || p == NULL) {
             (void)hg_graph_fail(g, HG_E_NOMEM, "no memory for a gradient of %zu values", n);
@@ -108,7 +164,7 @@ static hg_grad_buf *new_buf(hg_graph *g, size_t n)
     return b;
 }
 
-static void hold(hg_tensor *t, hg_grad_buf *b)
+static void hold(hg_tensor *t, hg_float_buf *b)
 {
     t->grad_buf = b;
     t->grad = b->p;
@@ -116,7 +172,7 @@ static void hold(hg_tensor *t, hg_grad_buf *b)
 
 static void let_go(hg_graph *g, hg_tensor *t)
 {
-    hg_grad_buf *b = t->grad_buf;
+    hg_float_buf *b = t->grad_buf;
     if (b == NULL) return;
     t->grad_buf = NULL;
     t->grad = NULL;
@@ -129,9 +185,9 @@ float *hg_grad_open(hg_graph *g, hg_tensor *t, bool *is_first)
 {
     *is_first = false;
     if (g->status != HG_OK || !hg_wants_grad(t)) return NULL;
-    hg_grad_buf *old = t->grad_buf;
+    hg_float_buf *old = t->grad_buf;
     if (t->grad != NULL && (old == NULL || old->n_holders == 1)) return t->grad;
-    hg_grad_buf *b = new_buf(g, hg_tensor_count(t));
+    hg_float_buf *b = new_buf(g, hg_tensor_count(t));
     if (b == NULL) return NULL;
     if (old == NULL) {
         *is_first = true;
@@ -178,7 +234,7 @@ void hg_grad_pass(hg_graph *g, hg_tensor *out, hg_tensor *t)
 
 float *hg_grad_take(hg_graph *g, hg_tensor *out, hg_tensor *t, bool *is_first)
 {
-    hg_grad_buf *b = out->grad_buf;
+    hg_float_buf *b = out->grad_buf;
     if (g->status == HG_OK && hg_wants_grad(t) && t->grad == NULL && b != NULL &&
         b->n_holders == 1) {
         hg_grad_pass(g, out, t);
@@ -210,6 +266,22 @@ hg_step *hg_op_record(hg_graph *g, void (*back)(hg_graph *, hg_step *), hg_tenso
     return s;
 }
 
+static void run_record(hg_graph *g)
+{
+    for (hg_step *s = g->last; s != NULL && g->status == HG_OK; s = s->before) {
+        if (s->out->grad != NULL) s->back(g, s);
+        let_go(g, s->out);
+    }
+    g->last = NULL;
+}
+
+void hg_graph_run_back(hg_graph *g, hg_tensor *out, float *grad)
+{
+    if (g->status != HG_OK || !out->needs_grad) return;
+    out->grad = grad;
+    run_record(g);
+}
+
 hg_status hg_graph_backward(hg_graph *g, hg_tensor *loss, float scale, hg_err *e)
 {
     HG_TRY(hg_graph_status(g, e));
@@ -224,10 +296,6 @@ hg_status hg_graph_backward(hg_graph *g, hg_tensor *loss, float scale, hg_err *e
     bool is_first = false;
     float *d = hg_grad_open(g, loss, &is_first);
     if (d != NULL) *d = is_first ? scale : *d + scale;
-    for (hg_step *s = g->last; s != NULL && g->status == HG_OK; s = s->before) {
-        if (s->out->grad != NULL) s->back(g, s);
-        let_go(g, s->out);
-    }
-    g->last = NULL;
+    run_record(g);
     return hg_graph_status(g, e);
 }

@@ -15,14 +15,15 @@
 
 enum { HG_MAX_DIMS = 4 };
 
-/* The buffer of an activation's gradient. Tensors whose gradients are equal (both inputs of an add)
- * hold one together until one of them is written; what nobody holds any more is used again. */
-typedef struct hg_grad_buf {
+/* A buffer of floats that is used again: of an activation's gradient, or of values that nobody
+ * needs any more. Tensors whose gradients are equal (both inputs of an add) hold one together until
+ * one of them is written. */
+typedef struct hg_float_buf {
     float *p;
     size_t cap; /* floats */
     int n_holders;
-    struct hg_grad_buf *next; /* in the list of spare ones */
-} hg_grad_buf;
+    struct hg_float_buf *next; /* in the list of spare ones */
+} hg_float_buf;
 
 typedef struct hg_tensor {
     const char *name; /* of a parameter or a shown activation; NULL otherwise */
@@ -33,7 +34,7 @@ typedef struct hg_tensor {
     float *grad;  /* same shape, float32; NULL when no gradient is wanted (or not yet made) */
     void *packed; /* a weight matrix [n_out][n_in] in the kernels' own layout (see hg_pack_weight),
                      or NULL */
-    hg_grad_buf *grad_buf; /* what holds grad, when the graph made it */
+    hg_float_buf *grad_buf; /* what holds grad, when the graph made it */
     bool needs_grad; /* of an activation or an input; a parameter wants one iff grad is there */
     bool is_param;
 } hg_tensor;
@@ -75,8 +76,9 @@ struct hg_graph {
      * that failed or whose backward is never run has then already added to parameters' gradients.
      */
     float loss_scale;
+    bool again; /* each block of a model is run again in the backward pass instead of being kept */
     hg_step *last;
-    hg_grad_buf *spare;         /* gradient buffers that nobody holds */
+    hg_float_buf *spare;        /* buffers that nobody holds */
     struct hg_rope_table *rope; /* cosines and sines by now (ops_rope.c); in the arena, so that who
                                    rewinds it goes back to those of before */
     hg_status status;
@@ -90,6 +92,13 @@ hg_tensor *hg_graph_fail(hg_graph *g, hg_status status, const char *fmt, ...)
     HG_PRINTF(3, 4); /* NULL */
 /* A new activation of float32, not zeroed. NULL (and a failed graph) when there is no room. */
 hg_tensor *hg_graph_tensor(hg_graph *g, size_t rows, size_t cols);
+/* Two ways to keep less for the backward pass; they do nothing in a graph that does not record, or
+ * that has hooks. t is an op's result whose other readers have run.
+ * drop: nobody will read t's values again; their place is used again.
+ * round: products alone will read them (and the backward of the op that made or read t, where
+ * ops.h says so): in the bf16 family they are kept in bf16. */
+void hg_graph_drop(hg_graph *g, hg_tensor *t);
+void hg_graph_round(hg_graph *g, hg_tensor *t);
 void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t);
 /* Runs the record from `loss` (a scalar) back to the parameters, adding `scale` times the gradient
  * to each grad of a parameter that wants one (grad != NULL). An input that is no op's result and

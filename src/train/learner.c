@@ -1,7 +1,9 @@
-/* One step of training. A step is `accumulation` micro-batches: each runs forward with a tape and
- * backward, and adds its gradients weighted by its share of the step's counted tokens, so that the
- * result is the mean over all of them whatever way they are cut. The activations live in an arena
- * that is reset for each micro-batch: after the first, a step takes no memory. */
+/* One step of training. A step's rows are worked off a few at a time: each lot runs forward with a
+ * tape and backward, and adds its gradients weighted by its share of the step's counted tokens, so
+ * that the result is the mean over all of them whatever way they are cut. Lots of a few thousand
+ * tokens keep the activations small and near the last cache, and are long enough for the products.
+ * The activations live in an arena that is reset for each lot: after the first, a step takes no
+ * memory. */
 #include "train/learner.h"
 #include "base/clock.h"
 #include "tensor/matmul.h"
@@ -15,6 +17,16 @@ hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt)
     return hg_runtime_isa(rt) == HG_ISA_AVX512 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
 }
 
+size_t hg_micro_rows(const hg_recipe *r, size_t seq_len)
+{
+    size_t batch = (size_t)r->batch_size, most = HG_MICRO_TOKENS / seq_len;
+    if (r->micro_batch > 0) most = (size_t)r->micro_batch;
+    if (most < 1) most = 1;
+    if (most >= batch) return batch;
+    size_t parts = (batch + most - 1) / most;
+    return (batch + parts - 1) / parts; /* alike large */
+}
+
 hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_compute compute,
                           const hg_source *source, const hg_recipe *r, size_t step_bytes,
                           hg_arena *mem, hg_err *e)
@@ -25,10 +37,12 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     s->compute = compute;
     s->source = source;
     s->seed = (uint64_t)r->seed;
+    s->again = r->recompute;
     s->batch_size = (size_t)r->batch_size;
     s->accumulation = (size_t)r->accumulation;
     hg_arena_init(&s->step, step_bytes);
-    HG_TRY(hg_rows_init(&s->rows, s->batch_size, source->seq_len, mem, e));
+    s->micro = hg_micro_rows(r, source->seq_len);
+    HG_TRY(hg_rows_init(&s->rows, s->micro, source->seq_len, mem, e));
     return hg_optim_init(&s->optim, rt, model->param, model->n_params, r, mem, e);
 }
 
@@ -58,10 +72,19 @@ static hg_status run_rows(hg_learner *s, double weight, double *loss, hg_err *e)
     hg_arena_reset(&s->step);
     hg_graph_init(&g, s->rt, &s->step, s->compute, weight > 0);
     g.loss_scale = (float)weight;
+    g.again = s->again;
     hg_tensor *l = forward(s, &g);
     HG_TRY(hg_graph_status(&g, e));
     *loss = (double)*(const float *)l->data;
     return weight > 0 ? hg_graph_backward(&g, l, (float)weight, e) : HG_OK;
+}
+
+/* The step's rows from number `at` on that are worked on together; returns how many. */
+static size_t fill(hg_learner *s, uint64_t position, size_t at)
+{
+    size_t all = s->accumulation * s->batch_size, n = all - at < s->micro ? all - at : s->micro;
+    hg_rows_fill(&s->rows, s->source, false, s->seed, position + at, n);
+    return n;
 }
 
 /* Targets of the whole step, counted ahead: rows are cheap to fill, and the weights need the total.
@@ -69,9 +92,8 @@ static hg_status run_rows(hg_learner *s, double weight, double *loss, hg_err *e)
 static uint64_t count_targets(hg_learner *s, uint64_t position)
 {
     uint64_t n = 0;
-    for (size_t a = 0; a < s->accumulation; a++) {
-        hg_rows_fill(&s->rows, s->source, false, s->seed, position + a * s->batch_size,
-                     s->batch_size);
+    for (size_t at = 0; at < s->accumulation * s->batch_size;) {
+        at += fill(s, position, at);
         n += s->rows.n_targets;
     }
     return n;
@@ -79,13 +101,12 @@ static uint64_t count_targets(hg_learner *s, uint64_t position)
 
 hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result *out, hg_err *e)
 {
+    size_t all = s->accumulation * s->batch_size;
     *out = (hg_step_result){.n_targets = count_targets(s, position)};
-    out->n_tokens = (uint64_t)s->accumulation * s->batch_size * s->source->seq_len;
-    for (size_t a = 0; a < s->accumulation; a++) {
+    out->n_tokens = (uint64_t)all * s->source->seq_len;
+    for (size_t at = 0; at < all;) {
         double loss = 0;
-        if (s->accumulation > 1)
-            hg_rows_fill(&s->rows, s->source, false, s->seed, position + a * s->batch_size,
-                         s->batch_size);
+        at += fill(s, position, at);
         if (s->rows.n_targets == 0) continue;
         double weight = (double)s->rows.n_targets / (double)out->n_targets;
         HG_TRY(run_rows(s, weight, &loss, e));
@@ -112,9 +133,9 @@ hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, double *loss, hg_e
 {
     double sum = 0, n_targets = 0;
     if (n_rows > s->source->n_val_rows) n_rows = s->source->n_val_rows;
-    for (uint64_t at = 0; at < n_rows; at += s->batch_size) {
+    for (uint64_t at = 0; at < n_rows; at += s->micro) {
         double l = 0;
-        size_t n = n_rows - at < s->batch_size ? (size_t)(n_rows - at) : s->batch_size;
+        size_t n = n_rows - at < s->micro ? (size_t)(n_rows - at) : s->micro;
         hg_rows_fill(&s->rows, s->source, true, s->seed, at, n);
         if (s->rows.n_targets == 0) continue;
         HG_TRY(run_rows(s, 0, &l, e));

@@ -13,10 +13,12 @@ typedef struct hg_learner {
     hg_compute compute;
     const hg_source *source;
     uint64_t seed;
-    size_t batch_size, accumulation; /* rows a micro-batch, micro-batches a step */
+    bool again;                      /* blocks are run again in the backward pass */
+    size_t batch_size, accumulation; /* rows of a batch, batches of a step */
+    size_t micro;                    /* rows worked on at a time */
     hg_rows rows;
     hg_optim optim;
-    hg_arena step; /* activations of one micro-batch; reset for each */
+    hg_arena step; /* activations of `micro` rows; reset for each */
 } hg_learner;
 
 typedef struct hg_step_result {
@@ -39,6 +41,10 @@ hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_r
                           hg_err *e);
 /* Mean loss over the first `n_rows` held-out rows; NaN when there is nothing to count. */
 hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, double *loss, hg_err *e);
+
+/* Rows worked on at a time: as the recipe says, or a part of a batch of some HG_MICRO_TOKENS. */
+enum { HG_MICRO_TOKENS = 2048 };
+size_t hg_micro_rows(const hg_recipe *r, size_t seq_len);
 
 /* auto is bf16 where the processor has BF16 products. HG_E_UNSUPPORTED is never given: every table
  * has both. */

@@ -4,6 +4,7 @@
  * real vocabulary is measured for itself. So the figure stays right whatever the ops save. */
 #include "train/memory.h"
 #include "tensor/matmul.h"
+#include "train/learner.h"
 #include "train/shape.h"
 #include <string.h>
 
@@ -14,6 +15,7 @@ typedef struct probe {
     hg_runtime *rt;
     hg_compute compute;
     size_t seq_len;
+    bool again;
 } probe;
 
 /* What a step's arena holds: behind the forward pass, and at the most in the backward pass. */
@@ -34,6 +36,7 @@ static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena 
     hg_batch b = {.n = n, .ids = r.ids, .pos = r.pos, .spans = r.spans, .n_spans = n_rows};
     hg_graph_init(&g, p->rt, step, p->compute, true);
     g.loss_scale = 1.0f;
+    g.again = p->again;
     hg_tensor *x = hg_model_forward(&g, m, &b);
     hg_tensor *loss =
         hg_op_linear_cross_entropy(&g, x, m->head, r.targets, NULL, m->c.soft_cap, NULL, NULL);
@@ -131,15 +134,17 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const
     const hg_arch *a = hg_arch_find(c->arch);
     memset(p, 0, sizeof *p);
     if (a == NULL) return hg_fail(e, HG_E_ARG, "there is no architecture \"%s\"", c->arch);
-    const probe pr = {.c = *c, .rt = rt, .compute = compute, .seq_len = source->seq_len};
-    uint64_t tokens = (uint64_t)r->batch_size * source->seq_len;
+    const probe pr = {
+        .c = *c, .rt = rt, .compute = compute, .seq_len = source->seq_len, .again = r->recompute};
+    size_t rows = hg_micro_rows(r, source->seq_len);
+    uint64_t tokens = (uint64_t)rows * source->seq_len;
     p->n_params = hg_arch_count(a, c);
     p->weights = p->gradients = 4 * p->n_params;
     p->moments = 8 * p->n_params;
     p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;
     p->total = p->weights + p->gradients + p->moments + p->data;
     HG_TRY(hg_memory_plan_check(p, e));
-    HG_TRY(activations(&pr, (size_t)r->batch_size, &p->activations, e));
+    HG_TRY(activations(&pr, rows, &p->activations, e));
     p->scratch = scratch(rt, compute, c, (size_t)tokens);
     p->total += p->activations + p->scratch;
     return HG_OK;
@@ -162,8 +167,7 @@ hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e)
     hg_machine_describe(&info);
     if (info.memory_free == 0 || p->total <= info.memory_free) return HG_OK;
     return hg_fail(e, HG_E_LIMIT,
-                   "the run needs %.1f GB of memory and %.1f GB are free; a smaller batch_size "
-                   "(with more accumulation), "
+                   "the run needs %.1f GB of memory and %.1f GB are free; a smaller micro_batch, "
                    "seq_len or depth needs less",
                    (double)p->total / 1e9, (double)info.memory_free / 1e9);
 }

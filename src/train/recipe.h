@@ -26,9 +26,9 @@ typedef struct hg_recipe {
     hg_text_list corpus, data, sample_prompts;
     const char *tokenizer, *tokens, *base, *out, *arch;
     int64_t depth, params, d_model, n_heads, n_kv_heads, d_ff, seq_len;
-    bool tie_embeddings;
+    bool tie_embeddings, recompute;
     double rope_theta, norm_eps;
-    int64_t batch_size, accumulation, steps, seed;
+    int64_t batch_size, micro_batch, accumulation, steps, seed;
     double epochs, max_minutes;
     int64_t schedule, precision, save_type; /* hg_decay, hg_precision, hg_save */
     double lr, warmup, min_lr, decay, beta1, beta2, eps, weight_decay, clip;

@@ -303,3 +303,68 @@ TEST(a_second_step_takes_no_more_memory_than_the_first)
     CHECK(l.step.used <= used + 4096);
     lab_close(&l);
 }
+
+/* ---- keeping less ---- */
+
+typedef struct half {
+    hg_tensor *norm, *w;
+} half;
+
+static hg_tensor *half_block(hg_graph *g, const void *ctx, hg_tensor *x)
+{
+    const half *p = ctx;
+    hg_tensor *h = hg_op_rms_norm(g, x, p->norm, 1e-5f);
+    hg_tensor *y = hg_op_linear(g, h, p->w, NULL);
+    return hg_op_add(g, x, y);
+}
+
+TEST(what_is_run_again_gives_the_same_gradients)
+{
+    lab l;
+    hg_err e = {0};
+    float grad[2][3 * 4], wgrad[2][16];
+    lab_open(&l, 1);
+    hg_tensor *x = lab_tensor(&l, 3, 4, false), *w = lab_tensor(&l, 4, 4, true),
+              *norm = lab_tensor(&l, 0, 4, true), *head = lab_tensor(&l, 5, 4, true);
+    const int32_t targets[] = {1, 4, 0};
+    const half p = {norm, w};
+    for (int again = 0; again < 2; again++) {
+        lab_begin(&l, HG_COMPUTE_F32, true);
+        x->needs_grad = true;
+        x->grad = NULL;
+        x->grad_buf = NULL;
+        memset(w->grad, 0, sizeof wgrad[0]);
+        hg_tensor *y = again ? hg_op_again(&l.g, half_block, &p, x) : half_block(&l.g, &p, x);
+        hg_tensor *loss = hg_op_linear_cross_entropy(&l.g, y, head, targets, NULL, 0, NULL, NULL);
+        CHECK_OK(hg_graph_backward(&l.g, loss, 1, &e), e);
+        memcpy(grad[again], x->grad, sizeof grad[0]);
+        memcpy(wgrad[again], w->grad, sizeof wgrad[0]);
+    }
+    CHECK_EQ(memcmp(grad[0], grad[1], sizeof grad[0]), 0);
+    CHECK_EQ(memcmp(wgrad[0], wgrad[1], sizeof wgrad[0]), 0);
+    lab_close(&l);
+}
+
+TEST(dropped_and_rounded_values_give_their_place_to_the_next)
+{
+    lab l;
+    lab_open(&l, 1);
+    hg_tensor *x = lab_tensor(&l, 3, 4, false), *w = lab_tensor(&l, 4, 4, true);
+    lab_begin(&l, HG_COMPUTE_BF16, true);
+    hg_tensor *a = hg_op_linear(&l.g, x, w, NULL), *b = hg_op_linear(&l.g, x, w, NULL);
+    const void *place_a = a->data, *place_b = b->data;
+    hg_graph_drop(&l.g, a);
+    CHECK(a->data == NULL);
+    CHECK(hg_op_linear(&l.g, x, w, NULL)->data == place_a);
+    hg_graph_round(&l.g, b);
+    CHECK_EQ(b->type, HG_BF16);
+    CHECK(b->data != place_b);
+    CHECK(hg_op_linear(&l.g, x, w, NULL)->data == place_b);
+    /* Without a record everything stays. */
+    lab_begin(&l, HG_COMPUTE_BF16, false);
+    a = hg_op_linear(&l.g, x, w, NULL);
+    hg_graph_round(&l.g, a);
+    hg_graph_drop(&l.g, a);
+    CHECK(a->data != NULL && a->type == HG_F32);
+    lab_close(&l);
+}
