@@ -1,5 +1,6 @@
-/* Checkpoint files: header, the run's state, the recipe's text, then weights, first and second
- * moments as float32 in the order of the parameters, and a checksum of it all. They are written
+/* Checkpoint files: header, the run's state, the recipe's text, then weights, first moments, second
+ * moments (of parameters that have them) and running average (where there is one) as float32 in the
+ * order of the parameters, and a checksum of it all. They are written
  * beside their place and renamed, so a kill leaves the one before; the checksum is for disks and
  * copies that lie. */
 #include "train/checkpoint.h"
@@ -21,6 +22,8 @@ enum {
     AT_MOMENTS = 16,
     AT_RECIPE = 24,
     AT_SUM = 32,
+    AT_SECONDS = 40,
+    AT_AVERAGE = 48,
     AT_STATE = 64
 };
 _Static_assert(AT_STATE + sizeof(hg_run_state) <= HG_CHECKPOINT_HEADER,
@@ -75,11 +78,9 @@ static hg_status put_weights(sink *s, const hg_optim *o, hg_err *e)
     return HG_OK;
 }
 
-static hg_status put_moments(sink *s, const hg_optim *o, const float *x, hg_err *e)
+static hg_status put_moments(sink *s, const float *x, size_t n, hg_err *e)
 {
-    for (size_t c = 0; c < o->n_chunks; c++)
-        HG_TRY(put(s, x + o->chunks[c].moment, o->chunks[c].n * sizeof(float), e));
-    return HG_OK;
+    return x == NULL ? HG_OK : put(s, x, n * sizeof *x, e);
 }
 
 static hg_status put_all(hg_writer *w, const hg_run_state *state, hg_bytes recipe,
@@ -87,20 +88,24 @@ static hg_status put_all(hg_writer *w, const hg_run_state *state, hg_bytes recip
 {
     unsigned char h[HG_CHECKPOINT_HEADER] = {0};
     const uint32_t version = HG_CHECKPOINT_VERSION, state_size = sizeof *state;
-    const uint64_t n_moments = o->n_moments, n_recipe = recipe.n;
+    const uint64_t n_moments = o->n_moments, n_recipe = recipe.n, n_seconds = o->n_seconds;
+    const uint64_t n_average = o->average != NULL ? n_moments : 0;
     sink s = {.w = w};
     memcpy(h, magic, sizeof magic);
     memcpy(h + AT_VERSION, &version, 4);
     memcpy(h + AT_STATE_SIZE, &state_size, 4);
     memcpy(h + AT_MOMENTS, &n_moments, 8);
     memcpy(h + AT_RECIPE, &n_recipe, 8);
+    memcpy(h + AT_SECONDS, &n_seconds, 8);
+    memcpy(h + AT_AVERAGE, &n_average, 8);
     memcpy(h + AT_STATE, state, sizeof *state);
     s.sum = hg_hash64(h, sizeof h, 0);
     HG_TRY(hg_writer_put(w, h, sizeof h, e));
     HG_TRY(put_recipe(&s, recipe, e));
     HG_TRY(put_weights(&s, o, e));
-    HG_TRY(put_moments(&s, o, o->m, e));
-    HG_TRY(put_moments(&s, o, o->v, e));
+    HG_TRY(put_moments(&s, o->m, o->n_moments, e));
+    HG_TRY(put_moments(&s, o->v, o->n_seconds, e));
+    HG_TRY(put_moments(&s, o->average, o->n_moments, e));
     HG_TRY(flush(&s, e));
     memcpy(h + AT_SUM, &s.sum, 8);
     HG_TRY(hg_writer_seek(w, 0, e));
@@ -118,19 +123,18 @@ static bool step_of(const char *name, uint64_t *step)
     return strcmp(end, ".hgc") == 0;
 }
 
-/* Removes what is neither among the newest `keep` nor of a later step: a resumed run may have gone
- * back. */
-static void rotate(const char *folder, uint64_t newest, size_t keep)
+/* Removes what the policy does not keep; later steps stay: a resumed run may have gone back. */
+static void rotate(const char *folder, uint64_t newest, hg_retention keep)
 {
     for (;;) {
-        uint64_t oldest = UINT64_MAX;
+        uint64_t oldest = UINT64_MAX, n = 0;
         char path[1100], name[64] = "";
-        size_t n = 0;
         DIR *d = opendir(folder);
         if (d == NULL) return;
         for (const struct dirent *f = readdir(d); f != NULL; f = readdir(d)) {
             uint64_t step = 0;
             if (!step_of(f->d_name, &step) || step > newest) continue;
+            if (keep.every > 0 && step % keep.every == 0) continue;
             n++;
             if (step < oldest) {
                 oldest = step;
@@ -138,7 +142,7 @@ static void rotate(const char *folder, uint64_t newest, size_t keep)
             }
         }
         (void)closedir(d);
-        if (n <= keep) return;
+        if (n <= keep.newest) return;
         (void)snprintf(path, sizeof path, "%s/%s", folder, name);
         if (unlink(path) != 0) return;
     }
@@ -176,7 +180,7 @@ bool hg_checkpoint_newest(const char *folder, char path[1100])
 }
 
 hg_status hg_checkpoint_write(const char *folder, const hg_run_state *state, hg_bytes recipe,
-                              const hg_optim *o, size_t keep, hg_err *e)
+                              const hg_optim *o, hg_retention keep, hg_err *e)
 {
     char path[1100];
     hg_writer *w = NULL;
@@ -230,22 +234,27 @@ hg_status hg_checkpoint_parse(hg_checkpoint *c, const unsigned char *p, size_t n
         return hg_fail(e, HG_E_FORMAT,
                        "%s: a checkpoint of version %u; this program reads version %d", name,
                        version, HG_CHECKPOINT_VERSION);
-    uint64_t n_recipe = get_u64(p + AT_RECIPE);
+    uint64_t n_recipe = get_u64(p + AT_RECIPE), most = n / 8;
     c->n_moments = get_u64(p + AT_MOMENTS);
-    if (c->n_moments > n / 12 || n_recipe > HG_CHECKPOINT_MAX_RECIPE || n_recipe > n)
+    c->n_seconds = get_u64(p + AT_SECONDS);
+    c->n_average = get_u64(p + AT_AVERAGE);
+    if (c->n_moments > most || c->n_seconds > c->n_moments || c->n_average > c->n_moments ||
+        n_recipe > HG_CHECKPOINT_MAX_RECIPE || n_recipe > n)
         return hg_fail(e, HG_E_FORMAT,
                        "%s: %zu bytes cannot hold what its header claims; it is cut off or damaged",
                        name, n);
     size_t weights = HG_CHECKPOINT_HEADER + ((size_t)n_recipe + 63) / 64 * 64;
-    if (n != weights + (size_t)c->n_moments * 12)
+    size_t values = (size_t)(2 * c->n_moments + c->n_seconds + c->n_average);
+    if (n != weights + values * 4)
         return hg_fail(e, HG_E_FORMAT,
                        "%s: %zu bytes long, its header asks for %zu; it is cut off or damaged",
-                       name, n, weights + (size_t)c->n_moments * 12);
+                       name, n, weights + values * 4);
     memcpy(&c->state, p + AT_STATE, sizeof c->state);
     c->recipe = (hg_bytes){(const char *)p + HG_CHECKPOINT_HEADER, (size_t)n_recipe};
     c->weights = p + weights;
     c->m = c->weights + c->n_moments * 4;
     c->v = c->m + c->n_moments * 4;
+    c->average = c->v + c->n_seconds * 4;
     return HG_OK;
 }
 
@@ -273,15 +282,21 @@ void hg_checkpoint_close(hg_checkpoint *c)
 
 hg_status hg_checkpoint_restore(const hg_checkpoint *c, hg_optim *o, const char *name, hg_err *e)
 {
-    if (c->n_moments != o->n_moments)
-        return hg_fail(e, HG_E_FORMAT, "%s: holds %llu parameters, the model has %zu", name,
-                       (unsigned long long)c->n_moments, o->n_moments);
+    uint64_t n_average = o->average != NULL ? o->n_moments : 0;
+    if (c->n_moments != o->n_moments || c->n_seconds != o->n_seconds || c->n_average != n_average)
+        return hg_fail(e, HG_E_FORMAT,
+                       "%s: holds %llu parameters with %llu second moments and %llu averages, the "
+                       "run has %zu, %zu and %llu",
+                       name, (unsigned long long)c->n_moments, (unsigned long long)c->n_seconds,
+                       (unsigned long long)c->n_average, o->n_moments, o->n_seconds,
+                       (unsigned long long)n_average);
     for (size_t i = 0; i < o->n_chunks; i++) {
         const hg_optim_chunk *k = &o->chunks[i];
         memcpy((float *)k->param->data + k->at, c->weights + k->moment * 4, k->n * sizeof(float));
     }
     memcpy(o->m, c->m, o->n_moments * sizeof(float));
-    memcpy(o->v, c->v, o->n_moments * sizeof(float));
+    if (o->n_seconds > 0) memcpy(o->v, c->v, o->n_seconds * sizeof(float));
+    if (o->average != NULL) memcpy(o->average, c->average, o->n_moments * sizeof(float));
     o->updates = c->state.updates;
     return HG_OK;
 }

@@ -27,6 +27,17 @@ size_t hg_micro_rows(const hg_recipe *r, size_t seq_len)
     return (batch + parts - 1) / parts; /* alike large */
 }
 
+static hg_optim_group *groups_of(const hg_model *m, hg_arena *mem)
+{
+    hg_optim_group *g = HG_NEW(mem, hg_optim_group, m->n_params);
+    for (size_t i = 0; i < m->n_params && g != NULL; i++) {
+        const hg_tensor *p = m->param[i];
+        g[i] = p->n_dims >= 2 ? HG_GROUP_MATRIX : HG_GROUP_VECTOR;
+        if (p == m->embed || p == m->head || p == m->pos_embed) g[i] = HG_GROUP_TABLE;
+    }
+    return g;
+}
+
 hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_compute compute,
                           const hg_source *source, const hg_recipe *r, size_t step_bytes,
                           hg_arena *mem, hg_err *e)
@@ -43,7 +54,10 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     hg_arena_init(&s->step, step_bytes);
     s->micro = hg_micro_rows(r, source->seq_len);
     HG_TRY(hg_rows_init(&s->rows, s->micro, source->seq_len, mem, e));
-    return hg_optim_init(&s->optim, rt, model->param, model->n_params, r, mem, e);
+    s->loss_limit = (double)INFINITY;
+    hg_optim_group *groups = groups_of(model, mem);
+    if (groups == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the list of parameters");
+    return hg_optim_init(&s->optim, rt, model->param, model->n_params, groups, compute, r, mem, e);
 }
 
 void hg_learner_free(hg_learner *s)
@@ -121,11 +135,10 @@ hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_r
     HG_TRY(hg_learner_gradients(s, position, out, e));
     out->lr = lr;
     out->grad_norm = hg_optim_grad_norm(&s->optim);
-    out->is_skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
-    if (out->is_skipped)
-        hg_optim_zero_grad(&s->optim);
-    else
-        hg_optim_step(&s->optim, lr, out->grad_norm);
+    out->is_spike = isfinite(out->loss) && out->loss > s->loss_limit;
+    out->is_skipped = out->is_spike || !isfinite(out->loss) || !isfinite(out->grad_norm);
+    if (!out->is_skipped) return hg_optim_step(&s->optim, lr, out->grad_norm, e);
+    hg_optim_zero_grad(&s->optim);
     return HG_OK;
 }
 

@@ -18,14 +18,16 @@ typedef struct hg_learner {
     size_t micro;                    /* rows worked on at a time */
     hg_rows rows;
     hg_optim optim;
-    hg_arena step; /* activations of `micro` rows; reset for each */
+    double loss_limit; /* a step with a larger loss changes nothing; INFINITY: none */
+    hg_arena step;     /* activations of `micro` rows; reset for each */
 } hg_learner;
 
 typedef struct hg_step_result {
     double loss; /* nats, mean over the counted tokens of the whole step */
     double grad_norm, lr;
     uint64_t n_targets, n_tokens;
-    bool is_skipped; /* loss or norm was not finite: no update */
+    bool is_skipped; /* loss or norm was not finite, or it is a spike: no update */
+    bool is_spike;   /* the loss was over the limit */
 } hg_step_result;
 
 /* `step_bytes`: what hg_memory_plan says the activations take; the arena's one block. Everything

@@ -128,6 +128,23 @@ static uint64_t scratch(const hg_runtime *rt, hg_compute compute, const hg_model
     return n;
 }
 
+/* First moments; second ones but of what Muon takes; the average; Muon's scratch. */
+static hg_status moments(const hg_recipe *r, const hg_model_config *c, uint64_t n_params,
+                         uint64_t *bytes, hg_err *e)
+{
+    hg_model_config one = *c, two = *c;
+    uint64_t a = 0, b = 0, wide = (uint64_t)c->d_ff > c->d_model ? c->d_ff : c->d_model;
+    one.n_layers = 1;
+    two.n_layers = 2;
+    *bytes = (r->ema > 0 ? 12 : 8) * n_params;
+    if (r->optimizer != HG_OPTIMIZER_MUON) return HG_OK;
+    HG_TRY(hg_model_config_count(&one, &a, e));
+    HG_TRY(hg_model_config_count(&two, &b, e));
+    *bytes -= 4 * (b - a) * c->n_layers;
+    *bytes += 4 * (hg_muon_room((size_t)wide, c->d_model) + wide * c->d_model);
+    return HG_OK;
+}
+
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const hg_source *source,
                               const hg_recipe *r, hg_runtime *rt, hg_compute compute, hg_err *e)
 {
@@ -140,7 +157,7 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const
     uint64_t tokens = (uint64_t)rows * source->seq_len;
     p->n_params = hg_arch_count(a, c);
     p->weights = p->gradients = 4 * p->n_params;
-    p->moments = 8 * p->n_params;
+    HG_TRY(moments(r, c, p->n_params, &p->moments, e));
     p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;
     p->total = p->weights + p->gradients + p->moments + p->data;
     HG_TRY(hg_memory_plan_check(p, e));

@@ -1,8 +1,10 @@
-/* AdamW (Loshchilov and Hutter 2019) with clipping by the norm of the whole gradient, and
- * learning-rate schedules. The parameters are cut into chunks of fixed size that threads take; each
- * chunk's sum of squares has its own place and the places are added in order, so neither norm nor
- * update depends on the number of threads. Matrices decay, vectors (norms, biases) do not: pulling
- * a norm's weight to zero shrinks the layer, it does not regularise it. */
+/* AdamW (Loshchilov and Hutter 2019), or Muon (muon.c) for the matrices within blocks and AdamW for
+ * the rest, with clipping by the norm of the whole gradient; a running average of the weights
+ * (Polyak and Juditsky 1992); and learning-rate schedules. The parameters are cut into chunks of
+ * fixed size that threads take; each chunk's sum of squares has its own place and the places are
+ * added in order, so neither norm nor update depends on the number of threads. Matrices decay,
+ * vectors (norms, biases) do not unless asked: pulling a norm's weight to zero shrinks the layer,
+ * it does not regularise it. */
 #include "train/optim.h"
 #include <math.h>
 #include <string.h>
@@ -45,48 +47,89 @@ double hg_schedule_at(const hg_schedule *s, uint64_t step)
     return s->lr;
 }
 
-static size_t count_chunks(hg_tensor *const *param, size_t n_params, size_t *n_moments)
+static hg_optim_group group_of(const hg_tensor *p, const hg_optim_group *groups, size_t i)
 {
-    size_t n = 0;
-    *n_moments = 0;
-    for (size_t p = 0; p < n_params; p++) {
-        size_t count = hg_tensor_count(param[p]);
-        n += (count + CHUNK - 1) / CHUNK;
-        *n_moments += count;
-    }
-    return n;
+    if (groups != NULL) return groups[i];
+    return p->n_dims >= 2 ? HG_GROUP_MATRIX : HG_GROUP_VECTOR;
 }
 
-static void cut_chunks(hg_optim *o, hg_tensor *const *param, size_t n_params)
+/* Counts chunks, moments and Muon's scratch. */
+static void count(hg_optim *o, hg_tensor *const *param, size_t n_params,
+                  const hg_optim_group *groups, bool has_muon, size_t *n_room)
 {
-    size_t c = 0, moment = 0;
     for (size_t p = 0; p < n_params; p++) {
-        size_t count = hg_tensor_count(param[p]);
-        for (size_t at = 0; at < count; at += CHUNK) {
-            size_t n = count - at < CHUNK ? count - at : CHUNK;
-            o->chunks[c++] = (hg_optim_chunk){param[p], at, n, moment, param[p]->n_dims >= 2};
+        const hg_tensor *t = param[p];
+        size_t n = hg_tensor_count(t);
+        o->n_chunks += (n + CHUNK - 1) / CHUNK;
+        o->n_moments += n;
+        if (!has_muon || group_of(t, groups, p) != HG_GROUP_MATRIX) {
+            o->n_seconds += n;
+            continue;
+        }
+        size_t room = n + hg_muon_room(hg_tensor_rows(t), hg_tensor_cols(t));
+        if (room > *n_room) *n_room = room;
+    }
+}
+
+static void cut_chunks(hg_optim *o, hg_tensor *const *param, size_t n_params,
+                       const hg_optim_group *groups, bool has_muon)
+{
+    size_t c = 0, moment = 0, second = 0;
+    for (size_t p = 0; p < n_params; p++) {
+        size_t all = hg_tensor_count(param[p]);
+        hg_optim_group group = group_of(param[p], groups, p);
+        bool is_muon = has_muon && group == HG_GROUP_MATRIX;
+        for (size_t at = 0; at < all; at += CHUNK) {
+            size_t n = all - at < CHUNK ? all - at : CHUNK;
+            o->chunks[c++] = (hg_optim_chunk){.param = param[p],
+                                              .at = at,
+                                              .n = n,
+                                              .moment = moment,
+                                              .second = is_muon ? SIZE_MAX : second,
+                                              .group = group};
             moment += n;
+            if (!is_muon) second += n;
         }
     }
 }
 
-hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, size_t n_params,
-                        const hg_recipe *r, hg_arena *mem, hg_err *e)
+static void begin_average(hg_optim *o)
 {
+    for (size_t c = 0; c < o->n_chunks; c++) {
+        const hg_optim_chunk *k = &o->chunks[c];
+        memcpy(o->average + k->moment, (const float *)k->param->data + k->at,
+               k->n * sizeof *o->average);
+    }
+}
+
+hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, size_t n_params,
+                        const hg_optim_group *groups, hg_compute compute, const hg_recipe *r,
+                        hg_arena *mem, hg_err *e)
+{
+    bool has_muon = r->optimizer == HG_OPTIMIZER_MUON;
+    size_t n_room = 0;
     memset(o, 0, sizeof *o);
     o->rt = rt;
-    o->n_chunks = count_chunks(param, n_params, &o->n_moments);
+    count(o, param, n_params, groups, has_muon, &n_room);
     o->chunks = HG_NEW(mem, hg_optim_chunk, o->n_chunks);
     o->part = HG_NEW(mem, double, o->n_chunks);
     o->m = HG_NEW(mem, float, o->n_moments);
-    o->v = HG_NEW(mem, float, o->n_moments);
-    if (o->chunks == NULL || o->part == NULL || o->m == NULL || o->v == NULL)
+    o->v = HG_NEW(mem, float, o->n_seconds);
+    o->room = HG_NEW_RAW(mem, float, n_room);
+    if (r->ema > 0) o->average = HG_NEW_RAW(mem, float, o->n_moments);
+    if (o->chunks == NULL || o->part == NULL || o->m == NULL || o->v == NULL || o->room == NULL ||
+        (r->ema > 0 && o->average == NULL))
         return hg_fail(e, HG_E_NOMEM, "no room for the optimiser's state of %zu parameters",
                        o->n_moments);
     o->base = (hg_adamw){.beta1 = (float)r->beta1, .beta2 = (float)r->beta2, .eps = (float)r->eps};
-    o->weight_decay = r->weight_decay;
+    o->muon = (hg_muon){.momentum = r->momentum, .compute = compute};
+    o->decay[HG_GROUP_VECTOR] = r->vector_decay;
+    o->decay[HG_GROUP_TABLE] = r->table_decay < 0 ? r->weight_decay : r->table_decay;
+    o->decay[HG_GROUP_MATRIX] = r->weight_decay;
     o->clip = r->clip;
-    cut_chunks(o, param, n_params);
+    o->ema = r->ema;
+    cut_chunks(o, param, n_params, groups, has_muon);
+    if (o->average != NULL) begin_average(o);
     return HG_OK;
 }
 
@@ -113,29 +156,83 @@ double hg_optim_grad_norm(hg_optim *o)
     return sqrt(sum);
 }
 
-static void step_task(void *ctx, size_t begin, size_t end, int thread)
+static void adamw_task(void *ctx, size_t begin, size_t end, int thread)
 {
     hg_optim *o = ctx;
     (void)thread;
     for (size_t c = begin; c < end; c++) {
         const hg_optim_chunk *k = &o->chunks[c];
+        if (k->second == SIZE_MAX) continue;
         hg_adamw a = o->base;
         float *g = k->param->grad + k->at;
-        a.weight_decay = k->is_matrix ? (float)o->weight_decay : 0.0f;
-        o->rt->k.adamw_f32((float *)k->param->data + k->at, o->m + k->moment, o->v + k->moment, g,
+        a.weight_decay = (float)o->decay[k->group];
+        o->rt->k.adamw_f32((float *)k->param->data + k->at, o->m + k->moment, o->v + k->second, g,
                            &a, k->n);
         memset(g, 0, k->n * sizeof *g);
     }
 }
 
-void hg_optim_step(hg_optim *o, double lr, double grad_norm)
+static hg_status muon_step(hg_optim *o, hg_err *e)
+{
+    for (size_t c = 0; c < o->n_chunks; c++) {
+        const hg_optim_chunk *k = &o->chunks[c];
+        if (k->second != SIZE_MAX || k->at > 0) continue; /* its first chunk stands for all */
+        HG_TRY(hg_muon_update(o->rt, &o->muon, k->param->data, o->m + k->moment, k->param->grad,
+                              hg_tensor_rows(k->param), hg_tensor_cols(k->param), o->room, e));
+    }
+    return HG_OK;
+}
+
+/* Early on the average forgets faster: it would else remember random weights for 1 / (1 - ema)
+ * steps. */
+static void average_task(void *ctx, size_t begin, size_t end, int thread)
+{
+    hg_optim *o = ctx;
+    double t = (double)o->updates, early = (1 + t) / (10 + t);
+    float stays = (float)(o->ema < early ? o->ema : early);
+    (void)thread;
+    for (size_t c = begin; c < end; c++) {
+        const hg_optim_chunk *k = &o->chunks[c];
+        const float *w = (const float *)k->param->data + k->at;
+        float *a = o->average + k->moment;
+        for (size_t i = 0; i < k->n; i++) a[i] = w[i] + stays * (a[i] - w[i]);
+    }
+}
+
+hg_status hg_optim_step(hg_optim *o, double lr, double grad_norm, hg_err *e)
 {
     double t = (double)++o->updates;
     o->base.lr = (float)lr;
     o->base.correction1 = (float)(1.0 - pow((double)o->base.beta1, t));
     o->base.correction2 = (float)(1.0 - pow((double)o->base.beta2, t));
     o->base.grad_scale = o->clip > 0 && grad_norm > o->clip ? (float)(o->clip / grad_norm) : 1.0f;
-    hg_pool_run(o->rt->pool, o->n_chunks, 1, step_task, o);
+    o->muon.lr = lr;
+    o->muon.weight_decay = o->decay[HG_GROUP_MATRIX];
+    o->muon.grad_scale = o->base.grad_scale;
+    hg_pool_run(o->rt->pool, o->n_chunks, 1, adamw_task, o);
+    HG_TRY(muon_step(o, e));
+    if (o->average != NULL) hg_pool_run(o->rt->pool, o->n_chunks, 1, average_task, o);
+    return HG_OK;
+}
+
+static void swap_task(void *ctx, size_t begin, size_t end, int thread)
+{
+    hg_optim *o = ctx;
+    (void)thread;
+    for (size_t c = begin; c < end; c++) {
+        const hg_optim_chunk *k = &o->chunks[c];
+        float *w = (float *)k->param->data + k->at, *a = o->average + k->moment;
+        for (size_t i = 0; i < k->n; i++) {
+            float x = w[i];
+            w[i] = a[i];
+            a[i] = x;
+        }
+    }
+}
+
+void hg_optim_swap(hg_optim *o)
+{
+    if (o->average != NULL) hg_pool_run(o->rt->pool, o->n_chunks, 1, swap_task, o);
 }
 
 static void zero_task(void *ctx, size_t begin, size_t end, int thread)

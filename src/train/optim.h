@@ -1,8 +1,10 @@
-/* AdamW over a model's parameters, and the course of the learning rate. */
+/* AdamW and Muon over a model's parameters, their running average, and the course of the learning
+ * rate. */
 #ifndef HG_TRAIN_OPTIM_H
 #define HG_TRAIN_OPTIM_H
 
 #include "tensor/tensor.h"
+#include "train/muon.h"
 #include "train/recipe.h"
 
 /* Learning rate of steps 0 .. total-1: a linear rise to `lr` over `warmup` steps, then as `kind`
@@ -16,32 +18,50 @@ typedef struct hg_schedule {
 void hg_schedule_init(hg_schedule *s, const hg_recipe *r, uint64_t total);
 double hg_schedule_at(const hg_schedule *s, uint64_t step);
 
+/* What a parameter is: each group has its own decay. */
+typedef enum hg_optim_group {
+    HG_GROUP_VECTOR, /* norms, biases */
+    HG_GROUP_TABLE,  /* embedding, head, learned positions */
+    HG_GROUP_MATRIX, /* within a block: what Muon is for */
+    HG_N_GROUPS
+} hg_optim_group;
+
 typedef struct hg_optim_chunk {
     hg_tensor *param;
-    size_t at, n;   /* elements [at, at + n) of the parameter */
-    size_t moment;  /* where they lie in m and v */
-    bool is_matrix; /* decays */
+    size_t at, n;  /* elements [at, at + n) of the parameter */
+    size_t moment; /* where they lie in m and average */
+    size_t second; /* where they lie in v; SIZE_MAX: Muon's, which has none */
+    hg_optim_group group;
 } hg_optim_chunk;
 
-/* Borrows the parameters and the runtime. m and v are [n_moments], in the order of the parameters.
- */
+/* Borrows the parameters and the runtime. m, v and average are in the order of the parameters. */
 typedef struct hg_optim {
     hg_runtime *rt;
     hg_optim_chunk *chunks;
-    size_t n_chunks, n_moments;
-    float *m, *v;
-    double *part; /* [n_chunks] sums of squares */
+    size_t n_chunks, n_moments, n_seconds;
+    float *m, *v;   /* [n_moments], [n_seconds] */
+    float *average; /* [n_moments] of the weights, or NULL */
+    float *room;    /* Muon's */
+    double *part;   /* [n_chunks] sums of squares */
     hg_adamw base;
-    double weight_decay, clip;
+    hg_muon muon;
+    double decay[HG_N_GROUPS], clip;
+    double ema;       /* share of the average that stays; 0: no average */
     uint64_t updates; /* steps taken, without skipped ones */
 } hg_optim;
 
+/* `groups` [n_params], or NULL: matrices and vectors by their dimensions. The average begins with
+ * the weights as they are. */
 hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, size_t n_params,
-                        const hg_recipe *r, hg_arena *mem, hg_err *e);
+                        const hg_optim_group *groups, hg_compute compute, const hg_recipe *r,
+                        hg_arena *mem, hg_err *e);
 /* Euclidean norm of the whole gradient; the same on any number of threads. */
 double hg_optim_grad_norm(hg_optim *o);
-/* One update with the gradient clipped to `clip`, given its norm; then the gradients are zero. */
-void hg_optim_step(hg_optim *o, double lr, double grad_norm);
+/* One update with the gradient clipped to `clip`, given its norm; then the gradients are zero.
+ * HG_E_NOMEM: Muon's products found no room. */
+hg_status hg_optim_step(hg_optim *o, double lr, double grad_norm, hg_err *e);
+/* Exchanges weights and average (nothing without one): call it again before the next step. */
+void hg_optim_swap(hg_optim *o);
 void hg_optim_zero_grad(hg_optim *o);
 
 #endif

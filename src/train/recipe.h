@@ -19,6 +19,8 @@ typedef enum hg_decay {
     HG_DECAY_LINEAR,
     HG_DECAY_CONSTANT
 } hg_decay;
+typedef enum hg_optimizer { HG_OPTIMIZER_ADAMW, HG_OPTIMIZER_MUON } hg_optimizer;
+typedef enum hg_on_spike { HG_SPIKE_NONE, HG_SPIKE_SKIP, HG_SPIKE_REWIND } hg_on_spike;
 typedef enum hg_save { HG_SAVE_BF16, HG_SAVE_F16, HG_SAVE_F32 } hg_save;
 
 typedef struct hg_recipe {
@@ -31,9 +33,11 @@ typedef struct hg_recipe {
     int64_t batch_size, micro_batch, accumulation, steps, seed;
     double epochs, max_minutes;
     int64_t schedule, precision, save_type; /* hg_decay, hg_precision, hg_save */
+    int64_t optimizer, on_spike;            /* hg_optimizer, hg_on_spike */
     double lr, warmup, min_lr, decay, beta1, beta2, eps, weight_decay, clip;
+    double momentum, table_decay, vector_decay, ema, spike;
     double val_share, sample_temperature, checkpoint_minutes;
-    int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep;
+    int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep, keep_every;
     uint64_t given; /* bit i: key i of the table was set by the user */
     hg_arena mem;
 } hg_recipe;

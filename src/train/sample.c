@@ -84,7 +84,9 @@ hg_status hg_trainer_sample(hg_trainer *t, hg_err *e)
     hg_choices room = {0};
     if (m->tokenizer == NULL || r->sample_tokens == 0 || r->sample_prompts.n == 0) return HG_OK;
     hg_status s = hg_choices_init(&room, m->c.n_vocab, &t->job->rt->k, e);
+    hg_optim_swap(&t->learner.optim);
     for (size_t i = 0; s == HG_OK && i < r->sample_prompts.n; i++) s = one_sample(t, &room, i, e);
+    hg_optim_swap(&t->learner.optim);
     hg_choices_free(&room);
     return s;
 }

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_SKIPPED_IN_A_ROW = 10, VALS_A_RUN = 20, SAMPLES_A_RUN = 5, VAL_PERCENT = 5 };
+enum { VALS_A_RUN = 20, SAMPLES_A_RUN = 5, VAL_PERCENT = 5 };
 
 double hg_trainer_seconds(const hg_trainer *t)
 {
@@ -109,8 +109,9 @@ static hg_status checkpoint(hg_trainer *t, hg_err *e)
     t->state.updates = t->learner.optim.updates;
     t->state.seconds = hg_trainer_seconds(t);
     t->state.joules = hg_trainer_joules(t);
-    HG_TRY(hg_checkpoint_write(t->folder, &t->state, (hg_bytes){t->fixed.p, t->fixed.n},
-                               &t->learner.optim, (size_t)t->job->recipe->keep, e));
+    HG_TRY(hg_checkpoint_write(
+        t->folder, &t->state, (hg_bytes){t->fixed.p, t->fixed.n}, &t->learner.optim,
+        (hg_retention){(uint64_t)t->job->recipe->keep, (uint64_t)t->job->recipe->keep_every}, e));
     t->last_checkpoint = hg_seconds();
     t->last_checkpoint_step = t->state.step;
     return HG_OK;
@@ -127,8 +128,11 @@ static bool checkpoint_is_due(const hg_trainer *t)
 static hg_status validate(hg_trainer *t, hg_err *e)
 {
     if (t->job->source->n_val_rows == 0) return HG_OK;
-    HG_TRY(hg_learner_validate(&t->learner, (uint64_t)t->job->recipe->val_rows, &t->state.val_loss,
-                               e));
+    hg_optim_swap(&t->learner.optim); /* the average, where there is one, is what will be kept */
+    hg_status s =
+        hg_learner_validate(&t->learner, (uint64_t)t->job->recipe->val_rows, &t->state.val_loss, e);
+    hg_optim_swap(&t->learner.optim);
+    if (s != HG_OK) return s;
     hg_runlog_begin(&t->log, t->state.step);
     hg_json_number(&t->log.out, "val_loss", t->state.val_loss);
     hg_json_number(&t->log.out, "time", hg_trainer_seconds(t));
@@ -186,12 +190,8 @@ static hg_status log_step(hg_trainer *t, const hg_step_result *r, double seconds
     hg_json_number(o, "joules", hg_trainer_joules(t));
     hg_json_number(o, "time", hg_trainer_seconds(t));
     if (r->is_skipped) hg_json_bool(o, "skipped", true);
+    if (r->is_spike) hg_json_bool(o, "spike", true);
     return hg_runlog_end(&t->log, e);
-}
-
-static double smooth_loss(const hg_run_state *s)
-{
-    return s->smooth_weight > 0 ? s->smooth_loss / s->smooth_weight : (double)NAN;
 }
 
 static void show_progress(hg_trainer *t, const hg_step_result *r)
@@ -200,7 +200,7 @@ static void show_progress(hg_trainer *t, const hg_step_result *r)
     double tokens_per_s = (double)r->n_tokens / t->step_seconds;
     (void)snprintf(
         note, sizeof note, "loss %.3f (%.3f), lr %.1e, %.0f tokens/s, %.0f%% of peak, %.0f J",
-        r->loss, smooth_loss(&t->state), r->lr, tokens_per_s,
+        r->loss, hg_smooth_loss(&t->state), r->lr, tokens_per_s,
         t->rate > 0 ? 100 * tokens_per_s * t->flops_a_token / t->rate : 0, hg_trainer_joules(t));
     const hg_progress p = {.stage = "training",
                            .unit = "steps",
@@ -210,41 +210,22 @@ static void show_progress(hg_trainer *t, const hg_step_result *r)
     hg_watch_progress(t->job->watch, &p);
 }
 
-/* A step whose loss or gradient is not finite changes nothing; a run that gives nothing else is
- * ended. */
-static hg_status note_skipped(hg_trainer *t, const hg_step_result *r, hg_err *e)
-{
-    t->state.skipped++;
-    t->state.skipped_in_a_row++;
-    hg_watch_log(t->job->watch, HG_WARN,
-                 "step %llu: loss %g, gradient norm %g; the step is skipped",
-                 (unsigned long long)t->state.step, r->loss, r->grad_norm);
-    if (t->state.skipped_in_a_row < MAX_SKIPPED_IN_A_ROW) return HG_OK;
-    return hg_fail(e, HG_E_STATE,
-                   "%d steps in a row gave no finite loss or gradient (last: step %llu); begin "
-                   "anew from an older "
-                   "checkpoint with a lower lr",
-                   MAX_SKIPPED_IN_A_ROW, (unsigned long long)t->state.step);
-}
-
 static hg_status one_step(hg_trainer *t, hg_err *e)
 {
     hg_run_state *s = &t->state;
     hg_step_result r;
     double start = hg_seconds();
+    t->learner.loss_limit = hg_trainer_loss_limit(t);
     HG_TRY(hg_learner_step(&t->learner, s->position, hg_schedule_at(&t->schedule, s->step), &r, e));
     double seconds = hg_seconds() - start;
     t->step_seconds = seconds > 1e-9 ? seconds : 1e-9;
     s->step++;
     s->position += (uint64_t)t->learner.accumulation * t->learner.batch_size;
     s->tokens += r.n_tokens;
-    if (r.is_skipped) {
-        HG_TRY(note_skipped(t, &r, e));
-    } else {
-        s->skipped_in_a_row = 0;
-        s->smooth_loss = 0.95 * s->smooth_loss + 0.05 * r.loss;
-        s->smooth_weight = 0.95 * s->smooth_weight + 0.05;
-    }
+    if (r.is_skipped)
+        HG_TRY(hg_trainer_guard(t, &r, e));
+    else
+        hg_trainer_note_loss(t, r.loss);
     HG_TRY(log_step(t, &r, t->step_seconds, e));
     show_progress(t, &r);
     return HG_OK;
@@ -261,7 +242,7 @@ static void fill_result(hg_trainer *t, hg_train_result *r)
     r->total_steps = s->total_steps;
     r->tokens = s->tokens;
     r->skipped_steps = s->skipped;
-    r->loss = smooth_loss(s);
+    r->loss = hg_smooth_loss(s);
     r->val_loss = s->val_loss;
     r->val_bits_per_byte = bytes > 0 ? s->val_loss / ln2 / bytes : (double)NAN;
     r->seconds = seconds;
@@ -289,7 +270,10 @@ static hg_status save_model(hg_trainer *t, hg_train_result *r, hg_err *e)
         t->job->recipe->stage == HG_STAGE_TUNE ? "Fine-tuned" : "Pre-trained", HG_VERSION,
         (unsigned long long)t->state.step, (unsigned long long)t->state.tokens, t->state.val_loss);
     (void)snprintf(r->model, sizeof r->model, "%.1000s/model", t->job->recipe->out);
-    return hg_model_save(t->job->model, r->model, save_type(t->job->recipe), card, e);
+    hg_optim_swap(&t->learner.optim);
+    hg_status s = hg_model_save(t->job->model, r->model, save_type(t->job->recipe), card, e);
+    hg_optim_swap(&t->learner.optim);
+    return s;
 }
 
 static hg_status finish(hg_trainer *t, hg_train_result *r, hg_err *e)

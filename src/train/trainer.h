@@ -54,6 +54,13 @@ hg_status hg_trainer_plan_steps(hg_trainer *t, hg_err *e);
 hg_status hg_trainer_refit(hg_trainer *t, hg_err *e);
 double hg_trainer_seconds(const hg_trainer *t); /* of the whole run so far */
 double hg_trainer_joules(hg_trainer *t);
+/* The smoothed loss; NaN before the first step. */
+double hg_smooth_loss(const hg_run_state *s);
+void hg_trainer_note_loss(hg_trainer *t, double loss);
+/* The loss beyond which the next step is a spike; INFINITY while none can be told. */
+double hg_trainer_loss_limit(const hg_trainer *t);
+/* What becomes of a step that was skipped: a sentence, a way back, or the end of the run. */
+hg_status hg_trainer_guard(hg_trainer *t, const hg_step_result *r, hg_err *e);
 /* Continues each prompt and writes it to the log and the watch. */
 hg_status hg_trainer_sample(hg_trainer *t, hg_err *e);
 /* run.json and report.html, from the state and log.jsonl. */

@@ -15,17 +15,22 @@ static void optim_open(hg_optim *o, hg_arena *mem)
     hg_err e = {0};
     hg_arena_init(mem, 0);
     CHECK_OK(hg_recipe_init(&r, HG_STAGE_TRAIN, &e), e);
-    CHECK_OK(hg_optim_init(o, NULL, params, 1, &r, mem, &e), e);
+    CHECK_OK(hg_optim_init(o, NULL, params, 1, NULL, HG_COMPUTE_F32, &r, mem, &e), e);
     hg_recipe_free(&r);
 }
 
-static void write_step(const hg_optim *o, uint64_t step, size_t keep)
+static void write_kept(const hg_optim *o, uint64_t step, hg_retention keep)
 {
     hg_err e = {0};
     const hg_run_state s = {.step = step, .total_steps = 9, .data_hash = 77};
     CHECK_OK(
         hg_checkpoint_write(test_path("c"), &s, (hg_bytes){recipe, sizeof recipe - 1}, o, keep, &e),
         e);
+}
+
+static void write_step(const hg_optim *o, uint64_t step, size_t keep)
+{
+    write_kept(o, step, (hg_retention){.newest = keep});
 }
 
 TEST(a_checkpoint_gives_back_weights_moments_and_state)
@@ -65,6 +70,21 @@ TEST(only_the_newest_are_kept)
     CHECK_STR(hg_path_base(path), "step-000000012.hgc");
     CHECK(hg_path_exists(test_path("c/step-000000011.hgc")));
     CHECK(!hg_path_exists(test_path("c/step-000000010.hgc")));
+    hg_arena_free(&mem);
+}
+
+TEST(milestones_stay_beside_the_newest)
+{
+    hg_optim o;
+    hg_arena mem;
+    optim_open(&o, &mem);
+    for (uint64_t step = 1; step <= 12; step++)
+        write_kept(&o, step, (hg_retention){.newest = 2, .every = 5});
+    for (uint64_t step = 1; step <= 12; step++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "c/step-%09llu.hgc", (unsigned long long)step);
+        CHECK_EQ(hg_path_exists(test_path(name)), step % 5 == 0 || step > 10);
+    }
     hg_arena_free(&mem);
 }
 

@@ -31,16 +31,21 @@ static void check_same_run(const char *a, const char *b, const char *checkpoint)
     CHECK_OK(hg_checkpoint_open(&ca, join(a, checkpoint), &e), e);
     CHECK_OK(hg_checkpoint_open(&cb, join(b, checkpoint), &e), e);
     CHECK_EQ(ca.n_moments, cb.n_moments);
-    CHECK_EQ(memcmp(ca.weights, cb.weights, ca.n_moments * 12), 0);
+    CHECK_EQ(ca.n_seconds, cb.n_seconds);
+    CHECK_EQ(ca.n_average, cb.n_average);
+    CHECK_EQ(memcmp(ca.weights, cb.weights,
+                    (2 * ca.n_moments + ca.n_seconds + ca.n_average) * sizeof(float)),
+             0);
     CHECK_EQ(ca.state.position, cb.state.position);
     CHECK_NEAR(ca.state.smooth_loss, cb.state.smooth_loss, 0);
     hg_checkpoint_close(&ca);
     hg_checkpoint_close(&cb);
 }
 
-static void resume_is_exact(const char *const *set, bool tune, int threads_before,
-                            int threads_after)
+static void resume_is_exact_at(const char *const *set, bool tune, int threads_before,
+                               int threads_after, int step)
 {
+    char words[128];
     hg_err e = {0};
     hg_train_result r;
     const char *base = NULL;
@@ -60,8 +65,10 @@ static void resume_is_exact(const char *const *set, bool tune, int threads_befor
     CHECK_OK(RUN(one, NULL, false, whole), e);
     CHECK_EQ(r.steps, 20);
     CHECK(r.is_finished);
-    CHECK_EQ(RUN(one, fixture_stop_after(10), false, parts), HG_E_CANCELED);
-    CHECK_STR(e.msg, "stopped after step 10 of 20, with a checkpoint; go on with --resume");
+    CHECK_EQ(RUN(one, fixture_stop_after(step), false, parts), HG_E_CANCELED);
+    (void)snprintf(words, sizeof words,
+                   "stopped after step %d of 20, with a checkpoint; go on with --resume", step);
+    CHECK_STR(e.msg, words);
     CHECK(!hg_path_exists(join(parts, "model")));
     CHECK_OK(RUN(two, NULL, true, parts), e);
     CHECK_EQ(r.steps, 20);
@@ -69,6 +76,12 @@ static void resume_is_exact(const char *const *set, bool tune, int threads_befor
     hg_runtime_free(one);
     hg_runtime_free(two);
 #undef RUN
+}
+
+static void resume_is_exact(const char *const *set, bool tune, int threads_before,
+                            int threads_after)
+{
+    resume_is_exact_at(set, tune, threads_before, threads_after, 10);
 }
 
 TEST(a_resumed_run_is_the_same_bit_for_bit)
@@ -82,6 +95,26 @@ TEST(a_resumed_run_with_accumulation_and_another_thread_count_is_the_same)
     static const char *const set[] = {"steps=20", "accumulation=3", "schedule=wsd", "precision=f32",
                                       NULL};
     resume_is_exact(set, false, 2, 1);
+}
+
+/* Muon, average and accumulation, stopped early, before and behind validations and late. */
+static const char *const everything[] = {
+    "steps=20",       "accumulation=2",  "optimizer=muon",     "ema=0.9",
+    "recompute=true", "schedule=linear", "checkpoint_every=4", NULL};
+
+TEST(a_run_with_muon_average_and_accumulation_stopped_at_step_1_is_the_same)
+{
+    resume_is_exact_at(everything, false, 2, 1, 1);
+}
+
+TEST(a_run_with_muon_average_and_accumulation_stopped_at_step_7_is_the_same)
+{
+    resume_is_exact_at(everything, false, 1, 2, 7);
+}
+
+TEST(a_run_with_muon_average_and_accumulation_stopped_at_step_19_is_the_same)
+{
+    resume_is_exact_at(everything, false, 2, 2, 19);
 }
 
 TEST(a_resumed_tuning_is_the_same_bit_for_bit)
