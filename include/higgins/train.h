@@ -26,6 +26,8 @@ HG_API void hg_train_options_init(hg_train_options *o);
 typedef struct hg_train_result {
     uint64_t steps, total_steps, params, tokens; /* tokens: of all steps */
     uint64_t train_rows, val_rows, skipped_steps;
+    double plan_seconds;             /* said before the start, of runs with `auto`; NaN otherwise */
+    double batch_tokens, lr;         /* as the recipe says or `auto` chose */
     uint64_t need_bytes, peak_bytes; /* said before the start, and the growth of the resident set
                                         that was measured */
     double loss, val_loss;    /* nats a token, smoothed and held out; NaN where not measured */

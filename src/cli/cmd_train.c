@@ -7,12 +7,17 @@
 #include <string.h>
 
 typedef struct values {
-    const char *out;
+    const char *out, *tokenizer;
+    int64_t depth;
     cli_list set;
     bool resume, plan, keys;
 } values;
 
 static const cli_option options[] = {
+    {"depth", 'd', CLI_INT, "N", "layers; with it all that is not given follows from it",
+     offsetof(values, depth), 1, 512},
+    {"tokenizer", 't', CLI_TEXT, "FILE", "tokenizer.json; overrides the recipe's",
+     offsetof(values, tokenizer), 0, 0},
     {"out", 'o', CLI_TEXT, "DIR", "the run folder; overrides the recipe's \"out\"",
      offsetof(values, out), 0, 0},
     {"set", 's', CLI_LIST, "KEY=VALUE", "overrides a key of the recipe", offsetof(values, set), 0,
@@ -25,6 +30,10 @@ static const cli_option options[] = {
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0}};
 
 static const char *const examples[] = {
+    "higgins train corpus/ --depth 6",
+    "chooses all the rest from the depth and says what it chose",
+    "higgins train corpus/ --depth 6 --plan",
+    "says how long it will take and what memory it needs",
     "higgins train recipe.yaml",
     "trains as the recipe says",
     "higgins train recipe.yaml --resume",
@@ -75,6 +84,9 @@ static void print_json(const hg_train_result *r)
            (unsigned long long)r->skipped_steps);
     printf(", \"need_bytes\": %llu, \"peak_bytes\": %llu", (unsigned long long)r->need_bytes,
            (unsigned long long)r->peak_bytes);
+    print_number("plan_seconds", r->plan_seconds);
+    print_number("batch_tokens", r->batch_tokens);
+    print_number("lr", r->lr);
     print_number("loss", r->loss);
     print_number("val_loss", r->val_loss);
     print_number("val_bits_per_byte", r->val_bits_per_byte);
@@ -94,9 +106,11 @@ void cli_train_print(const cli *c, const hg_train_result *r)
         return;
     }
     if (!r->is_finished) {
-        printf("%s parameters, %llu rows to learn from, %s of memory\n",
+        printf("%s parameters, %llu rows to learn from, %s of memory",
                cli_count(a, (double)r->params), (unsigned long long)r->train_rows,
                cli_bytes(b, (double)r->need_bytes));
+        if (isfinite(r->plan_seconds)) printf(", about %s", cli_duration(d, r->plan_seconds));
+        printf("\n");
         return;
     }
     printf("%s: %s parameters, %llu steps, %s tokens in %s (%.0f tokens/s, %.0f J by %s, %s of "
@@ -153,6 +167,41 @@ int cli_train_go(cli *c, cli_sets *sets, hg_train_options *o, hg_stage stage)
     return 0;
 }
 
+static bool is_recipe(const char *path)
+{
+    size_t n = strlen(path);
+    return (n > 5 && strcmp(path + n - 5, ".yaml") == 0) ||
+           (n > 4 && strcmp(path + n - 4, ".yml") == 0);
+}
+
+static bool set_all(cli_sets *sets, const values *v, const char *corpora)
+{
+    char depth[32], out[64];
+    (void)snprintf(depth, sizeof depth, "%lld", (long long)v->depth);
+    (void)snprintf(out, sizeof out, "runs/depth-%s", v->depth > 0 ? depth : "6");
+    bool dial = v->depth > 0 || *corpora != '\0', ok = true;
+    if (*corpora != '\0') ok = cli_train_set(sets, "corpus", corpora) != NULL;
+    if (dial) ok = ok && cli_train_set(sets, "auto", "true") != NULL;
+    if (v->depth > 0) ok = ok && cli_train_set(sets, "depth", depth) != NULL;
+    if (v->tokenizer != NULL) ok = ok && cli_train_set(sets, "tokenizer", v->tokenizer) != NULL;
+    /* A recipe has its own folder; a dial alone gets one that is named after it. */
+    if (*corpora != '\0' && v->out == NULL) ok = ok && cli_train_set(sets, "out", out) != NULL;
+    return ok && cli_train_sets(sets, &v->set, v->out);
+}
+
+/* Corpora as the recipe's list, "a,b"; the caller frees it. */
+static char *join_corpora(int n_args, char **args)
+{
+    size_t n = 1;
+    for (int i = 0; i < n_args; i++) n += strlen(args[i]) + 1;
+    char *text = malloc(n);
+    if (text == NULL) return NULL;
+    *text = '\0';
+    for (int i = 0, at = 0; i < n_args; i++)
+        at += snprintf(text + at, n - (size_t)at, "%s%s", i > 0 ? "," : "", args[i]);
+    return text;
+}
+
 static int run(cli *c, void *values_, int n_args, char **args)
 {
     const values *v = values_;
@@ -164,12 +213,16 @@ static int run(cli *c, void *values_, int n_args, char **args)
         return 0;
     }
     if (n_args == 0 && v->set.n == 0)
-        return cli_misuse(
-            c, "train needs RECIPE.yaml, or its keys by --set; see higgins train --keys");
-    o.recipe = n_args > 0 ? args[0] : NULL;
+        return cli_misuse(c, "train needs RECIPE.yaml, or CORPUS... and --depth N, or keys by "
+                             "--set; see higgins train --keys");
+    bool has_recipe = n_args > 0 && is_recipe(args[0]);
+    char *corpora = join_corpora(n_args - has_recipe, args + has_recipe);
+    o.recipe = has_recipe ? args[0] : NULL;
     o.resume = v->resume;
     o.plan_only = v->plan;
-    if (!cli_train_sets(&sets, &v->set, v->out)) {
+    bool ok = corpora != NULL && set_all(&sets, v, corpora);
+    free(corpora);
+    if (!ok) {
         cli_train_free(&sets);
         return cli_misuse(c, "train: more than %d values by --set", CLI_MAX_SETS);
     }
@@ -178,18 +231,21 @@ static int run(cli *c, void *values_, int n_args, char **args)
 
 const cli_command cli_train = {
     .name = "train",
-    .args = "[RECIPE.yaml]",
+    .args = "[RECIPE.yaml] [CORPUS...]",
     .summary = "pre-train a model on a corpus",
     .text = "Trains a new model from random weights on the recipe's corpus and writes into the run "
             "folder: checkpoints,\n"
             "log.jsonl with one object a step, report.html with the curves and samples, and at the "
             "end the model as a\n"
-            "Hugging Face folder. Ctrl-C ends the step and writes a checkpoint; --resume goes on "
+            "Hugging Face folder. Given a corpus and a depth alone, it chooses width, vocabulary, "
+            "tokens to read, batch and\n"
+            "learning rate by scaling rules and says them. Ctrl-C ends the step and writes a "
+            "checkpoint; --resume goes on "
             "bit for bit.",
     .examples = examples,
     .options = options,
     .values_size = sizeof(values),
     .min_args = 0,
-    .max_args = 1,
+    .max_args = 64,
     .run = run,
 };

@@ -1,11 +1,13 @@
-/* `higgins train`: from a corpus to a model. Finds the tokenizer, makes or reuses the token shard,
- * draws a model of the recipe's shape, says what memory the run needs, and hands all of it to the
- * trainer. */
+/* `higgins train`: from a corpus to a model. Finds (or, with the one dial, makes) the tokenizer,
+ * makes or reuses the token shard, draws a model of the recipe's shape, says what memory the run
+ * needs, and hands all of it to the trainer. */
 #include "data/corpus.h"
 #include "base/hash.h"
+#include "train/scale.h"
 #include "train/shape.h"
 #include "train/trainer.h"
 #include "train/windows.h"
+#include <math.h>
 #include <string.h>
 
 /* Everything of the run that must be freed. */
@@ -26,7 +28,25 @@ void hg_train_options_init(hg_train_options *o)
 
 /* ---- tokenizer and tokens ---- */
 
-static hg_status open_tokenizer(run *n, hg_err *e)
+/* With `auto`: the tokenizer of the run folder, made from the corpus when it is not there. */
+static hg_status own_tokenizer(run *n, const hg_watch *w, hg_err *e)
+{
+    const hg_recipe *r = &n->recipe;
+    hg_tokenizer_options o;
+    const char *path = hg_arena_printf(&n->mem, "%s/tokenizer.json", r->out);
+    if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    if (!hg_path_exists(path)) {
+        hg_tokenizer_options_init(&o);
+        o.n_vocab = hg_scale_vocab(r->depth);
+        hg_watch_log(w, HG_INFO, "no tokenizer: making one of %u pieces from the corpus",
+                     o.n_vocab);
+        HG_TRY(hg_mkdirs(r->out, e));
+        HG_TRY(hg_tokenizer_train(r->corpus.item, r->corpus.n, &o, path, w, NULL, e));
+    }
+    return hg_tokenizer_open(&n->tokenizer, path, e);
+}
+
+static hg_status open_tokenizer(run *n, const hg_watch *w, hg_err *e)
 {
     const hg_recipe *r = &n->recipe;
     if (*r->tokenizer != '\0') return hg_tokenizer_open(&n->tokenizer, r->tokenizer, e);
@@ -35,6 +55,7 @@ static hg_status open_tokenizer(run *n, hg_err *e)
         if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
         if (hg_path_exists(path)) return hg_tokenizer_open(&n->tokenizer, path, e);
     }
+    if (r->automatic) return own_tokenizer(n, w, e);
     return hg_fail(e, HG_E_ARG,
                    "train: no tokenizer; make one with `higgins tokenizer train CORPUS -o "
                    "tokenizer.json` and give its "
@@ -111,15 +132,43 @@ static hg_status new_model(run *n, const hg_model_config *c, hg_err *e)
     return hg_model_set_chat_template(n->model, hg_chat_template_default(), e);
 }
 
-static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute compute,
-                      const hg_watch *w, hg_err *e)
+/* What training reaches of the rate of products alone, measured on a few shapes. */
+#define TRAINING_SHARE 0.6
+
+/* With `auto`: what the recipe leaves open, and how long it will take. */
+static hg_status choose(run *n, const hg_model_config *c, hg_runtime *rt, hg_compute compute,
+                        hg_train_result *result, const hg_watch *w, hg_err *e)
 {
-    HG_TRY(hg_recipe_shape(&n->recipe, hg_tokenizer_count(n->tokenizer), c, e));
+    hg_recipe *r = &n->recipe;
+    hg_scale s;
+    hg_arena mem;
+    uint64_t n_params = 0;
+    HG_TRY(hg_model_config_count(c, &n_params, e));
+    hg_scale_recipe(r, n_params, n->windows.source.n_rows * (uint64_t)r->seq_len, &s);
+    hg_arena_init(&mem, 0);
+    double rate = TRAINING_SHARE * hg_product_rate(rt, compute, &mem);
+    hg_arena_free(&mem);
+    double a_token = 6 * (double)n_params + 12.0 * c->n_layers * c->d_model * (double)r->seq_len;
+    result->plan_seconds = rate > 0 && s.steps > 0 ? s.tokens * a_token / rate : (double)NAN;
+    hg_scale_say(&s, r, result->plan_seconds, w);
+    return HG_OK;
+}
+
+static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute compute,
+                      hg_train_result *result, const hg_watch *w, hg_err *e)
+{
+    hg_recipe *r = &n->recipe;
+    if (r->automatic && !hg_recipe_given(r, "seq_len")) r->seq_len = hg_scale_seq_len(r->depth);
+    HG_TRY(hg_recipe_shape(r, hg_tokenizer_count(n->tokenizer), c, e));
     c->eos_id = hg_tokenizer_special(n->tokenizer, "<|endoftext|>");
     c->pad_id = hg_tokenizer_special(n->tokenizer, "<|pad|>");
-    HG_TRY(hg_windows_init(&n->windows, &n->tokens, (size_t)n->recipe.seq_len, n->recipe.val_share,
-                           &n->mem, e));
-    HG_TRY(hg_memory_plan_make(&n->plan, c, &n->windows.source, &n->recipe, rt, compute, e));
+    HG_TRY(hg_windows_init(&n->windows, &n->tokens, (size_t)r->seq_len, r->val_share, &n->mem, e));
+    result->plan_seconds = (double)NAN;
+    if (r->automatic) HG_TRY(choose(n, c, rt, compute, result, w, e));
+    double seconds = result->plan_seconds;
+    HG_TRY(hg_memory_plan_make(&n->plan, c, &n->windows.source, r, rt, compute, e));
+    hg_result_plan(result, r, &n->plan, &n->windows.source);
+    result->plan_seconds = seconds;
     hg_watch_log(
         w, HG_INFO,
         "%s: %u layers, width %u, %u heads, %llu parameters; %llu rows of %u tokens, %llu held out",
@@ -143,13 +192,12 @@ static hg_status run_train(run *n, const hg_train_options *o, hg_runtime *rt, co
                       .compute = compute,
                       .resume = o->resume,
                       .started = hg_seconds()};
-    HG_TRY(open_tokenizer(n, e));
+    HG_TRY(open_tokenizer(n, w, e));
     HG_TRY(hg_mkdirs(n->recipe.out, e));
     HG_TRY(open_tokens(n, w, e));
     job.vocab_hash = n->tokens.vocab_hash;
     job.rss_at_start = hg_peak_rss();
-    HG_TRY(plan(n, &c, rt, compute, w, e));
-    hg_result_plan(result, &n->recipe, &n->plan, &n->windows.source);
+    HG_TRY(plan(n, &c, rt, compute, result, w, e));
     if (o->plan_only) return HG_OK;
     HG_TRY(new_model(n, &c, e));
     job.model = n->model;

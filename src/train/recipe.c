@@ -43,6 +43,9 @@ static const key keys[] = {
      "the run folder: checkpoints, log.jsonl, report.html, model"},
     {"arch", TEXT, TRAIN, AT(arch), "llama", NULL, 0, 0, NULL, "architecture|model_type",
      "row of the architecture table"},
+    {"auto", BOOL, TRAIN, AT(automatic), "false", NULL, 0, 0, NULL, "dial|scale",
+     "choose what the recipe leaves open from depth: row length, vocabulary, tokens, batch, "
+     "learning rate (docs/training.md has the rules)"},
     {"depth", INT, TRAIN, AT(depth), "6", NULL, 1, 512, NULL, "n_layers|layers|num_hidden_layers",
      "layers; the other sizes follow from it"},
     {"params", COUNT, TRAIN, AT(params), "0", NULL, 0, 1e13, NULL, "n_params|size|parameters",

@@ -328,6 +328,11 @@ void hg_result_plan(hg_train_result *result, const hg_recipe *r, const hg_memory
                     const hg_source *s)
 {
     *result = (hg_train_result){.params = p->n_params,
+                                .plan_seconds = (double)NAN,
+                                .batch_tokens = (double)r->batch_size * (double)r->accumulation *
+                                                (double)s->seq_len,
+                                .lr = r->lr,
+                                .total_steps = (uint64_t)r->steps,
                                 .need_bytes = p->total,
                                 .train_rows = s->n_rows,
                                 .val_rows = s->n_val_rows,
