@@ -19,6 +19,7 @@ extern const cli_command cli_quantize;
 extern const cli_command cli_importance;
 extern const cli_command cli_bench;
 extern const cli_command cli_report;
+extern const cli_command cli_runs;
 extern const cli_command cli_serve;
 extern const cli_command cli_eliza;
 extern const cli_command cli_version;
@@ -44,6 +45,7 @@ const cli_command *const cli_commands[] = {
     &cli_importance,
     &cli_bench,
     &cli_report,
+    &cli_runs,
     &cli_serve,
     &cli_eliza,
     &cli_doctor,
