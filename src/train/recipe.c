@@ -147,6 +147,8 @@ static const key keys[] = {
      "checkpoints of steps that this divides stay for ever; 0: none does"},
     {"save_type", CHOICE, BOTH | FREE, AT(save_type), "bf16", NULL, 0, 0, "bf16|f16|f32",
      "save_dtype", "of the weights in the finished model"},
+    {"tensorboard", BOOL, BOTH | FREE, AT(tensorboard), "false", NULL, 0, 0, NULL, "report_to",
+     "write TensorBoard event files into the run folder too"},
     {"seed", COUNT, BOTH, AT(seed), "0", NULL, 0, 9e15, NULL, "random_seed",
      "of first weights, order and samples"},
 };

@@ -28,7 +28,7 @@ typedef struct hg_recipe {
     hg_text_list corpus, data, sample_prompts;
     const char *tokenizer, *tokens, *base, *out, *arch;
     int64_t depth, params, d_model, n_heads, n_kv_heads, d_ff, seq_len;
-    bool tie_embeddings, recompute, automatic;
+    bool tie_embeddings, recompute, automatic, tensorboard;
     double rope_theta, norm_eps;
     int64_t batch_size, micro_batch, accumulation, steps, seed;
     double epochs, max_minutes;

@@ -68,6 +68,9 @@ static hg_status begin_or_resume(hg_trainer *t, hg_err *e)
     if (found)
         hg_watch_log(j->watch, HG_INFO, "going on from step %llu of %llu",
                      (unsigned long long)t->state.step, (unsigned long long)t->state.total_steps);
+    if (j->recipe->tensorboard)
+        HG_TRY(
+            hg_events_open(&t->events, j->recipe->out, (double)hg_unix_time(), t->state.step, e));
     (void)snprintf(path, sizeof path, "%s/log.jsonl", j->recipe->out);
     return hg_runlog_open(&t->log, path, t->state.step, found, e);
 }
@@ -97,6 +100,7 @@ static hg_status trainer_init(hg_trainer *t, const hg_run_job *job, hg_err *e)
 static void trainer_free(hg_trainer *t)
 {
     hg_runlog_close(&t->log);
+    hg_events_close(&t->events);
     hg_learner_free(&t->learner);
     hg_buf_free(&t->fixed);
     hg_arena_free(&t->mem);
@@ -138,6 +142,8 @@ static hg_status validate(hg_trainer *t, hg_err *e)
     hg_json_number(&t->log.out, "time", hg_trainer_seconds(t));
     hg_watch_log(t->job->watch, HG_INFO, "step %llu: held-out loss %.4f",
                  (unsigned long long)t->state.step, t->state.val_loss);
+    const hg_scalar loss = {"loss/held out", (float)t->state.val_loss};
+    HG_TRY(hg_events_put(&t->events, (double)hg_unix_time(), t->state.step, &loss, 1, e));
     return hg_runlog_end(&t->log, e);
 }
 
@@ -191,6 +197,14 @@ static hg_status log_step(hg_trainer *t, const hg_step_result *r, double seconds
     hg_json_number(o, "time", hg_trainer_seconds(t));
     if (r->is_skipped) hg_json_bool(o, "skipped", true);
     if (r->is_spike) hg_json_bool(o, "spike", true);
+    const hg_scalar scalars[] = {{"loss/training", (float)r->loss},
+                                 {"loss/smoothed", (float)hg_smooth_loss(&t->state)},
+                                 {"learning rate", (float)r->lr},
+                                 {"gradient norm", (float)r->grad_norm},
+                                 {"tokens a second", (float)((double)r->n_tokens / seconds)},
+                                 {"joules", (float)hg_trainer_joules(t)}};
+    HG_TRY(hg_events_put(&t->events, (double)hg_unix_time(), t->state.step, scalars,
+                         sizeof scalars / sizeof *scalars, e));
     return hg_runlog_end(&t->log, e);
 }
 
@@ -198,10 +212,11 @@ static void show_progress(hg_trainer *t, const hg_step_result *r)
 {
     char note[160];
     double tokens_per_s = (double)r->n_tokens / t->step_seconds;
-    (void)snprintf(
-        note, sizeof note, "loss %.3f (%.3f), lr %.1e, %.0f tokens/s, %.0f%% of peak, %.0f J",
-        r->loss, hg_smooth_loss(&t->state), r->lr, tokens_per_s,
-        t->rate > 0 ? 100 * tokens_per_s * t->flops_a_token / t->rate : 0, hg_trainer_joules(t));
+    (void)snprintf(note, sizeof note,
+                   "loss %.3f (%.3f), lr %.1e, norm %.2f, %.0f tokens/s, %.0f%% of peak, %.0f J",
+                   r->loss, hg_smooth_loss(&t->state), r->lr, r->grad_norm, tokens_per_s,
+                   t->rate > 0 ? 100 * tokens_per_s * t->flops_a_token / t->rate : 0,
+                   hg_trainer_joules(t));
     const hg_progress p = {.stage = "training",
                            .unit = "steps",
                            .note = note,

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "train/checkpoint.h"
+#include "train/events.h"
 #include "train/memory.h"
 #include "train/runlog.h"
 #include "train/learner.h"
@@ -30,6 +31,7 @@ typedef struct hg_trainer {
     hg_run_state state;
     hg_schedule schedule;
     hg_runlog log;
+    hg_events events; /* without a file when the recipe wants none */
     hg_joules joules;
     hg_buf fixed; /* the recipe's keys that must not change */
     hg_arena mem;
