@@ -57,6 +57,10 @@ HG_API hg_status hg_masks_new(hg_masks **out, const hg_grammar *g, const hg_voca
 HG_API void hg_masks_free(hg_masks *m);
 /* Makes the masks ahead of need, place by place from the beginning, until `seconds` are over. */
 HG_API hg_status hg_masks_warm(hg_masks *m, double seconds, hg_err *e);
+/* The same on a thread of its own beside those who use the masks; once, by the thread that made
+ * them. hg_masks_free ends it. Where the system gives no thread, masks are made as they are needed.
+ */
+HG_API void hg_masks_warm_begin(hg_masks *m, double seconds);
 HG_API size_t hg_masks_bytes(const hg_masks *m);
 
 /* ---- a matcher: one answer; one thread at a time; the masks must outlive it ---- */

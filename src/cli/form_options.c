@@ -8,6 +8,9 @@
 
 enum { MASK_BYTES = 256 << 20 }; /* masks that are kept */
 
+/* Masks are made ahead while the model opens and reads. */
+static const double WARM_SECONDS = 10.0;
+
 /* A whole file, which the caller frees. */
 static hg_status read_file(const char *path, char **text, size_t *n, hg_err *e)
 {
@@ -64,6 +67,7 @@ hg_status cli_form_open(cli_form *f, const hg_model *m, hg_err *e)
     HG_TRY(read_form(f, &g, e));
     hg_status s = hg_model_vocab(&f->vocab, m, e);
     if (s == HG_OK) s = hg_masks_new(&f->masks, g, f->vocab, MASK_BYTES, e);
+    if (s == HG_OK) hg_masks_warm_begin(f->masks, WARM_SECONDS);
     if (s == HG_OK) s = hg_constraint_new(&f->constraint, f->masks, e);
     hg_grammar_free(g);
     return s;

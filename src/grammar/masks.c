@@ -443,6 +443,7 @@ hg_status hg_masks_new(hg_masks **out, const hg_grammar *g, const hg_vocab *v, s
 void hg_masks_free(hg_masks *m)
 {
     if (m == NULL) return;
+    hg_masks_warm_end(m);
     for (size_t i = 0; m->roots != NULL && i < m->g->n_states; i++)
         drop_list(atomic_load(&m->roots[i]));
     hg_free(m->roots);

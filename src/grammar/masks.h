@@ -6,6 +6,7 @@
 #ifndef HG_GRAMMAR_MASKS_H
 #define HG_GRAMMAR_MASKS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include "grammar/stacks.h"
 #include "grammar/vocab.h"
@@ -43,6 +44,10 @@ struct hg_masks {
     atomic_size_t bytes;
     size_t max_bytes;
     atomic_uint n_tangled; /* times that a mask had too many parts */
+    pthread_t warmer;      /* while is_warming; it stops when the masks are closing */
+    bool is_warming;
+    atomic_bool closing;
+    double warm_s;
 };
 
 /* What making a mask needs; made once by whoever asks. */
@@ -58,6 +63,8 @@ typedef struct hg_mask_scratch {
     bool ready;
 } hg_mask_scratch;
 void hg_mask_scratch_free(hg_mask_scratch *w);
+/* Ends hg_masks_warm_begin's thread, if there is one. */
+void hg_masks_warm_end(hg_masks *m);
 
 /* The mask of `state` (parent NULL), or of what follows when a rule that parent's mask begins in
  * returns to it. One that is not `kept` is the caller's: hg_mask_drop. */

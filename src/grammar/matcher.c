@@ -3,7 +3,6 @@
  * places that the text may be in; with few tokens left it is narrowed to those from which the end
  * can still be reached, by the distance that is kept beside each token. */
 #include "grammar/masks.h"
-#include "base/clock.h"
 
 #include <string.h>
 
@@ -428,24 +427,4 @@ hg_status hg_grammar_accepts(const hg_grammar *g, hg_bytes text, bool *yes, hg_e
     hg_free(held.at);
     hg_stacks_free(&s);
     return failed ? no_room(e) : HG_OK;
-}
-
-/* ---- ahead of need ---- */
-hg_status hg_masks_warm(hg_masks *m, double seconds, hg_err *e)
-{
-    const hg_grammar *g = m->g;
-    const double end = hg_seconds() + seconds;
-    hg_mask_scratch w = {0};
-    hg_mask_node *node;
-    hg_status s = HG_OK;
-    for (uint32_t q = 0; q < g->n_states && s == HG_OK && hg_seconds() < end; q++) {
-        const uint32_t state = (uint32_t)((g->root + (uint64_t)q) % g->n_states);
-        if (g->states[state].distance == HG_FAR || g->states[state].is_end) continue;
-        s = hg_masks_get(m, &w, NULL, state, &node, e);
-        if (s != HG_OK || node->kept) continue;
-        hg_mask_drop(node); /* no room for more */
-        break;
-    }
-    hg_mask_scratch_free(&w);
-    return s;
 }

@@ -127,7 +127,7 @@ static hg_vocab *vocabulary(const char *alphabet, char (*store)[16])
 
 /* Random walks: at each step the mask is what trying every token gives; each token that a limit
  * leaves can be brought to an end in time. */
-static void walk(hg_grammar *g, const char *alphabet, size_t max_bytes)
+static void walk_beside(hg_grammar *g, const char *alphabet, size_t max_bytes, bool warms)
 {
     static char store[N_TOKENS][16];
     hg_vocab *v = vocabulary(alphabet, store);
@@ -135,6 +135,7 @@ static void walk(hg_grammar *g, const char *alphabet, size_t max_bytes)
     hg_rng rng;
     hg_rng_init(&rng, 3, 2);
     CHECK_OK(hg_masks_new(&m, g, v, max_bytes, &e), e);
+    if (warms) hg_masks_warm_begin(m, 10.0);
     for (int round = 0; round < 6; round++) {
         hg_matcher *t = NULL, *copy = NULL;
         uint32_t bits[(N_TOKENS + 31) / 32], again[(N_TOKENS + 31) / 32];
@@ -175,6 +176,11 @@ static const char json[] = "root ::= v\nv ::= o | a | s | n | \"true\"\n"
                            "a ::= \"[\" (v (\",\" v)*)? \"]\"\n"
                            "s ::= \"\\\"\" ([^\"\\\\] | \"\\\\\" [nt\"])* \"\\\"\"\nn ::= [0-9]+\n";
 
+static void walk(hg_grammar *g, const char *alphabet, size_t max_bytes)
+{
+    walk_beside(g, alphabet, max_bytes, false);
+}
+
 TEST(a_mask_is_what_trying_every_token_gives)
 {
     walk(gbnf(json), "{}[]\":,1ae", 1 << 24);
@@ -187,6 +193,13 @@ TEST(a_mask_is_what_trying_every_token_gives)
 TEST(masks_that_are_not_kept_are_the_same)
 {
     walk(gbnf(json), "{}[]\":,1ae", 0);
+}
+
+TEST(masks_that_another_thread_makes_ahead_are_the_same)
+{
+    walk_beside(regex("(ab|c){300,600}x|y"), "abcx", 1 << 24, true);
+    walk_beside(regex("(ab|c){300,600}x|y"), "abcx", 2000, true);
+    walk_beside(gbnf("root ::= \"(\" root* \")\" | [a-c]+"), "abc()", 1 << 24, true);
 }
 
 TEST(long_repetitions_share_masks)
