@@ -40,9 +40,9 @@ static void print_options(const cli_option *o, const void *values)
 void cli_print_help(const cli_command *c, const void *defaults)
 {
     cli_global g = {0};
-    printf("higgins %s %s%s\n%c%s.\n", c->name, c->args != NULL ? c->args : "",
-           c->options != NULL ? " [OPTION...]" : "", toupper((unsigned char)c->summary[0]),
-           c->summary + 1);
+    printf("higgins %s%s%s%s\n%c%s.\n", c->name, c->args != NULL ? " " : "",
+           c->args != NULL ? c->args : "", c->options != NULL ? " [OPTION...]" : "",
+           toupper((unsigned char)c->summary[0]), c->summary + 1);
     if (c->text != NULL) printf("\n%s\n", c->text);
     if (c->options != NULL && c->options->name != NULL) {
         printf("\nOptions\n");
