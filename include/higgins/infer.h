@@ -103,6 +103,10 @@ typedef struct hg_session_options {
     uint32_t n_ctx; /* 0: the model's */
     hg_cache_type cache;
 } hg_session_options;
+/* A context for which the memory that is free holds so many sessions, with a quarter left over: the
+ * model's where it does. A short one is no use, so that fewer sessions are counted on before it is
+ * less than 8192; 0 when memory does not hold one session. */
+HG_API uint32_t hg_context_fit(const hg_model *m, hg_cache_type cache, uint32_t sessions);
 /* HG_E_NOMEM, with what is needed, what is free and what would fit, when the memory that is free
  * does not hold hg_session_bytes. */
 HG_API hg_status hg_session_new(hg_session **out, const hg_model *m, hg_runtime *rt,

@@ -38,7 +38,7 @@ static const cli_option options[] = {
      offsetof(values, sessions), 0, 0},
     {"repeat", 'r', CLI_INT, "N", "runs of each, of which the median is shown",
      offsetof(values, repeats), 1, 101},
-    {"ctx", 'c', CLI_INT, "N", "room for so many tokens; 0: as many as needed",
+    {"context", 'c', CLI_INT, "N", "room for so many tokens; 0: as many as needed",
      offsetof(values, ctx), 0, 1 << 22},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0},
 };

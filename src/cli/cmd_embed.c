@@ -1,5 +1,5 @@
 /* higgins embed: texts as vectors, and how near they are to each other. */
-#include "cli.h"
+#include "talk.h"
 
 #include <higgins/infer.h>
 
@@ -117,13 +117,14 @@ static int run(cli *c, void *at, int n_args, char **args)
     hg_pooling pooling;
     hg_err e = {0};
     int code = 0;
-    const hg_session_options o = {.n_ctx = (uint32_t)v->ctx};
+    hg_session_options o = {0};
     if (!parse_pooling(v->pooling, &pooling))
         return cli_misuse(c, "--pooling %s is not known; mean, last and cls are", v->pooling);
     hg_status s = cli_runtime(c, &rt, &e);
     if (s == HG_OK) s = hg_model_open(&j.m, args[0], HG_WEIGHTS_AS_STORED, rt, &e);
     if (s == HG_OK && hg_model_tokenizer(j.m) == NULL)
         s = hg_fail(&e, HG_E_MISSING, "%s: the model has no tokenizer", args[0]);
+    if (s == HG_OK) o.n_ctx = cli_context(c, j.m, o.cache, 1, v->ctx);
     if (s == HG_OK) s = hg_session_new(&j.session, j.m, rt, &o, &e);
     if (s == HG_OK) {
         j.d = hg_model_get_config(j.m)->d_model;

@@ -33,7 +33,7 @@ static const cli_option options[] = {
      offsetof(values, limit), 0, 1 << 20},
     {"text-kb", 0, CLI_FLOAT, "N", "at most N kilobytes of text; 0 is the suite's",
      offsetof(values, text_kb), 0, 1e9},
-    {"ctx", 0, CLI_INT, "N", "tokens that the model sees at once; 0 is its own, 1024 at most",
+    {"context", 0, CLI_INT, "N", "tokens that the model sees at once; 0 is its own, 1024 at most",
      offsetof(values, ctx), 0, 1 << 22},
     {"rounds", 0, CLI_INT, "N", "rounds of the bootstrap", offsetof(values, rounds), 100, 1000000},
     {"seed", 0, CLI_INT, "N", "chooses rows and drives the bootstrap", offsetof(values, seed), 0,

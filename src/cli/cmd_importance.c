@@ -15,7 +15,7 @@ static const cli_option options[] = {
      offsetof(importance_values, text), 0, 0},
     {"out", 'o', CLI_TEXT, "FILE.gguf", "the file to write", offsetof(importance_values, out), 0,
      0},
-    {"ctx", 0, CLI_INT, "TOKENS", "tokens that are read together",
+    {"context", 0, CLI_INT, "TOKENS", "tokens that are read together",
      offsetof(importance_values, n_ctx), 2, 1 << 20},
     {"max-tokens", 0, CLI_INT, "N", "stop behind as many tokens; 0: read all",
      offsetof(importance_values, max_tokens), 0, 1e12},

@@ -1,5 +1,5 @@
 /* higgins serve: a model behind OpenAI's protocol and a chat page, until Ctrl-C or SIGTERM. */
-#include "cli.h"
+#include "talk.h"
 
 #include <higgins/eliza.h>
 #include <higgins/serve.h>
@@ -86,10 +86,11 @@ static hg_status open_model(cli *c, const serve_values *v, const char *path, hg_
                             hg_runtime **rt, hg_err *e)
 {
     char a[32], b[32];
-    hg_session_options so = {.n_ctx = (uint32_t)v->n_ctx};
 
     HG_TRY(cli_runtime(c, rt, e));
     HG_TRY(hg_model_open(m, path, HG_WEIGHTS_AS_STORED, *rt, e));
+    const hg_session_options so = {
+        .n_ctx = cli_context(c, *m, HG_CACHE_AUTO, (uint32_t)v->parallel, v->n_ctx)};
     const double each = (double)hg_session_bytes(*m, &so);
     hg_machine_info machine;
     hg_machine_describe(&machine);
@@ -180,7 +181,8 @@ static const cli_option serve_options[] = {
      offsetof(serve_values, name), 0, 0},
     {"chat-template", 0, CLI_TEXT, "FILE", "a template (Jinja) in place of the model's",
      offsetof(serve_values, chat_template), 0, 0},
-    {"ctx", 'c', CLI_INT, "N", "tokens of a conversation; 0: what the model was made for",
+    {"context", 'c', CLI_INT, "N",
+     "tokens of a conversation; 0: what the model was made for and memory holds",
      offsetof(serve_values, n_ctx), 0, HG_MAX_CTX},
     {"parallel", 0, CLI_INT, "N", "answers that are written at a time",
      offsetof(serve_values, parallel), 1, 64},

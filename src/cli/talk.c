@@ -16,6 +16,20 @@ static hg_status open_eliza(cli_talk *t, const char *name, const cli_sampling *o
     return hg_eliza_script_open(&t->eliza, name, e);
 }
 
+uint32_t cli_context(cli *c, const hg_model *m, hg_cache_type cache, uint32_t sessions,
+                     int64_t asked)
+{
+    const uint32_t whole = hg_model_get_config(m)->n_ctx;
+    if (asked > 0) return (uint32_t)asked;
+    const uint32_t fit = hg_context_fit(m, cache, sessions);
+    if (fit > 0 && fit < whole)
+        hg_watch_log(
+            &c->watch, HG_WARN,
+            "memory holds %u tokens of the model's context of %u; --context asks for another", fit,
+            whole);
+    return fit > 0 ? fit : whole;
+}
+
 hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
                         const char *template_path, hg_err *e)
 {
@@ -31,11 +45,10 @@ hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_samplin
     eo.draft = t->draft;
     eo.max_sessions = 1;
     eo.chat_template = t->chat_template;
-    eo.n_ctx = (uint32_t)o->context;
     (void)hg_cache_type_parse(o->cache_type, &eo.cache);
     if (eo.cache == HG_CACHE_AUTO && cli_sampling_weights(o) == HG_WEIGHTS_F32)
         eo.cache = HG_CACHE_F32;
-    t->n_ctx = o->context > 0 ? (uint32_t)o->context : hg_model_get_config(t->model)->n_ctx;
+    t->n_ctx = eo.n_ctx = cli_context(c, t->model, eo.cache, 1, o->context);
     return hg_engine_new(&t->engine, t->model, t->rt, &eo, e);
 }
 

@@ -30,6 +30,10 @@ typedef struct cli_talk {
  * NULL, the model's; or, when `path` is eliza, eliza:fr or eliza:FILE, that script. */
 hg_status cli_talk_open(cli_talk *t, cli *c, const char *path, const cli_sampling *o,
                         const char *template_path, hg_err *e);
+/* The context to open the model with: as asked or, for 0, what hg_context_fit says, with a note
+ * when that is less than the model's. */
+uint32_t cli_context(cli *c, const hg_model *m, hg_cache_type cache, uint32_t sessions,
+                     int64_t asked);
 /* Opens what --lora names, to be given with each request. */
 hg_status cli_talk_adapters(cli_talk *t, const cli_list *names, hg_err *e);
 void cli_talk_close(cli_talk *t);

@@ -7,6 +7,7 @@
 #include "infer/cache.h"
 #include "kernels/measure.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -82,27 +83,42 @@ static uint64_t sum_of(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+static bool is_room(const hg_model *m, size_t n_ctx, uint64_t memory, size_t sessions, size_t rows,
+                    hg_type type, uint64_t beside)
+{
+    uint64_t each = hg_cache_bytes(m, n_ctx, rows, type);
+    if (each > UINT64_MAX / sessions) return false;
+    return sum_of(each * sessions, beside) <= memory;
+}
+
+size_t hg_cache_room(const hg_model *m, uint64_t memory, size_t sessions, size_t rows, hg_type type,
+                     uint64_t beside)
+{
+    size_t fits = 0, too_long = hg_cache_tiles(m->c.n_ctx); /* tiles */
+    if (is_room(m, m->c.n_ctx, memory, sessions, rows, type, beside)) return m->c.n_ctx;
+    while (fits + 1 < too_long) {
+        const size_t half = fits + (too_long - fits) / 2;
+        if (is_room(m, half * HG_KV_TILE, memory, sessions, rows, type, beside))
+            fits = half;
+        else
+            too_long = half;
+    }
+    return fits * HG_KV_TILE;
+}
+
 hg_status hg_cache_fits(const hg_model *m, size_t n_ctx, size_t rows, hg_type type, uint64_t beside,
                         hg_err *e)
 {
     const uint64_t need = sum_of(hg_cache_bytes(m, n_ctx, rows, type), beside);
     const uint64_t free = hg_memory_free();
-    size_t fits = 0, too_long = hg_cache_tiles(n_ctx); /* tiles */
+    char remedy[96] = "end other programs or take a smaller model";
     if (need <= free) return HG_OK;
-    while (fits + 1 < too_long) {
-        const size_t half = fits + (too_long - fits) / 2;
-        const uint64_t it = sum_of(hg_cache_bytes(m, half * HG_KV_TILE, rows, type), beside);
-        *(it <= free ? &fits : &too_long) = half;
-    }
-    if (fits == 0)
-        return hg_fail(e, HG_E_NOMEM,
-                       "a context of %zu tokens takes %.2f GB of memory and %.2f GB are free; "
-                       "end other programs or take a smaller model",
-                       n_ctx, (double)need / 1e9, (double)free / 1e9);
+    const size_t room = hg_cache_room(m, free, 1, rows, type, beside);
+    if (room > 0 && room < n_ctx)
+        (void)snprintf(remedy, sizeof remedy, "ask for %zu tokens at the most", room);
     return hg_fail(e, HG_E_NOMEM,
-                   "a context of %zu tokens takes %.2f GB of memory and %.2f GB are free; ask for "
-                   "%zu tokens at the most",
-                   n_ctx, (double)need / 1e9, (double)free / 1e9, fits * HG_KV_TILE);
+                   "a context of %zu tokens takes %.2f GB of memory and %.2f GB are free; %s",
+                   n_ctx, (double)need / 1e9, (double)free / 1e9, remedy);
 }
 
 uint64_t hg_cache_untouched(const hg_cache *c)

@@ -38,6 +38,10 @@ uint64_t hg_cache_bytes(const hg_model *m, size_t n_ctx, size_t rows, hg_type ty
  * bytes more. The system gives room before it has it, so nothing else would tell in time. */
 hg_status hg_cache_fits(const hg_model *m, size_t n_ctx, size_t rows, hg_type type, uint64_t beside,
                         hg_err *e);
+/* The most tokens, the model's at the most, for which `sessions` such caches and `beside` bytes fit
+ * into `memory` bytes: whole tiles, 0 when not one is. */
+size_t hg_cache_room(const hg_model *m, uint64_t memory, size_t sessions, size_t rows, hg_type type,
+                     uint64_t beside);
 /* Bytes of the cache that no timeline has entered yet. */
 uint64_t hg_cache_untouched(const hg_cache *c);
 

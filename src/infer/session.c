@@ -3,6 +3,7 @@
  * worked off in chunks so that activations stay bounded, and after its first step a session that
  * decodes takes no more memory. */
 #include "infer/session.h"
+#include "kernels/measure.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,6 +46,20 @@ void hg_session_free(hg_session *s)
     hg_stepper_free(&s->step);
     hg_cache_free(&s->cache);
     hg_free(s);
+}
+
+uint32_t hg_context_fit(const hg_model *m, hg_cache_type cache, uint32_t sessions)
+{
+    enum { USEFUL = 8192 };
+    const size_t useful = m->c.n_ctx < USEFUL ? m->c.n_ctx : USEFUL;
+    const uint64_t memory = hg_memory_free() / 4 * 3;
+    const size_t rows = hg_stepper_rows(m);
+    hg_type type;
+    size_t n = 0;
+    if (hg_cache_choose(m, cache, &type, NULL) != HG_OK) return m->c.n_ctx; /* told when made */
+    for (size_t many = sessions; many > 0 && n < useful; many /= 2)
+        n = hg_cache_room(m, memory, many, rows, type, hg_stepper_bytes(m, rows, many));
+    return (uint32_t)n;
 }
 
 uint64_t hg_session_bytes(const hg_model *m, const hg_session_options *o)

@@ -58,7 +58,8 @@ static hg_status make_engine(weights *w, const hg_server_options *o, hg_runtime 
     uint32_t limit = hg_model_get_config(w->model)->n_ctx;
 
     hg_engine_options_init(&eo);
-    *n_ctx = o->n_ctx == 0 ? limit : o->n_ctx;
+    *n_ctx = o->n_ctx > 0 ? o->n_ctx : hg_context_fit(w->model, HG_CACHE_AUTO, o->parallel);
+    if (*n_ctx == 0) *n_ctx = limit; /* the engine says what is missing */
     if (*n_ctx > limit)
         return hg_fail(e, HG_E_ARG, "a context of %u tokens; the model has been made for %u",
                        *n_ctx, limit);

@@ -48,7 +48,7 @@ expect_err "type q9 is not known; q4_0, q4_1,"
 
 golden_case importance_is_measured_and_used
 seq 1 400 | sed 's/$/ mice went over the fields and sang./' >"$TMP/text"
-run "$HIGGINS" importance "$TMP/model" --text "$TMP/text" -o "$TMP/im.gguf" --ctx 128 --max-tokens 1000
+run "$HIGGINS" importance "$TMP/model" --text "$TMP/text" -o "$TMP/im.gguf" --context 128 --max-tokens 1000
 expect_code 0
 expect_out "im.gguf: 14 matrices measured on 1000 tokens"
 run "$HIGGINS" quantize "$TMP/model" -o "$TMP/w.gguf" --type q4_0 --importance "$TMP/im.gguf" --json

@@ -39,13 +39,20 @@ golden_case a_context_that_memory_does_not_hold_is_refused_with_what_would_fit
 make_model "$TMP/huge" 4194304
 limited() { (ulimit -v 400000 && "$HIGGINS" "$@"); } # KiB
 for command in generate chat serve; do
-    run limited $command "$TMP/huge" $([ $command = generate ] && echo fox)
+    run limited $command "$TMP/huge" $([ $command = generate ] && echo fox) --context 4194304
     expect_code 1
     expect_err "a context of 4194304 tokens takes 0."
     expect_err "GB are free; ask for "
 done
 fits=$(printf '%s' "$ERR" | sed -n 's/.*ask for \([0-9]*\) tokens.*/\1/p')
 run limited generate "$TMP/huge" "the quick" --max-tokens 3 --context $((fits / 2))
+expect_code 0
+
+golden_case a_context_that_is_not_asked_for_is_what_memory_holds
+run limited generate "$TMP/huge" "the quick" --max-tokens 3
+expect_code 0
+expect_err "tokens of the model's context of 4194304; --context asks for another"
+run limited embed "$TMP/huge" "the quick" --json
 expect_code 0
 
 golden_case generate_prints_json

@@ -109,3 +109,21 @@ TEST(sessions_of_an_engine_are_not_promised_the_same_memory)
     hg_engine_free(en);
     tiny_end(&t);
 }
+
+TEST(the_context_that_fits_leaves_room_and_is_shared_by_sessions)
+{
+    tiny t = open_wide();
+    const double memory = (double)hg_memory_free();
+    const uint32_t one = hg_context_fit(t.m, HG_CACHE_F32, 1);
+    const uint32_t two = hg_context_fit(t.m, HG_CACHE_F32, 2);
+    const hg_session_options o = {.cache = HG_CACHE_F32, .n_ctx = one};
+    CHECK(one > 0 && one < t.m->c.n_ctx);
+    CHECK(one % HG_KV_TILE == 0);
+    CHECK_NEAR((double)hg_session_bytes(t.m, &o), 0.75 * memory, memory / 8); /* others take too */
+    CHECK_NEAR((double)two, (double)one / 2, (double)one / 8);
+    /* So many that each would be short: fewer are counted on. */
+    CHECK(hg_context_fit(t.m, HG_CACHE_F32, HG_MAX_SESSIONS) >= 8192);
+    t.m->c.n_ctx = 512;
+    CHECK_EQ(hg_context_fit(t.m, HG_CACHE_F32, 2), 512);
+    tiny_end(&t);
+}
