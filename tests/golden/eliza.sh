@@ -130,7 +130,7 @@ expect_err 'eliza: the sets ask how likely a text is, and ELIZA has no probabili
 golden_case serve_takes_eliza_for_a_model
 "$HIGGINS" serve "eliza:$TMP/small.script" --name small --port 0 --json --quiet >"$TMP/ready" 2>"$TMP/told" &
 SERVER=$!
-for _ in $(seq 100); do [ -s "$TMP/ready" ] && break; sleep 0.05; done
+for _ in $(seq 1200); do [ -s "$TMP/ready" ] && break; sleep 0.05; done
 URL=$(sed 's/.*"url": "\([^"]*\)".*/\1/' "$TMP/ready")
 run curl -s "$URL/v1/models"
 expect_out '"data":[{"id":"small","object":"model"'

@@ -8,7 +8,7 @@ M=$TMP/tiny
 start() {
     "$HIGGINS" serve "$@" >"$TMP/ready" 2>"$TMP/told" &
     SERVER=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 1200); do
         [ -s "$TMP/ready" ] && break
         kill -0 $SERVER 2>/dev/null || break
         sleep 0.05
@@ -77,7 +77,7 @@ golden_case serve_finishes_an_open_answer_when_it_is_ended
 start "$M" --port 0
 curl -sN "$URL/v1/completions" -d '{"model":"tiny","prompt":"Once","max_tokens":400,"stream":true}' >"$TMP/stream" &
 CURL=$!
-for _ in $(seq 100); do [ -s "$TMP/stream" ] && break; sleep 0.01; done
+for _ in $(seq 6000); do [ -s "$TMP/stream" ] && break; sleep 0.01; done
 stop
 wait $CURL
 expect_code 0
@@ -92,7 +92,7 @@ expect_code 1
 expect_sentence
 run "$HIGGINS" serve "$M" --port 70000
 expect_code 2
-run "$HIGGINS" serve "$M" --ctx 100000 --quiet
+run "$HIGGINS" serve "$M" --context 100000 --quiet
 expect_code 1
 expect_sentence
 expect_err "a context of 100000 tokens; the model has been made for 512"

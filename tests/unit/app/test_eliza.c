@@ -29,6 +29,7 @@ TEST(eliza_reads_punctuation_as_the_machine_had_it)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         hg_buf b = {0};
         eliza_upper(&b, (hg_bytes){cases[i][0], strlen(cases[i][0])}, true);
+        hg_buf_putc(&b, 0);
         CHECK_STR(b.p, cases[i][1]);
         hg_buf_free(&b);
     }
