@@ -30,6 +30,9 @@ static void work_end(hg_work *w, hg_finish finish, const hg_err *why)
 {
     const char *sentence = finish == HG_FINISH_ERROR ? why->msg : "";
     hg_waiter *waiter = w->waiter;
+    /* Whoever hears of the end may free what the constraint was made from. */
+    hg_constraint_free(w->constraint);
+    w->constraint = NULL;
     if (w->r.on_text != NULL)
         w->r.on_text(w->r.ctx, (hg_bytes){"", 0}, finish, &w->usage, sentence);
     if (waiter != NULL) {

@@ -87,8 +87,12 @@ static void conclude(hg_answer *a)
             hg_exchange_reply(x, 200, "application/json", (hg_bytes){a->scratch.p, a->scratch.n});
         }
     }
-    for (uint32_t i = 0; i < a->n_choices; i++) hg_buf_free(&a->choices[i].text);
+    for (uint32_t i = 0; i < a->n_choices; i++) {
+        hg_buf_free(&a->choices[i].text);
+        for (size_t k = 0; k < 4; k++) hg_buf_free(&a->choices[i].room[k]);
+    }
     hg_buf_free(&a->scratch);
+    hg_form_release(a->form);
 }
 
 /* One job, or the submitting, is over. Unlocks; the last one ends the answer. */
@@ -138,6 +142,16 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
         (void)pthread_mutex_unlock(&a->lock);
 }
 
+static void on_token(void *ctx, const hg_token_report *t)
+{
+    hg_choice *c = ctx;
+    hg_answer *a = c->answer;
+
+    (void)pthread_mutex_lock(&a->lock);
+    if (!a->failed && !a->gone) a->teller->token(a, c, t);
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
 /* ---- on other threads ---- */
 static void cancel_jobs(hg_answer *a, uint32_t n)
 {
@@ -177,7 +191,10 @@ static hg_status submit_one(hg_answer *a, const hg_question *q, hg_choice *c, hg
                     .sampling = q->sampling,
                     .stop = q->stop,
                     .n_stop = q->n_stop,
+                    .constraint = q->form != NULL ? hg_form_constraint(q->form) : NULL,
                     .on_text = on_text,
+                    .on_token = q->tells_tokens ? on_token : NULL,
+                    .n_top = q->n_top,
                     .ctx = c};
 
     r.sampling.seed += c->index % q->n;
@@ -240,9 +257,11 @@ void hg_answer_start(hg_exchange *x, const hg_question *q, const hg_teller *t,
         hg_problem p;
         (void)hg_refuse(&p, 500, NULL, NULL, "no room for the answer");
         hg_answer_problem(x, t->protocol, &p);
+        hg_form_release(q->form);
         return;
     }
     a->x = x;
+    a->form = q->form;
     a->teller = t;
     a->note = note;
     a->model = q->model;

@@ -13,6 +13,8 @@ typedef struct hg_choice {
     hg_answer *answer;
     uint32_t index; /* prompt-major */
     hg_buf text;    /* all of it; empty when it was streamed */
+    hg_buf room[4]; /* the protocol's own, for what it tells of tokens */
+    size_t n_chars; /* likewise */
     hg_finish finish;
     hg_usage usage;
     hg_job job;
@@ -24,6 +26,8 @@ typedef struct hg_teller {
     const hg_protocol *protocol;
     void (*begin)(hg_answer *a, hg_choice *c, hg_buf *out); /* a choice's first event */
     void (*piece)(hg_answer *a, hg_choice *c, hg_bytes text, hg_buf *out);
+    /* A token before its text, when the question wants them: into the choice's rooms. */
+    void (*token)(hg_answer *a, hg_choice *c, const hg_token_report *t);
     void (*finish)(hg_answer *a, hg_choice *c, hg_buf *out);         /* its last */
     void (*end)(hg_answer *a, hg_buf *out);                          /* after all choices */
     void (*failure)(hg_answer *a, const hg_problem *p, hg_buf *out); /* once, instead of the end */
@@ -39,6 +43,9 @@ typedef struct hg_question {
     hg_sampling sampling; /* the seed of choice i of a prompt is sampling.seed + i */
     const char *const *stop;
     size_t n_stop;
+    hg_form *form;     /* what the answer is held to, or NULL; released by the answer */
+    bool tells_tokens; /* with their log-probabilities... */
+    uint32_t n_top;    /* ...and so many others */
     bool stream;
 } hg_question;
 
@@ -52,6 +59,7 @@ struct hg_answer {
     hg_choice *choices; /* [n_choices] */
     uint32_t n_choices, n_per_prompt;
     bool stream;
+    hg_form *form;
     /* answer.c's own */
     pthread_mutex_t lock; /* guards what follows and the choices */
     uint32_t n_left;      /* jobs that have not ended, and one while submitting */

@@ -11,6 +11,7 @@ typedef struct weights {
     const char *chat_template; /* the options', or the model's */
     hg_chat_format *format;    /* NULL: the model cannot chat, and says why when it is asked to */
     hg_engine *engine;
+    hg_forms *forms;
 } weights;
 
 static hg_status encode(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
@@ -37,6 +38,16 @@ static hg_status submit(void *ctx, const hg_request *r, hg_job *out, hg_err *e)
     return hg_engine_submit(((weights *)ctx)->engine, r, out, e);
 }
 
+static hg_status form(void *ctx, hg_form_kind kind, hg_bytes schema, hg_form **out, hg_err *e)
+{
+    return hg_forms_get(((weights *)ctx)->forms, kind, schema, out, e);
+}
+
+static hg_bytes piece(void *ctx, int32_t id)
+{
+    return hg_tokenizer_piece(((weights *)ctx)->tokenizer, id, true);
+}
+
 static void cancel(void *ctx, hg_job job)
 {
     hg_engine_cancel(((weights *)ctx)->engine, job);
@@ -47,6 +58,7 @@ static void free_weights(void *ctx)
     weights *w = ctx;
 
     hg_engine_free(w->engine);
+    hg_forms_free(w->forms);
     hg_chat_format_free(w->format);
     hg_free(w);
 }
@@ -77,6 +89,8 @@ hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, h
                     .encode = encode,
                     .render = render,
                     .submit = submit,
+                    .form = form,
+                    .piece = piece,
                     .cancel = cancel,
                     .free = free_weights};
 
@@ -96,7 +110,8 @@ hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, h
     if (r != HG_OK && (is_given || r == HG_E_NOMEM))
         r = hg_fail(e, r, "%s", why.msg);
     else
-        r = make_engine(w, o, rt, &b.n_ctx, e);
+        r = hg_forms_new(&w->forms, m, e);
+    if (r == HG_OK) r = make_engine(w, o, rt, &b.n_ctx, e);
     if (r != HG_OK) {
         free_weights(w);
         return r;

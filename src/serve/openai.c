@@ -9,7 +9,7 @@ static const char fingerprint[] = "higgins-" HG_VERSION;
 
 /* What a teller remembers of its call. */
 typedef struct note {
-    bool is_chat, include_usage;
+    bool is_chat, include_usage, tells_tokens;
 } note;
 
 /* ---- errors ---- */
@@ -173,8 +173,23 @@ static void put_head(hg_json_out *o, const hg_answer *a, const char *chat_object
     hg_json_begin(o, "choices", '[');
 }
 
+static void tell_token(hg_answer *a, hg_choice *c, const hg_token_report *t)
+{
+    const note *n = a->note;
+
+    hg_openai_take_token(a, c, n->is_chat, t);
+}
+
+static void put_logprobs(hg_json_out *o, const note *n, hg_choice *c)
+{
+    if (n->tells_tokens)
+        hg_openai_put_logprobs(o, n->is_chat, c);
+    else
+        hg_json_null(o, "logprobs");
+}
+
 /* One chunk with one choice. `text` NULL: none; `finish` NULL: not yet. */
-static void put_chunk(hg_answer *a, const hg_choice *c, const hg_bytes *text, bool is_first,
+static void put_chunk(hg_answer *a, hg_choice *c, const hg_bytes *text, bool is_first,
                       const char *finish, hg_buf *out)
 {
     const note *n = a->note;
@@ -194,7 +209,7 @@ static void put_chunk(hg_answer *a, const hg_choice *c, const hg_bytes *text, bo
     } else {
         hg_json_bytes(&o, "text", text != NULL ? *text : (hg_bytes){"", 0});
     }
-    hg_json_null(&o, "logprobs");
+    put_logprobs(&o, n, c);
     hg_json_text(&o, "finish_reason", finish);
     hg_json_end(&o);
     hg_json_end(&o);
@@ -248,7 +263,7 @@ static void tell_failure(hg_answer *a, const hg_problem *p, hg_buf *out)
     hg_buf_puts(out, "\n\n");
 }
 
-static void put_choice(hg_json_out *o, const note *n, const hg_choice *c)
+static void put_choice(hg_json_out *o, const note *n, hg_choice *c)
 {
     hg_bytes text = {c->text.n > 0 ? c->text.p : "", c->text.n};
 
@@ -265,7 +280,7 @@ static void put_choice(hg_json_out *o, const note *n, const hg_choice *c)
     } else {
         hg_json_bytes(o, "text", text);
     }
-    hg_json_null(o, "logprobs");
+    put_logprobs(o, n, c);
     hg_json_text(o, "finish_reason", finish_word(c->finish));
     hg_json_end(o);
 }
@@ -282,8 +297,14 @@ static void tell_whole(hg_answer *a, hg_buf *out)
     hg_json_end(&o);
 }
 
-static const hg_teller teller = {&hg_openai, tell_begin,   tell_piece, tell_finish,
-                                 tell_end,   tell_failure, tell_whole};
+static const hg_teller teller = {.protocol = &hg_openai,
+                                 .begin = tell_begin,
+                                 .piece = tell_piece,
+                                 .token = tell_token,
+                                 .finish = tell_finish,
+                                 .end = tell_end,
+                                 .failure = tell_failure,
+                                 .whole = tell_whole};
 
 /* ---- questions ---- */
 typedef struct prompts {
@@ -379,6 +400,24 @@ static bool check_room(const prompts *ps, const hg_openai_call *c, const hg_back
     return true;
 }
 
+/* What the answer is held to, if to anything. */
+static bool read_form(hg_form **form, const hg_openai_call *c, const hg_backend *m, hg_problem *p)
+{
+    hg_err e = {0};
+
+    *form = NULL;
+    if (c->tells_tokens && m->piece == NULL)
+        return hg_refuse(p, 400, "unsupported_parameter", "logprobs",
+                         "logprobs: %s tells no probabilities", m->id);
+    if (!c->has_form) return true;
+    if (m->form == NULL)
+        return hg_refuse(p, 400, "unsupported_parameter", "response_format",
+                         "response_format: answers of %s cannot be held to a form", m->id);
+    const hg_status s = m->form(m->ctx, c->form, c->schema, form, &e);
+    return s == HG_OK || hg_refuse(p, s == HG_E_NOMEM ? 500 : 400, "invalid_value",
+                                   "response_format", "response_format: %s", e.msg);
+}
+
 static bool ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, prompts *ps, hg_problem *p)
 {
     const hg_backend *m = hg_server_find(s, c->model);
@@ -390,7 +429,9 @@ static bool ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, prompts *
     if (m == NULL) return no_model(p, s, c->model);
     if (!(c->is_chat ? read_messages(ps, c, m, p) : read_prompts(ps, c, m, p))) return false;
     if (!check_room(ps, c, m, p)) return false;
-    *n = (note){c->is_chat, c->include_usage};
+    hg_form *form;
+    if (!read_form(&form, c, m, p)) return false;
+    *n = (note){c->is_chat, c->include_usage, c->tells_tokens};
     hg_question q = {.model = m,
                      .prompts = ps->list,
                      .n_prompts = ps->n,
@@ -399,6 +440,9 @@ static bool ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, prompts *
                      .sampling = c->sampling,
                      .stop = c->stop,
                      .n_stop = c->n_stop,
+                     .form = form,
+                     .tells_tokens = c->tells_tokens,
+                     .n_top = c->n_top,
                      .stream = c->stream};
     hg_answer_start(x, &q, &teller, c->is_chat ? "chatcmpl-" : "cmpl-", n);
     return true;

@@ -13,6 +13,11 @@ typedef struct hg_openai_call {
     bool is_chat, stream, include_usage, has_seed;
     uint32_t n, max_tokens; /* max_tokens 0: what the context leaves */
     hg_sampling sampling;
+    bool tells_tokens; /* logprobs */
+    uint32_t n_top;
+    bool has_form; /* response_format; the schema is empty for any object */
+    hg_form_kind form;
+    hg_bytes schema;
     const char *stop[HG_OPENAI_MAX_STOP];
     size_t n_stop;
     hg_message *messages; /* chat; in `mem` */
@@ -26,5 +31,10 @@ typedef struct hg_openai_call {
  * Free the call in either case. */
 bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *mem, hg_problem *p);
 void hg_openai_call_free(hg_openai_call *c);
+
+/* Takes what is told of a token into the choice's rooms; writes what was taken since the last time,
+ * as the member "logprobs". */
+void hg_openai_take_token(hg_answer *a, hg_choice *c, bool is_chat, const hg_token_report *t);
+void hg_openai_put_logprobs(hg_json_out *o, bool is_chat, hg_choice *c);
 
 #endif

@@ -84,11 +84,6 @@ static bool asks_for_tool(const json_t *v)
     return !is_nothing(v) && !is_word(v, "none") && !is_word(v, "auto");
 }
 
-static bool asks_for_format(const json_t *v)
-{
-    return !is_nothing(v) && !(json_is_object(v) && is_word(json_object_get(v, "type"), "text"));
-}
-
 static bool asks_for_sound(const json_t *v)
 {
     return !is_nothing(v) &&
@@ -105,12 +100,6 @@ static bool asks(const json_t *v)
     return !is_nothing(v);
 }
 
-/* OpenAI's completions take logprobs: 0 for "those of the chosen tokens". */
-static bool asks_for_logprobs(const json_t *v)
-{
-    return json_is_integer(v) || asks(v);
-}
-
 static bool check_unsupported(const json_t *o, hg_problem *p)
 {
     static const struct {
@@ -121,9 +110,6 @@ static bool check_unsupported(const json_t *o, hg_problem *p)
                  {"functions", asks, "function calls"},
                  {"tool_choice", asks_for_tool, "tool calls"},
                  {"function_call", asks_for_tool, "function calls"},
-                 {"response_format", asks_for_format, "formats other than {\"type\":\"text\"}"},
-                 {"logprobs", asks_for_logprobs, "log-probabilities"},
-                 {"top_logprobs", asks, "log-probabilities"},
                  {"modalities", asks_for_sound, "anything but text"},
                  {"audio", asks, "sound"},
                  {"prediction", asks, "predicted output"},
@@ -241,6 +227,57 @@ static bool parse_stop(hg_openai_call *c, hg_problem *p)
         if (!add_stop(c, json_array_get(v, i), p)) return false;
     }
     return true;
+}
+
+/* ---- log-probabilities ---- */
+
+/* In chats a flag and a count, in completions a count alone, where 0 means the chosen tokens. */
+static bool parse_logprobs(hg_openai_call *c, hg_problem *p)
+{
+    const json_t *o = c->body, *v = member(o, "logprobs");
+
+    if (!c->is_chat) {
+        c->tells_tokens = v != NULL && !json_is_false(v);
+        return !c->tells_tokens || opt_count(o, "logprobs", 0, HG_MAX_TOP, &c->n_top, p);
+    }
+    if (!opt_flag(o, "logprobs", &c->tells_tokens, p) ||
+        !opt_count(o, "top_logprobs", 0, HG_MAX_TOP, &c->n_top, p))
+        return false;
+    return c->tells_tokens || c->n_top == 0 ||
+           bad(p, "top_logprobs", "has a meaning only with logprobs: true");
+}
+
+/* ---- forms ---- */
+static bool parse_schema(hg_openai_call *c, const json_t *o, hg_arena *mem, hg_problem *p)
+{
+    const json_t *schema = json_object_get(json_object_get(o, "json_schema"), "schema");
+    hg_buf text = {0};
+    hg_err e;
+
+    if (!json_is_object(schema) && !json_is_boolean(schema))
+        return hg_refuse(p, 400, "invalid_value", "response_format",
+                         "response_format.json_schema.schema must be a JSON schema");
+    if (hg_json_put_tree(&text, schema, &e) == HG_OK)
+        c->schema = (hg_bytes){hg_arena_strndup(mem, text.p, text.n), text.n};
+    hg_buf_free(&text);
+    return c->schema.p != NULL || hg_refuse(p, 500, NULL, NULL, "no room for the schema");
+}
+
+static bool parse_form(hg_openai_call *c, hg_arena *mem, hg_problem *p)
+{
+    const json_t *o = member(c->body, "response_format");
+    const json_t *type = json_object_get(o, "type");
+
+    if (is_nothing(o) || is_word(type, "text")) return true;
+    c->has_form = true;
+    if (is_word(type, "json_object")) {
+        c->form = HG_FORM_OBJECT;
+        return true;
+    }
+    c->form = HG_FORM_SCHEMA;
+    if (is_word(type, "json_schema")) return parse_schema(c, o, mem, p);
+    return hg_refuse(p, 400, "invalid_value", "response_format",
+                     "response_format.type must be text, json_object or json_schema");
 }
 
 /* ---- messages ---- */
@@ -372,7 +409,8 @@ bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *m
                          "model must be the name of a model, as GET /v1/models lists them");
     c->model = (hg_bytes){json_string_value(model), json_string_length(model)};
     if (!check_unsupported(c->body, p) || !parse_sampling(c, mem, p) || !parse_stop(c, p) ||
-        !parse_stream(c, p) || !parse_lengths(c, p))
+        !parse_stream(c, p) || !parse_lengths(c, p) || !parse_logprobs(c, p) ||
+        !parse_form(c, mem, p))
         return false;
     if (is_chat) return parse_messages(c, mem, p);
     c->prompt = member(c->body, "prompt");

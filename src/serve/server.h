@@ -4,6 +4,7 @@
 #ifndef HG_SERVE_SERVER_H
 #define HG_SERVE_SERVER_H
 
+#include "serve/forms.h"
 #include "serve/http.h"
 #include <higgins/serve.h>
 
@@ -19,6 +20,10 @@ typedef struct hg_backend {
     hg_status (*render)(void *ctx, const hg_message *m, size_t n, hg_ids *out, hg_err *e);
     /* As hg_engine_submit, hg_engine_cancel, hg_engine_look, hg_engine_free. */
     hg_status (*submit)(void *ctx, const hg_request *r, hg_job *out, hg_err *e);
+    /* As hg_forms_get; NULL: answers cannot be held to a form. */
+    hg_status (*form)(void *ctx, hg_form_kind kind, hg_bytes schema, hg_form **out, hg_err *e);
+    /* A token's bytes, a special one's too; NULL: what answers tells no probabilities. */
+    hg_bytes (*piece)(void *ctx, int32_t id);
     void (*cancel)(void *ctx, hg_job job);
     void (*free)(void *ctx);
     void *ctx;

@@ -90,11 +90,12 @@ test('temperature 0 does not depend on the seed', async () => {
 });
 
 test('n choices are different, numbered and each finished', async () => {
-  const answer = await chat({ n: 3, temperature: 1.5 });
+  const logit_bias = { 0: -100, 1: -100, 2: -100, 3: -100 }; // the special tokens: no answer ends early
+  const answer = await chat({ n: 3, temperature: 1.5, logit_bias });
   assert.deepEqual(answer.choices.map((c) => c.index), [0, 1, 2]);
   assert.equal(new Set(answer.choices.map((c) => c.message.content)).size, 3);
   assert.equal(answer.usage.completion_tokens, 72);
-  const chunks = await gather(await chat({ n: 3, temperature: 1.5, stream: true }));
+  const chunks = await gather(await chat({ n: 3, temperature: 1.5, logit_bias, stream: true }));
   for (let i = 0; i < 3; i++) assert.equal(textOf(chunks, i), answer.choices[i].message.content);
   assert.equal(chunks.flatMap((c) => c.choices).filter((c) => c.finish_reason).length, 3);
 });
@@ -122,6 +123,56 @@ test('completions take a text, several texts, and token ids', async () => {
   assert.equal((await complete({ max_tokens: undefined })).usage.completion_tokens, 16);
 });
 
+const probabilityOf = (entries) => entries.reduce((sum, e) => sum + Math.exp(e.logprob), 0);
+test('log-probabilities come with the tokens that the answer is made of', async () => {
+  const answer = await chat({ logprobs: true, top_logprobs: 5, temperature: 0 });
+  const { content, refusal } = answer.choices[0].logprobs;
+  assert.equal(refusal, null);
+  assert.equal(content.length, answer.usage.completion_tokens);
+  for (const t of content) {
+    assert.equal(t.top_logprobs.length, 5);
+    assert.equal(t.top_logprobs[0].token, t.token, 'temperature 0 takes the likeliest');
+    assert.equal(t.top_logprobs[0].logprob, t.logprob);
+    assert.ok(t.top_logprobs.every((o, i, all) => i === 0 || o.logprob <= all[i - 1].logprob));
+    assert.ok(probabilityOf(t.top_logprobs) <= 1 + 1e-6 && t.logprob < 0);
+  }
+  const text = new TextDecoder().decode(Uint8Array.from(content.flatMap((t) => t.bytes)));
+  assert.equal(text, answer.choices[0].message.content);
+  const chunks = await gather(await chat({ logprobs: true, top_logprobs: 5, temperature: 0, stream: true }));
+  assert.deepEqual(chunks.flatMap((c) => c.choices[0].logprobs?.content ?? []), content);
+  assert.equal((await chat({ logprobs: false })).choices[0].logprobs, null);
+});
+
+test('completions tell log-probabilities in columns', async () => {
+  const answer = await complete({ logprobs: 3, temperature: 0 });
+  const { tokens, token_logprobs, top_logprobs, text_offset } = answer.choices[0].logprobs;
+  assert.equal(tokens.length, 12);
+  assert.deepEqual([token_logprobs.length, top_logprobs.length, text_offset.length], [12, 12, 12]);
+  assert.ok(tokens.every((t, i) => Math.max(...Object.values(top_logprobs[i])) === token_logprobs[i]));
+  assert.equal(text_offset[0], 0);
+  assert.ok(text_offset.every((o, i) => i === 0 || o >= text_offset[i - 1]));
+  const streamed = (await gather(await complete({ logprobs: 3, temperature: 0, stream: true }))).flatMap((c) => c.choices[0].logprobs?.tokens ?? []);
+  assert.deepEqual(streamed, tokens);
+});
+
+test('an answer is held to JSON, and to a schema, within its tokens', async () => {
+  const any = await chat({ response_format: { type: 'json_object' }, temperature: 2, max_tokens: 40 });
+  assert.equal(typeof JSON.parse(any.choices[0].message.content), 'object');
+  const schema = { type: 'object', properties: { name: { type: 'string' }, age: { type: 'integer', minimum: 0, maximum: 120 }, kind: { enum: ['mouse', 'house'] } },
+    required: ['name', 'age', 'kind'] };
+  const response_format = { type: 'json_schema', json_schema: { name: 'who', strict: true, schema } };
+  for (let seed = 0; seed < 6; seed++) {
+    const said = await chat({ response_format, temperature: 2, max_tokens: 60, seed });
+    const who = JSON.parse(said.choices[0].message.content);
+    assert.deepEqual(Object.keys(who), ['name', 'age', 'kind']);
+    assert.ok(Number.isInteger(who.age) && who.age >= 0 && who.age <= 120 && schema.properties.kind.enum.includes(who.kind));
+    const streamed = textOf(await gather(await chat({ response_format, temperature: 2, max_tokens: 60, seed, stream: true })));
+    assert.equal(streamed, said.choices[0].message.content);
+  }
+  const plain = await complete({ response_format: { type: 'json_object' }, max_tokens: 30 });
+  assert.equal(typeof JSON.parse(plain.choices[0].text), 'object');
+});
+
 test('special tokens in a user\'s text stay text', async () => {
   const count = async (content) => (await chat({ messages: [{ role: 'user', content }], max_tokens: 1 })).usage.prompt_tokens;
   const none = await count('');
@@ -132,7 +183,11 @@ test('every refusal is the client\'s own error with its status, parameter and co
   await refused(chat({ temperature: 3 }), 400, { param: 'temperature', code: 'invalid_value' });
   await refused(chat({ n: 1000 }), 400, { param: 'n' });
   await refused(chat({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, { param: 'tools', code: 'unsupported_parameter' });
-  await refused(chat({ response_format: { type: 'json_object' } }), 400, { param: 'response_format' });
+  await refused(chat({ response_format: { type: 'xml' } }), 400, { param: 'response_format', code: 'invalid_value' });
+  const shape = await refused(chat({ response_format: { type: 'json_schema', json_schema: { name: 'n', schema: { not: {} } } } }), 400, { param: 'response_format' });
+  assert.match(shape.message, /#: "not" is not held/);
+  await refused(chat({ top_logprobs: 3 }), 400, { param: 'top_logprobs' });
+  await refused(chat({ logprobs: true, top_logprobs: 21 }), 400, { param: 'top_logprobs' });
   await refused(chat({ messages: [] }), 400, { param: 'messages' });
   await refused(chat({ messages: [{ role: 'user', content: 'word '.repeat(2000) }] }), 400, { code: 'context_length_exceeded', param: 'messages' });
   await refused(chat({ messages: [{ role: 'user', content: 'word '.repeat(2000) }], stream: true }), 400, { code: 'context_length_exceeded' });
