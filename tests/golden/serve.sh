@@ -6,6 +6,7 @@ M=$TMP/tiny
 
 # start ARGS...: runs the server in the background; its first line is in $READY, its address in $URL.
 start() {
+    rm -f "$TMP/ready" # what an earlier server wrote is no sign of this one
     "$HIGGINS" serve "$@" >"$TMP/ready" 2>"$TMP/told" &
     SERVER=$!
     for _ in $(seq 1200); do
@@ -13,8 +14,8 @@ start() {
         kill -0 $SERVER 2>/dev/null || break
         sleep 0.05
     done
-    READY=$(cat "$TMP/ready")
-    URL=$(grep -o 'http://[0-9a-z.:]*' "$TMP/ready" | head -1)
+    READY=$(cat "$TMP/ready" 2>/dev/null)
+    URL=$(grep -o 'http://[0-9a-z.:]*' "$TMP/ready" 2>/dev/null | head -1)
 }
 stop() { # stop [SIGNAL]: the exit code is in $CODE, all of stderr in $ERR
     kill -"${1:-TERM}" $SERVER
@@ -75,6 +76,7 @@ expect_err "may use the model; --api-key asks for a key"
 
 golden_case serve_finishes_an_open_answer_when_it_is_ended
 start "$M" --port 0
+rm -f "$TMP/stream"
 curl -sN "$URL/v1/completions" -d '{"model":"tiny","prompt":"Once","max_tokens":400,"stream":true}' >"$TMP/stream" &
 CURL=$!
 for _ in $(seq 6000); do [ -s "$TMP/stream" ] && break; sleep 0.01; done
