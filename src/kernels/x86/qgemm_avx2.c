@@ -330,10 +330,13 @@ INLINE void take(sums *o, const float *c, size_t ldc, size_t cols, bool first, c
     }
 }
 
+/* Where a wide tile's sums go, and what it is to ask for meanwhile: `part` bytes a block. */
 typedef struct target {
     float *c;
     size_t ldc, cols, half;
     bool first;
+    size_t part;
+    const char *next; /* or NULL */
 } target;
 
 /* Sixteen columns of a wide panel; `t` stands for the types of its kind. */
@@ -343,9 +346,14 @@ INLINE void wide_rows(const target *to, const char *a, const char *b, size_t k, 
     const hg_qform f = hg_qforms[t];
     const size_t granules = HG_BLOCK / f.granule, quads = f.granule / 4u, parts = 2;
     const size_t fits = fitting(t) > 1 ? fitting(t) : 1, first = to->half * parts;
+    const char *next = to->next;
     sums o;
     take(&o, to->c, to->ldc, to->cols, to->first, rows, parts);
     for (; k > 0; k -= HG_BLOCK) {
+        if (next != NULL) {
+            for (size_t i = 0; i < to->part; i += 64) _mm_prefetch(next + i, _MM_HINT_T1);
+            next += to->part;
+        }
         const char *q = a + rows * 4 * hg_q_fields(&f);
         const float *s = (const float *)(const void *)(b + HG_BLOCK * HG_Q_NR) + first * LANES;
 #pragma GCC unroll 2
@@ -390,7 +398,7 @@ INLINE void few_rows(float *c, size_t ldc, const char *a, const char *step, size
     for (; k > 0; k -= f.step, step += hg_q_step_bytes(t))
         for (size_t b = 0; b < blocks; b++) {
             const char *q = a + rows * 4 * hg_q_fields(&f);
-            for (size_t i = 0; blocks > 1 && i < part; i += 64)
+            for (size_t i = 0; i < part; i += 64)
                 _mm_prefetch(step + b * part + AHEAD + i, _MM_HINT_T0);
 #pragma GCC unroll 2
             for (size_t g = 0; g < granules; g++) {
@@ -460,7 +468,9 @@ static void widen(void *dst, const void *panel, size_t k, hg_type t)
         wide_rows(to, a, b, k, type, n); \
         break;
 WIDE(wide_signed, HG_Q8_0)
+WIDE(wide_four_bits, HG_Q4_0)
 WIDE(wide_plain, HG_Q5_0)
+WIDE(wide_four_bits_min, HG_Q4_1)
 WIDE(wide_min, HG_Q5_1)
 WIDE(wide_fine, HG_Q6_K)
 WIDE(wide_fine_min, HG_Q2_K)
@@ -470,14 +480,16 @@ static void tile(float *c, size_t ldc, const void *a, const void *wide, size_t k
                  size_t cols, hg_type t, bool first, const void *next)
 {
     const hg_qform *f = &hg_qforms[t];
-    (void)next;
+    const size_t part = hg_q_step_bytes(t) * HG_BLOCK / f->step;
     for (size_t half = 0; half * 2 * LANES < cols; half++) {
         size_t col = half * 2 * LANES;
-        const target to = {c + col, ldc, cols - col, half, first};
+        const target to = {c + col, ldc, cols - col, half, first, part, half == 0 ? next : NULL};
         if (f->granule < HG_BLOCK)
             (f->has_min ? wide_fine_min : wide_fine)(&to, a, wide, k, rows);
         else if (f->offset == 128)
             wide_signed(&to, a, wide, k, rows);
+        else if (fitting(t) == 8)
+            (f->has_min ? wide_four_bits_min : wide_four_bits)(&to, a, wide, k, rows);
         else
             (f->has_min ? wide_min : wide_plain)(&to, a, wide, k, rows);
     }
