@@ -57,8 +57,9 @@ hg_status hg_x_is_never(hg_build *b, const hg_x *x, bool *never, hg_err *e);
 /* The state behind byte c, or HG_NO_STATE. */
 static inline uint32_t hg_state_next(const hg_grammar *g, const hg_state *s, uint8_t c)
 {
-    const hg_edge *e = g->edges + s->edge;
     uint32_t n = s->n_edges;
+    if (n == 0) return HG_NO_STATE; /* a grammar of empty texts has no edges at all */
+    const hg_edge *e = g->edges + s->edge;
     while (n > 8) {
         const uint32_t half = n / 2;
         if (e[half].lo <= c) e += half;
