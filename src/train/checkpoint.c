@@ -123,27 +123,37 @@ static bool step_of(const char *name, uint64_t *step)
     return strcmp(end, ".hgc") == 0;
 }
 
-/* Removes what the policy does not keep; later steps stay: a resumed run may have gone back. */
-static void rotate(const char *folder, uint64_t newest, hg_retention keep)
+/* The oldest checkpoint up to step `newest` that is no milestone, and how many of any kind up to
+ * `newest` are newer than it; false when there is none. */
+static bool find_oldest(const char *folder, uint64_t newest, uint64_t every, uint64_t *oldest,
+                        uint64_t *n_newer)
 {
-    for (;;) {
-        uint64_t oldest = UINT64_MAX, n = 0;
-        char path[1100], name[64] = "";
+    *oldest = UINT64_MAX;
+    *n_newer = 0;
+    for (int pass = 0; pass < 2; pass++) {
         DIR *d = opendir(folder);
-        if (d == NULL) return;
+        if (d == NULL) return false;
         for (const struct dirent *f = readdir(d); f != NULL; f = readdir(d)) {
             uint64_t step = 0;
             if (!step_of(f->d_name, &step) || step > newest) continue;
-            if (keep.every > 0 && step % keep.every == 0) continue;
-            n++;
-            if (step < oldest) {
-                oldest = step;
-                (void)snprintf(name, sizeof name, "%.60s", f->d_name);
-            }
+            if (pass == 1)
+                *n_newer += step > *oldest;
+            else if (step < *oldest && (every == 0 || step % every != 0))
+                *oldest = step;
         }
         (void)closedir(d);
-        if (n <= keep.newest) return;
-        (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    }
+    return *oldest != UINT64_MAX;
+}
+
+/* Removes what the policy does not keep; later steps stay: a resumed run may have gone back. */
+static void rotate(const char *folder, uint64_t newest, hg_retention keep)
+{
+    uint64_t oldest, n_newer;
+    char path[1100];
+    while (find_oldest(folder, newest, keep.every, &oldest, &n_newer) && n_newer >= keep.newest) {
+        (void)snprintf(path, sizeof path, "%.1000s/step-%09llu.hgc", folder,
+                       (unsigned long long)oldest);
         if (unlink(path) != 0) return;
     }
 }

@@ -78,12 +78,12 @@ TEST(milestones_stay_beside_the_newest)
     hg_optim o;
     hg_arena mem;
     optim_open(&o, &mem);
-    for (uint64_t step = 1; step <= 12; step++)
+    for (uint64_t step = 1; step <= 11; step++)
         write_kept(&o, step, (hg_retention){.newest = 2, .every = 5});
-    for (uint64_t step = 1; step <= 12; step++) {
+    for (uint64_t step = 1; step <= 11; step++) { /* 10 is of both kinds */
         char name[64];
         (void)snprintf(name, sizeof name, "c/step-%09llu.hgc", (unsigned long long)step);
-        CHECK_EQ(hg_path_exists(test_path(name)), step % 5 == 0 || step > 10);
+        CHECK_EQ(hg_path_exists(test_path(name)), step % 5 == 0 || step == 11);
     }
     hg_arena_free(&mem);
 }
