@@ -32,6 +32,8 @@ typedef struct key {
 static const key keys[] = {
     {"corpus", LIST, TRAIN, AT(corpus), "", NULL, 0, 0, NULL, "dataset|text|source",
      "folders or files of text to learn from, as `higgins collect` writes them"},
+    {"weights", LIST, TRAIN, AT(weights), "", NULL, 0, 0, NULL, "mixture|proportions|weight",
+     "a number for each corpus: its share of what is read; nothing: as much as each has"},
     {"tokenizer", TEXT, TRAIN, AT(tokenizer), "", NULL, 0, 0, NULL, "vocabulary|vocab",
      "tokenizer.json; nothing: the one beside the corpus"},
     {"tokens", TEXT, TRAIN | FREE, AT(tokens), "", NULL, 0, 0, NULL, "shards",

@@ -25,7 +25,7 @@ typedef enum hg_save { HG_SAVE_BF16, HG_SAVE_F16, HG_SAVE_F32 } hg_save;
 
 typedef struct hg_recipe {
     hg_stage stage;
-    hg_text_list corpus, data, sample_prompts;
+    hg_text_list corpus, weights, data, sample_prompts;
     const char *tokenizer, *tokens, *base, *out, *arch;
     int64_t depth, params, d_model, n_heads, n_kv_heads, d_ff, seq_len;
     bool tie_embeddings, recompute, automatic, tensorboard;

@@ -48,7 +48,11 @@ void hg_rows_fill(hg_rows *r, const hg_source *s, bool held_out, uint64_t seed, 
 {
     r->n_rows = n;
     for (size_t i = 0; i < n; i++) {
-        uint64_t row = held_out ? position + i : hg_source_order(s->n_rows, seed, position + i);
+        uint64_t at_row = position + i, row = at_row;
+        if (!held_out) {
+            row = hg_source_order(s->n_rows, seed, at_row);
+            if (s->tells_epoch) row += at_row / s->n_rows * s->n_rows;
+        }
         size_t at = i * r->seq_len;
         s->row(s, held_out, row, r->ids + at, r->targets + at, r->begins + at);
     }

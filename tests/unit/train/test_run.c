@@ -117,6 +117,18 @@ TEST(a_run_with_muon_average_and_accumulation_stopped_at_step_19_is_the_same)
     resume_is_exact_at(everything, false, 2, 2, 19);
 }
 
+TEST(a_resumed_mixture_of_corpora_is_the_same_bit_for_bit)
+{
+    char corpora[2600];
+    (void)snprintf(corpora, sizeof corpora, "corpus=%s,", test_path("corpus.jsonl"));
+    (void)snprintf(corpora + strlen(corpora), 1200, "%s", test_path("small.jsonl"));
+    const char *const set[] = {"steps=20", corpora, "weights=1,2", NULL};
+    (void)fixture_file("small.jsonl",
+                       "{\"text\": \"Quite another corpus, and a short one. The fox runs to the "
+                       "hill, and the hen sleeps in the barn until the moon is up.\"}\n");
+    resume_is_exact_at(set, false, 2, 1, 9);
+}
+
 TEST(a_resumed_tuning_is_the_same_bit_for_bit)
 {
     static const char *const set[] = {"steps=20", "accumulation=2", "lr=1e-3", NULL};

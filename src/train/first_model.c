@@ -1,0 +1,65 @@
+/* From a pre-training recipe to its model before the first step: tokenizer, shape, random weights,
+ * chat template. Training begins here, and so does the export of a checkpoint, which puts its
+ * weights in their place. */
+#include "train/first_model.h"
+#include "base/file.h"
+#include "train/scale.h"
+#include "train/shape.h"
+#include <stdio.h>
+
+enum { PATH_SIZE = 4200 };
+
+/* With `auto`: the tokenizer of the run folder. */
+static hg_status own_tokenizer(hg_tokenizer **out, const hg_recipe *r, bool may_make,
+                               const hg_watch *w, hg_err *e)
+{
+    hg_tokenizer_options o;
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof path, "%s/tokenizer.json", r->out);
+    if (may_make && !hg_path_exists(path)) {
+        hg_tokenizer_options_init(&o);
+        o.n_vocab = hg_scale_vocab(r->depth);
+        hg_watch_log(w, HG_INFO, "no tokenizer: making one of %u pieces from the corpus",
+                     o.n_vocab);
+        HG_TRY(hg_mkdirs(r->out, e));
+        HG_TRY(hg_tokenizer_train(r->corpus.item, r->corpus.n, &o, path, w, NULL, e));
+    }
+    return hg_tokenizer_open(out, path, e);
+}
+
+hg_status hg_first_tokenizer(hg_tokenizer **out, const hg_recipe *r, bool may_make,
+                             const hg_watch *w, hg_err *e)
+{
+    char path[PATH_SIZE];
+    if (*r->tokenizer != '\0') return hg_tokenizer_open(out, r->tokenizer, e);
+    for (size_t i = 0; i < r->corpus.n; i++) {
+        int n = snprintf(path, sizeof path, "%s/tokenizer.json", r->corpus.item[i]);
+        if (n < (int)sizeof path && hg_path_exists(path)) return hg_tokenizer_open(out, path, e);
+    }
+    if (r->automatic) return own_tokenizer(out, r, may_make, w, e);
+    return hg_fail(e, HG_E_ARG,
+                   "train: no tokenizer; make one with `higgins tokenizer train CORPUS -o "
+                   "tokenizer.json` and give its "
+                   "path as the key \"tokenizer\"");
+}
+
+hg_status hg_first_config(hg_model_config *c, const hg_recipe *r, const hg_tokenizer *t, hg_err *e)
+{
+    HG_TRY(hg_recipe_shape(r, hg_tokenizer_count(t), c, e));
+    c->eos_id = hg_tokenizer_special(t, "<|endoftext|>");
+    c->pad_id = hg_tokenizer_special(t, "<|pad|>");
+    return HG_OK;
+}
+
+hg_status hg_first_model(hg_model **out, const hg_recipe *r, const hg_model_config *c,
+                         hg_tokenizer *t, hg_err *e)
+{
+    hg_status s = hg_model_new(out, c, (uint64_t)r->seed, e);
+    if (s != HG_OK) {
+        hg_tokenizer_free(t);
+        return s;
+    }
+    hg_model_set_tokenizer(*out, t);
+    if (hg_tokenizer_special(t, "<|im_start|>") < 0) return HG_OK;
+    return hg_model_set_chat_template(*out, hg_chat_template_default(), e);
+}

@@ -1,0 +1,20 @@
+/* The model that a pre-training recipe begins with. */
+#ifndef HG_TRAIN_FIRST_MODEL_H
+#define HG_TRAIN_FIRST_MODEL_H
+
+#include "model/model.h"
+#include "train/recipe.h"
+
+/* The recipe's tokenizer: the file it names, the one beside a corpus, or with `auto` the run
+ * folder's own, made from the corpus when it is not there (`may_make`). The caller's to free. */
+hg_status hg_first_tokenizer(hg_tokenizer **out, const hg_recipe *r, bool may_make,
+                             const hg_watch *w, hg_err *e);
+/* Shape and special tokens. */
+hg_status hg_first_config(hg_model_config *out, const hg_recipe *r, const hg_tokenizer *t,
+                          hg_err *e);
+/* A model of that shape with the recipe's first weights and a chat template where the vocabulary
+ * has its marks. Takes `t` in any case. */
+hg_status hg_first_model(hg_model **out, const hg_recipe *r, const hg_model_config *c,
+                         hg_tokenizer *t, hg_err *e);
+
+#endif
