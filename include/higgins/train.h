@@ -50,6 +50,13 @@ HG_API hg_status hg_train_run(const hg_train_options *o, hg_runtime *rt, const h
 HG_API hg_status hg_tune_run(const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
                              hg_train_result *result, hg_err *e);
 
+/* Writes the model that the run in folder `run` had at checkpoint `step` (0: the newest; *of_step
+ * says which) to `to`: a GGUF where the name ends in .gguf, else a Hugging Face folder. With `ema`
+ * it has the averaged weights. HG_E_MISSING: no such checkpoint. HG_E_STATE: the tokenizer has
+ * changed since. */
+HG_API hg_status hg_train_export(const char *run, uint64_t step, const char *to, hg_weights as,
+                                 const hg_watch *w, uint64_t *of_step, hg_err *e);
+
 /* Shows up to `limit` conversations as the model will see them: pieces of text, each learnt from or
  * not, and a call with n 0 after each conversation. */
 typedef void hg_tune_show_fn(void *ctx, hg_bytes piece, bool is_target, size_t line);

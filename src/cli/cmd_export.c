@@ -3,20 +3,45 @@
 #include "plain_type.h"
 
 #include <higgins/model.h>
+#include <higgins/train.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 typedef struct export_values {
     const char *out, *type;
+    int64_t step;
 } export_values;
 
 static const cli_option options[] = {
-    {"out", 'o', CLI_TEXT, "FILE.gguf", "the file to write", offsetof(export_values, out), 0, 0},
+    {"out", 'o', CLI_TEXT, "FILE.gguf",
+     "the file to write; of a run, a name without .gguf is a Hugging Face folder",
+     offsetof(export_values, out), 0, 0},
+    {"step", 's', CLI_INT, "N", "the checkpoint of a run; the newest if left out",
+     offsetof(export_values, step), 1, 1e15},
     {"type", 't', CLI_TEXT, "TYPE",
      "f32, f16 or bf16 for the matrices; as they are stored if left out",
      offsetof(export_values, type), 0, 0},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0}};
+
+/* A training run: a folder with checkpoints. */
+static bool is_run(const char *path)
+{
+    char folder[4200];
+    struct stat st;
+    return snprintf(folder, sizeof folder, "%s/checkpoints", path) < (int)sizeof folder &&
+           stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static hg_status export_any(cli *c, const export_values *v, const char *from, hg_weights as,
+                            hg_err *e)
+{
+    uint64_t step = 0;
+    if (!is_run(from)) return hg_model_export_gguf(from, v->out, as, &c->watch, e);
+    HG_TRY(hg_train_export(from, (uint64_t)v->step, v->out, as, &c->watch, &step, e));
+    hg_watch_log(&c->watch, HG_INFO, "the model at step %llu", (unsigned long long)step);
+    return HG_OK;
+}
 
 static int run(cli *c, void *values, int n_args, char **args)
 {
@@ -29,7 +54,9 @@ static int run(cli *c, void *values, int n_args, char **args)
     if (v->out == NULL) return cli_misuse(c, "where to? give -o FILE.gguf");
     if (!cli_plain_type(v->type, &as))
         return cli_misuse(c, "--type %s is not known; f32, f16 and bf16 are", v->type);
-    hg_status s = hg_model_export_gguf(args[0], v->out, as, &c->watch, &e);
+    if (v->step > 0 && !is_run(args[0]))
+        return cli_misuse(c, "--step is for the folder of a training run; %s is none", args[0]);
+    hg_status s = export_any(c, v, args[0], as, &e);
     cli_progress_end(c);
     if (s != HG_OK) return cli_fail(c, &e);
     double bytes = stat(v->out, &st) == 0 ? (double)st.st_size : 0;
@@ -48,13 +75,15 @@ static const char *const examples[] = {
     "writes the folder's model with its tokenizer and chat template as a GGUF file",
     "higgins export model -o model-f16.gguf --type f16",
     "the same with the matrices in half precision",
+    "higgins export runs/a --step 400 -o at-400.gguf",
+    "the model that a training run had at a checkpoint",
     NULL,
 };
 
 const cli_command cli_export = {
     .name = "export",
-    .args = "MODEL",
-    .summary = "write a model as GGUF",
+    .args = "MODEL|RUN",
+    .summary = "write a model, or a checkpoint of a run, as GGUF",
     .text =
         "Writes a model folder (or a GGUF) as one GGUF file of version 3 that llama.cpp, Ollama, "
         "LM Studio\nand others open. Norms, biases and learned positions are float32 in it. The "
