@@ -37,6 +37,11 @@ expect_code 0
 expect_out "weight_decay"
 expect_out "cosine|wsd|linear|constant"
 
+golden_case every_key_is_in_the_documentation
+for key in $("$HIGGINS" train --keys | awk 'NR > 1 { print $1 }'); do
+    grep -q "^| \`$key\` |" "$ROOT/docs/training.md" || fail "docs/training.md has no row for $key"
+done
+
 golden_case train_names_file_line_and_nearest_key
 printf 'corpus: x\nbatchsize: 3\n' >"$TMP/bad.yaml"
 run "$HIGGINS" train "$TMP/bad.yaml"
@@ -154,5 +159,74 @@ run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/half.jsonl" -o "$TMP/z" --set 
 expect_code 0
 expect_err "half.jsonl, line 2: the assistant says nothing, so there is nothing to learn; left out"
 expect_err "1 left out"
+
+golden_case train_chooses_all_from_one_dial
+run "$HIGGINS" train "$TMP/corpus.jsonl" --depth 1 -o "$TMP/dial" --plan --json
+expect_code 0
+for part in "no tokenizer: making one of 2048 pieces" "compute-optimal: " "which limits the run" "batch of " "learning rate " " minutes" "memory: "; do expect_err "$part"; done
+expect_out '"plan_seconds": '
+run "$HIGGINS" train "$TMP/corpus.jsonl" --depth 1 -o "$TMP/dial" --set steps=12 --set sample_tokens=0
+expect_code 0
+expect_out "12 steps"
+expect_file "$TMP/dial/model/model.safetensors"
+
+golden_case train_writes_events_that_a_reader_of_its_own_opens
+run "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/events" --set tensorboard=true --set checkpoint_every=7 --set max_minutes=0
+expect_code 0
+run /usr/bin/python3 "$ROOT/tests/harness/read_events.py" "$TMP/events"
+expect_code 0
+expect_equal "$(printf '%s\n' "$OUT" | grep -c ' loss/training ')" 40
+expect_equal "$(printf '%s\n' "$OUT" | awk '$1 == 17 && $2 == "loss/training" { printf "%.3f", $3 }')" \
+    "$(sed -n 's/^{"step":17,"loss":\([0-9.]*\).*/\1/p' "$TMP/events/log.jsonl" | awk '{ printf "%.3f", $1 }')"
+expect_out "loss/held out"
+
+golden_case runs_compares_runs_in_a_table_and_a_plot
+mkdir -p "$TMP/both"
+cp -r "$TMP/run" "$TMP/both/a"
+cp -r "$TMP/events" "$TMP/both/b"
+run "$HIGGINS" runs "$TMP/both" --page "$TMP/both/page.html"
+expect_code 0
+expect_out "held out"
+expect_out "$TMP/both/a"
+expect_out "$TMP/both/b"
+expect_out " tokens"
+expect grep -q '<svg' "$TMP/both/page.html"
+run "$HIGGINS" runs "$TMP/both/a" "$TMP/both/b" --json
+expect_code 0
+expect_out '"steps": 40, "total_steps": 40'
+mkdir -p "$TMP/no-runs"
+run "$HIGGINS" runs "$TMP/no-runs"
+expect_code 1
+expect_sentence
+expect_err "no run in it (a run has a log.jsonl)"
+
+golden_case a_checkpoint_can_be_exported_at_any_step
+run "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/steps" --set checkpoint_every=10 --set keep_every=20 --set save_type=f32
+expect_code 0
+run "$HIGGINS" export "$TMP/steps" -o "$TMP/at40" --type f32
+expect_code 0
+expect_err "the model at step 40"
+expect cmp "$TMP/at40/model.safetensors" "$TMP/steps/model/model.safetensors"
+run "$HIGGINS" export "$TMP/steps" --step 20 -o "$TMP/at20.gguf"
+expect_code 0
+run "$HIGGINS" generate "$TMP/at20.gguf" "the fox" --max-tokens 4 --temperature 0
+expect_code 0
+run "$HIGGINS" export "$TMP/steps" --step 10 -o "$TMP/at10"
+expect_code 1
+expect_sentence
+run "$HIGGINS" export "$TMP/steps/model" --step 10 -o "$TMP/x.gguf"
+expect_code 2
+
+golden_case corpora_are_mixed_by_weights
+head -40 "$TMP/corpus.jsonl" >"$TMP/one.jsonl"
+tail -80 "$TMP/corpus.jsonl" >"$TMP/two.jsonl"
+run "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/mixed" --set corpus="$TMP/one.jsonl,$TMP/two.jsonl" --set weights=3,1 --set steps=6
+expect_code 0
+expect_file "$TMP/mixed/tokens.hgt.1"
+expect_file "$TMP/mixed/tokens.hgt.2"
+run "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/mixed2" --set weights=3,1 --set steps=6
+expect_code 1
+expect_sentence
+expect_err "weights: 2 of them for 1 corpora; one for each is needed"
 
 golden_end
