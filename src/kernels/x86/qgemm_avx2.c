@@ -246,27 +246,60 @@ INLINE void start_sums(__m256i i[MR][MAX_PARTS], const char *second, const size_
     }
 }
 
+/* Left to itself the compiler adds integers in another order, for which all products of a block
+ * must be alive at once: sixteen registers do not hold them, and half the time goes into storing
+ * and loading them. After this the sum is in a register. */
+INLINE void hold(__m256i *sum)
+{
+    __asm__("" : "+x"(*sum));
+}
+
+INLINE __m256i broadcast4(const char *q)
+{
+    int32_t four;
+    memcpy(&four, q, 4);
+    return _mm256_set1_epi32(four);
+}
+
 /* Adds the products of one quad to the 16-bit sums. */
 INLINE void add_quad(__m256i w[MR][MAX_PARTS], const char *q, const __m256i u[MAX_PARTS],
-                     const size_t rows, const size_t parts, const bool is_signed)
+                     const size_t rows, const size_t parts)
 {
 #pragma GCC unroll 4
     for (size_t r = 0; r < rows; r++) {
-        int32_t four;
-        memcpy(&four, q + 4 * r, 4);
-        __m256i qa = _mm256_set1_epi32(four);
+        __m256i qa = broadcast4(q + 4 * r);
 #pragma GCC unroll 4
         for (size_t p = 0; p < parts; p++) {
-            __m256i product;
-            if (is_signed) {
-                __m256i v = _mm256_xor_si256(u[p], _mm256_set1_epi8((char)0x80));
-                product = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(qa, v));
-            } else {
-                product = _mm256_maddubs_epi16(u[p], qa);
-            }
-            w[r][p] = _mm256_add_epi16(w[r][p], product);
+            w[r][p] = _mm256_add_epi16(w[r][p], _mm256_maddubs_epi16(u[p], qa));
+            hold(&w[r][p]);
         }
     }
+}
+
+/* The same for codes of eight bits, which are made signed, and straight to the 32-bit sums. */
+INLINE void add_signed_quad(__m256i i[MR][MAX_PARTS], const char *q, const __m256i u[MAX_PARTS],
+                            const size_t rows, const size_t parts)
+{
+#pragma GCC unroll 4
+    for (size_t p = 0; p < parts; p++) {
+        __m256i v = _mm256_xor_si256(u[p], _mm256_set1_epi8((char)0x80));
+        __m256i size = _mm256_abs_epi8(v);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++) {
+            __m256i signs = _mm256_sign_epi8(broadcast4(q + 4 * r), v);
+            __m256i pairs = _mm256_maddubs_epi16(size, signs);
+            i[r][p] = _mm256_add_epi32(i[r][p], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            hold(&i[r][p]);
+        }
+    }
+}
+
+INLINE void clear_sums(__m256i w[MR][MAX_PARTS], const size_t rows, const size_t parts)
+{
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (size_t p = 0; p < parts; p++) w[r][p] = _mm256_setzero_si256();
 }
 
 INLINE void widen_sums(__m256i i[MR][MAX_PARTS], __m256i w[MR][MAX_PARTS], const size_t rows,
@@ -278,6 +311,7 @@ INLINE void widen_sums(__m256i i[MR][MAX_PARTS], __m256i w[MR][MAX_PARTS], const
         for (size_t p = 0; p < parts; p++) {
             __m256i pairs = _mm256_madd_epi16(w[r][p], _mm256_set1_epi16(1));
             i[r][p] = _mm256_add_epi32(i[r][p], pairs);
+            hold(&i[r][p]);
             w[r][p] = _mm256_setzero_si256();
         }
 }
@@ -320,13 +354,15 @@ INLINE void put(float *c, size_t ldc, size_t cols, const sums *o, const size_t r
 INLINE void take(sums *o, const float *c, size_t ldc, size_t cols, bool first, const size_t rows,
                  const size_t parts)
 {
+    const bool is_whole = cols >= LANES * parts;
 #pragma GCC unroll 4
     for (size_t r = 0; r < rows; r++) {
-        float y[LANES * MAX_PARTS] = {0};
-        if (!first)
-            memcpy(y, c + r * ldc, (cols < LANES * parts ? cols : LANES * parts) * sizeof y[0]);
+        float y[LANES * MAX_PARTS];
+        const float *from = c + r * ldc;
+        if (!first && !is_whole) from = memcpy(y, from, cols * sizeof y[0]);
 #pragma GCC unroll 4
-        for (size_t p = 0; p < parts; p++) o->y[r][p] = _mm256_loadu_ps(y + p * LANES);
+        for (size_t p = 0; p < parts; p++)
+            o->y[r][p] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(from + p * LANES);
     }
 }
 
@@ -345,9 +381,10 @@ INLINE void wide_rows(const target *to, const char *a, const char *b, size_t k, 
 {
     const hg_qform f = hg_qforms[t];
     const size_t granules = HG_BLOCK / f.granule, quads = f.granule / 4u, parts = 2;
-    const size_t fits = fitting(t) > 1 ? fitting(t) : 1, first = to->half * parts;
+    const size_t fits = fitting(t) > 1 ? fitting(t) : 1;
     const char *next = to->next;
     sums o;
+    b += to->half * parts * 4 * LANES; /* of a vector, and of a row of scales */
     take(&o, to->c, to->ldc, to->cols, to->first, rows, parts);
     for (; k > 0; k -= HG_BLOCK) {
         if (next != NULL) {
@@ -355,20 +392,24 @@ INLINE void wide_rows(const target *to, const char *a, const char *b, size_t k, 
             next += to->part;
         }
         const char *q = a + rows * 4 * hg_q_fields(&f);
-        const float *s = (const float *)(const void *)(b + HG_BLOCK * HG_Q_NR) + first * LANES;
+        const float *s = (const float *)(const void *)(b + HG_BLOCK * HG_Q_NR);
 #pragma GCC unroll 2
         for (size_t g = 0; g < granules; g++) {
             const char *second = a + (1 + g) * rows * 4;
             __m256i i[MR][MAX_PARTS], w[MR][MAX_PARTS];
             __m256 scales[MAX_PARTS], mins[MAX_PARTS];
             start_sums(i, second, rows, parts, t);
-            memset(w, 0, sizeof w);
+            clear_sums(w, rows, parts);
 #pragma GCC unroll 8
             for (size_t j = g * quads; j < (g + 1) * quads; j++) {
                 __m256i u[MAX_PARTS];
 #pragma GCC unroll 4
-                for (size_t p = 0; p < parts; p++) u[p] = load(b + j * HG_Q_VEC + (first + p) * 32);
-                add_quad(w, q + j * rows * 4, u, rows, parts, fitting(t) == 0);
+                for (size_t p = 0; p < parts; p++) u[p] = load(b + j * HG_Q_VEC + p * 32);
+                if (fitting(t) == 0) {
+                    add_signed_quad(i, q + j * rows * 4, u, rows, parts);
+                    continue;
+                }
+                add_quad(w, q + j * rows * 4, u, rows, parts);
                 if ((j + 1) % fits == 0 || j + 1 == (g + 1) * quads) widen_sums(i, w, rows, parts);
             }
 #pragma GCC unroll 4
@@ -406,14 +447,18 @@ INLINE void few_rows(float *c, size_t ldc, const char *a, const char *step, size
                 __m256i i[MR][MAX_PARTS], w[MR][MAX_PARTS];
                 __m256 s[MAX_PARTS], m[MAX_PARTS];
                 start_sums(i, second, rows, parts, t);
-                memset(w, 0, sizeof w);
+                clear_sums(w, rows, parts);
 #pragma GCC unroll 8
                 for (size_t j = g * quads; j < (g + 1) * quads; j++) {
                     __m256i u[MAX_PARTS];
 #pragma GCC unroll 4
                     for (size_t p = 0; p < parts; p++)
                         u[p] = codes(t, step + f.scale_bytes, b, j, p);
-                    add_quad(w, q + j * rows * 4, u, rows, parts, fitting(t) == 0);
+                    if (fitting(t) == 0) {
+                        add_signed_quad(i, q + j * rows * 4, u, rows, parts);
+                        continue;
+                    }
+                    add_quad(w, q + j * rows * 4, u, rows, parts);
                     if ((j + 1) % fits == 0 || j + 1 == (g + 1) * quads)
                         widen_sums(i, w, rows, parts);
                 }
