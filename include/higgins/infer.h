@@ -81,6 +81,11 @@ HG_API hg_status hg_sampling_set_order(hg_sampling *s, const char *names, hg_err
 typedef struct hg_constraint hg_constraint;
 /* From a place in a grammar's masks, its beginning; the masks must outlive it and its copies. */
 HG_API hg_status hg_constraint_new(hg_constraint **out, hg_masks *m, hg_err *e);
+/* Free text in which calls of tools keep to the masks: what stands behind each `opening` (text or a
+ * special token, 32 bytes at the most), or, where that is "", an answer that begins with a brace.
+ * HG_E_MISSING without a tokenizer. */
+HG_API hg_status hg_constraint_calls(hg_constraint **out, hg_masks *m, const hg_model *model,
+                                     const char *opening, hg_err *e);
 HG_API void hg_constraint_free(hg_constraint *c);
 /* The model's tokens, for masks; its ends are those that end an engine's answers. HG_E_MISSING
  * without a tokenizer. */

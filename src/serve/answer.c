@@ -6,6 +6,7 @@
  * and holds the exchange. */
 #include "serve/answer.h"
 #include "base/clock.h"
+#include "text/json.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -34,6 +35,23 @@ static void tell(hg_answer *a, hg_choice *c, hg_bytes text)
         a->teller->begin(a, c, &a->scratch);
     }
     if (text.n > 0) a->teller->piece(a, c, text, &a->scratch);
+}
+
+/* Words are told as soon as they are surely no call; calls are read when the answer has ended. */
+static void take_words(hg_answer *a, hg_choice *c, hg_bytes text, bool ended)
+{
+    const hg_call_style style = a->model->call_style;
+    const size_t before = c->n_words;
+    hg_err e;
+
+    hg_buf_put(&c->text, text.p, text.n);
+    const hg_bytes all = {c->text.n > 0 ? c->text.p : "", c->text.n};
+    if (!ended)
+        c->n_words = hg_calls_words(style, a->must_call, all);
+    else if (hg_calls_read(style, a->tools, a->must_call, all, &c->calls, &c->n_words, &e) != HG_OK)
+        c->n_words = all.n;
+    if (c->n_words < before) c->n_words = before; /* what was told stays told */
+    if (a->stream) tell(a, c, (hg_bytes){all.p + before, c->n_words - before});
 }
 
 static void fail(hg_answer *a, const hg_problem *p)
@@ -89,10 +107,13 @@ static void conclude(hg_answer *a)
     }
     for (uint32_t i = 0; i < a->n_choices; i++) {
         hg_buf_free(&a->choices[i].text);
+        json_decref(a->choices[i].calls);
         for (size_t k = 0; k < 4; k++) hg_buf_free(&a->choices[i].room[k]);
     }
     hg_buf_free(&a->scratch);
     hg_form_release(a->form);
+    json_decref(a->tools);
+    a->tools = NULL;
 }
 
 /* One job, or the submitting, is over. Unlocks; the last one ends the answer. */
@@ -124,6 +145,8 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
             problem_of(&p, finish == HG_FINISH_ERROR ? HG_E_IO : HG_E_CANCELED,
                        error != NULL && error[0] != 0 ? error : "the server is shutting down");
             fail(a, &p);
+        } else if (a->tools != NULL) {
+            take_words(a, c, text, ended);
         } else if (a->stream) {
             tell(a, c, text);
         } else {
@@ -262,6 +285,8 @@ void hg_answer_start(hg_exchange *x, const hg_question *q, const hg_teller *t,
     }
     a->x = x;
     a->form = q->form;
+    a->tools = json_incref(q->tools);
+    a->must_call = q->must_call;
     a->teller = t;
     a->note = note;
     a->model = q->model;

@@ -15,6 +15,10 @@ typedef struct hg_choice {
     hg_buf text;    /* all of it; empty when it was streamed */
     hg_buf room[4]; /* the protocol's own, for what it tells of tokens */
     size_t n_chars; /* likewise */
+    /* With tools: the calls in it, [{"name", "arguments"}], once it has ended (NULL before); its
+     * own words are the first n_words bytes of the text. */
+    struct json_t *calls;
+    size_t n_words;
     hg_finish finish;
     hg_usage usage;
     hg_job job;
@@ -43,9 +47,11 @@ typedef struct hg_question {
     hg_sampling sampling; /* the seed of choice i of a prompt is sampling.seed + i */
     const char *const *stop;
     size_t n_stop;
-    hg_form *form;     /* what the answer is held to, or NULL; released by the answer */
-    bool tells_tokens; /* with their log-probabilities... */
-    uint32_t n_top;    /* ...and so many others */
+    struct json_t *tools; /* that the answer may call; kept by the answer; NULL: none */
+    bool must_call;       /* the opening of a call ends the prompts */
+    hg_form *form;        /* what the answer is held to, or NULL; released by the answer */
+    bool tells_tokens;    /* with their log-probabilities... */
+    uint32_t n_top;       /* ...and so many others */
     bool stream;
 } hg_question;
 
@@ -60,6 +66,8 @@ struct hg_answer {
     uint32_t n_choices, n_per_prompt;
     bool stream;
     hg_form *form;
+    struct json_t *tools;
+    bool must_call;
     /* answer.c's own */
     pthread_mutex_t lock; /* guards what follows and the choices */
     uint32_t n_left;      /* jobs that have not ended, and one while submitting */

@@ -1,6 +1,7 @@
 /* A model with weights as a backend: its tokenizer, its chat template and an engine of its own. */
 #include "serve/server.h"
 #include "base/clock.h"
+#include "text/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@ typedef struct weights {
     hg_chat_format *format;    /* NULL: the model cannot chat, and says why when it is asked to */
     hg_engine *engine;
     hg_forms *forms;
+    hg_call_style call_style;
 } weights;
 
 static hg_status encode(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
@@ -31,6 +33,47 @@ static hg_status render(void *ctx, const hg_message *m, size_t n, hg_ids *out, h
     if (w->format == NULL)
         return hg_chat_render(w->tokenizer, w->chat_template, m, n, true, out, NULL, e);
     return hg_chat_format_ids(w->format, &in, out, NULL, e);
+}
+
+static hg_status render_tools(const weights *w, const json_t *messages, const json_t *tools,
+                              hg_ids *out, hg_err *e)
+{
+    hg_buf said = {0}, offered = {0};
+    hg_status s = HG_OK;
+
+    if (w->call_style == HG_CALLS_EXPLAINED) {
+        s = hg_calls_explain(messages, tools, &said, e);
+    } else {
+        s = hg_json_put_tree(&said, messages, e);
+        if (s == HG_OK && tools != NULL) s = hg_json_put_tree(&offered, tools, e);
+    }
+    const hg_chat_input in = {
+        .messages = {said.p, said.n}, .tools = {offered.p, offered.n}, .open_answer = true};
+    if (s == HG_OK) s = hg_chat_format_ids(w->format, &in, out, NULL, e);
+    hg_buf_free(&said);
+    hg_buf_free(&offered);
+    return s;
+}
+
+static hg_status converse(void *ctx, const json_t *messages, const json_t *tools, bool must_call,
+                          hg_ids *out, hg_err *e)
+{
+    const weights *w = ctx;
+    const char *opening = hg_calls_opening(w->call_style);
+
+    if (w->format == NULL)
+        return hg_fail(e, HG_E_MISSING,
+                       "the model was not tuned to converse: it has no chat "
+                       "template");
+    HG_TRY(render_tools(w, messages, tools, out, e));
+    if (!must_call || opening[0] == '\0') return HG_OK;
+    return hg_tokenizer_encode(w->tokenizer, (hg_bytes){opening, strlen(opening)}, true, out, e);
+}
+
+/* What a call begins with in the midst of an answer: white space behind it is the model's. */
+static const char *call_mark(hg_call_style s)
+{
+    return s == HG_CALLS_TAGGED || s == HG_CALLS_EXPLAINED ? "<tool_call>" : hg_calls_opening(s);
 }
 
 static hg_status submit(void *ctx, const hg_request *r, hg_job *out, hg_err *e)
@@ -88,6 +131,7 @@ hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, h
     hg_backend b = {.created = hg_unix_time(),
                     .encode = encode,
                     .render = render,
+                    .converse = converse,
                     .submit = submit,
                     .form = form,
                     .piece = piece,
@@ -106,11 +150,12 @@ hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, h
     const hg_server_options *o = hg_server_get_options(s);
     const bool is_given = o->chat_template != NULL;
     w->chat_template = is_given ? o->chat_template : hg_model_chat_template(m);
+    w->call_style = hg_calls_style(w->chat_template);
     hg_status r = hg_chat_format_new(&w->format, w->tokenizer, w->chat_template, &why);
     if (r != HG_OK && (is_given || r == HG_E_NOMEM))
         r = hg_fail(e, r, "%s", why.msg);
     else
-        r = hg_forms_new(&w->forms, m, e);
+        r = hg_forms_new(&w->forms, m, call_mark(w->call_style), e);
     if (r == HG_OK) r = make_engine(w, o, rt, &b.n_ctx, e);
     if (r != HG_OK) {
         free_weights(w);
@@ -118,6 +163,7 @@ hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, h
     }
     memcpy(b.id, id, strlen(id) + 1);
     b.n_vocab = hg_model_get_config(m)->n_vocab;
+    b.call_style = w->call_style;
     b.ctx = w;
     return hg_server_add_backend(s, &b, e);
 }

@@ -25,16 +25,18 @@ struct hg_form {
 struct hg_forms {
     pthread_mutex_t lock;
     const hg_model *m;
+    const char *opening;
     hg_vocab *vocab; /* made when it is first asked for */
     hg_form *first;
 };
 
-hg_status hg_forms_new(hg_forms **out, const hg_model *m, hg_err *e)
+hg_status hg_forms_new(hg_forms **out, const hg_model *m, const char *opening, hg_err *e)
 {
     hg_forms *f = hg_alloc(1, sizeof *f);
     *out = f;
     if (f == NULL) return hg_fail(e, HG_E_NOMEM, "no room for forms of answers");
     f->m = m;
+    f->opening = opening;
     (void)pthread_mutex_init(&f->lock, NULL);
     return HG_OK;
 }
@@ -68,7 +70,10 @@ static hg_status compile(hg_forms *f, hg_form *form, hg_err *e)
                                         : hg_grammar_from_json_schema(&g, schema, e));
     hg_status s = hg_masks_new(&form->masks, g, f->vocab, MASK_BYTES, e);
     if (s == HG_OK) hg_masks_warm_begin(form->masks, WARM_SECONDS);
-    if (s == HG_OK) s = hg_constraint_new(&form->constraint, form->masks, e);
+    if (s == HG_OK && form->kind == HG_FORM_CALLS)
+        s = hg_constraint_calls(&form->constraint, form->masks, f->m, f->opening, e);
+    else if (s == HG_OK)
+        s = hg_constraint_new(&form->constraint, form->masks, e);
     hg_grammar_free(g);
     return s;
 }

@@ -7,12 +7,17 @@
 
 enum { HG_FORMS_KEPT = 16 }; /* that nobody uses, for who asks next */
 
-typedef enum hg_form_kind { HG_FORM_OBJECT, HG_FORM_SCHEMA } hg_form_kind;
+typedef enum hg_form_kind {
+    HG_FORM_OBJECT,
+    HG_FORM_SCHEMA,
+    HG_FORM_CALLS /* any text; behind an opening of calls, the schema */
+} hg_form_kind;
 
 typedef struct hg_forms hg_forms; /* of one model; threads may share it */
 typedef struct hg_form hg_form;
 
-hg_status hg_forms_new(hg_forms **out, const hg_model *m, hg_err *e);
+/* `opening` as hg_constraint_calls takes it, for HG_FORM_CALLS; it must live as long. */
+hg_status hg_forms_new(hg_forms **out, const hg_model *m, const char *opening, hg_err *e);
 void hg_forms_free(hg_forms *f); /* once every form is released */
 /* The form of a JSON schema, or of any JSON object (`schema` is empty). Released by the caller.
  * HG_E_FORMAT, HG_E_UNSUPPORTED, HG_E_LIMIT: what is wrong with the schema, with its place. */

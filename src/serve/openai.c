@@ -1,6 +1,7 @@
 /* OpenAI's protocol: models, chat completions, completions; whole or as a stream of chunks. The
  * forms are those that the official clients (openai on npm, 6 and 7) read and check. */
 #include "serve/openai.h"
+#include "serve/tools.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -134,9 +135,10 @@ static void get_model(hg_server *s, hg_exchange *x, hg_bytes rest)
 }
 
 /* ---- answers ---- */
-static const char *finish_word(hg_finish f)
+static const char *finish_word(const hg_choice *c)
 {
-    return f == HG_FINISH_LENGTH ? "length" : "stop";
+    if (json_array_size(c->calls) > 0) return "tool_calls";
+    return c->finish == HG_FINISH_LENGTH ? "length" : "stop";
 }
 
 static void put_usage(hg_json_out *o, const hg_answer *a)
@@ -230,9 +232,36 @@ static void tell_piece(hg_answer *a, hg_choice *c, hg_bytes text, hg_buf *out)
     put_chunk(a, c, &text, false, NULL, out);
 }
 
+/* The i-th call of a chat's answer, in two chunks: who is called, and with what. */
+static void put_call_chunk(hg_answer *a, hg_choice *c, size_t i, bool rest, hg_buf *out)
+{
+    const note *n = a->note;
+    hg_json_out o;
+
+    hg_buf_puts(out, "data: ");
+    hg_json_out_init(&o, out, 0);
+    put_head(&o, a, "chat.completion.chunk");
+    hg_json_begin(&o, NULL, '{');
+    hg_json_int(&o, "index", c->index);
+    hg_json_begin(&o, "delta", '{');
+    hg_openai_put_call_delta(&o, c->calls, i, rest);
+    hg_json_end(&o);
+    put_logprobs(&o, n, c);
+    hg_json_null(&o, "finish_reason");
+    hg_json_end(&o);
+    hg_json_end(&o);
+    if (n->include_usage) hg_json_null(&o, "usage");
+    hg_json_end(&o);
+    hg_buf_puts(out, "\n\n");
+}
+
 static void tell_finish(hg_answer *a, hg_choice *c, hg_buf *out)
 {
-    put_chunk(a, c, NULL, false, finish_word(c->finish), out);
+    for (size_t i = 0; i < json_array_size(c->calls); i++) {
+        put_call_chunk(a, c, i, false, out);
+        put_call_chunk(a, c, i, true, out);
+    }
+    put_chunk(a, c, NULL, false, finish_word(c), out);
 }
 
 static void tell_end(hg_answer *a, hg_buf *out)
@@ -265,14 +294,19 @@ static void tell_failure(hg_answer *a, const hg_problem *p, hg_buf *out)
 
 static void put_choice(hg_json_out *o, const note *n, hg_choice *c)
 {
-    hg_bytes text = {c->text.n > 0 ? c->text.p : "", c->text.n};
+    const bool calls = json_array_size(c->calls) > 0;
+    hg_bytes text = {c->text.n > 0 ? c->text.p : "", calls ? c->n_words : c->text.n};
 
     hg_json_begin(o, NULL, '{');
     hg_json_int(o, "index", c->index);
     if (n->is_chat) {
         hg_json_begin(o, "message", '{');
         hg_json_text(o, "role", "assistant");
-        hg_json_bytes(o, "content", text);
+        if (calls && text.n == 0)
+            hg_json_null(o, "content");
+        else
+            hg_json_bytes(o, "content", text);
+        if (calls) hg_openai_put_calls(o, c->calls);
         hg_json_null(o, "refusal");
         hg_json_begin(o, "annotations", '[');
         hg_json_end(o);
@@ -281,7 +315,7 @@ static void put_choice(hg_json_out *o, const note *n, hg_choice *c)
         hg_json_bytes(o, "text", text);
     }
     put_logprobs(o, n, c);
-    hg_json_text(o, "finish_reason", finish_word(c->finish));
+    hg_json_text(o, "finish_reason", finish_word(c));
     hg_json_end(o);
 }
 
@@ -373,8 +407,14 @@ static bool read_prompts(prompts *ps, const hg_openai_call *c, const hg_backend 
 static bool read_messages(prompts *ps, const hg_openai_call *c, const hg_backend *m, hg_problem *p)
 {
     hg_err e = {0};
-    hg_status s = m->render(m->ctx, c->messages, c->n_messages, &ps->list[ps->n++], &e);
+    hg_ids *ids = &ps->list[ps->n++];
+    hg_status s;
 
+    if (c->talk != NULL && m->converse == NULL)
+        return hg_refuse(p, 400, "unsupported_parameter", "tools", "tools: %s cannot call any",
+                         m->id);
+    s = c->talk != NULL ? m->converse(m->ctx, c->talk, c->tools, c->must_call, ids, &e)
+                        : m->render(m->ctx, c->messages, c->n_messages, ids, &e);
     return s == HG_OK || of_status(p, s, "messages", &e);
 }
 
@@ -409,6 +449,7 @@ static bool read_form(hg_form **form, const hg_openai_call *c, const hg_backend 
     if (c->tells_tokens && m->piece == NULL)
         return hg_refuse(p, 400, "unsupported_parameter", "logprobs",
                          "logprobs: %s tells no probabilities", m->id);
+    if (c->tools != NULL) return hg_tools_form(m, c->tools, c->only, c->must_call, form, p);
     if (!c->has_form) return true;
     if (m->form == NULL)
         return hg_refuse(p, 400, "unsupported_parameter", "response_format",
@@ -440,6 +481,8 @@ static bool ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, prompts *
                      .sampling = c->sampling,
                      .stop = c->stop,
                      .n_stop = c->n_stop,
+                     .tools = c->tools,
+                     .must_call = c->must_call,
                      .form = form,
                      .tells_tokens = c->tells_tokens,
                      .n_top = c->n_top,

@@ -18,6 +18,10 @@ typedef struct hg_openai_call {
     bool has_form; /* response_format; the schema is empty for any object */
     hg_form_kind form;
     hg_bytes schema;
+    json_t *tools;    /* that may be called, in the body; NULL: none */
+    bool must_call;   /* tool_choice */
+    const char *only; /* the one that must be called, or NULL */
+    json_t *talk;     /* the messages for hg_backend.converse, where tools are in it; or NULL */
     const char *stop[HG_OPENAI_MAX_STOP];
     size_t n_stop;
     hg_message *messages; /* chat; in `mem` */
@@ -31,6 +35,13 @@ typedef struct hg_openai_call {
  * Free the call in either case. */
 bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *mem, hg_problem *p);
 void hg_openai_call_free(hg_openai_call *c);
+
+/* Reads tools and tool_choice, and the messages where calls are among them, into c. */
+bool hg_openai_parse_tools(hg_openai_call *c, hg_problem *p);
+/* Writes calls [{"name", "arguments"}] as the member "tool_calls" of a message. */
+void hg_openai_put_calls(hg_json_out *o, const json_t *calls);
+/* Writes the i-th call as the member of a delta: its name and id, or (rest) its arguments. */
+void hg_openai_put_call_delta(hg_json_out *o, const json_t *calls, size_t i, bool rest);
 
 /* Takes what is told of a token into the choice's rooms; writes what was taken since the last time,
  * as the member "logprobs". */

@@ -106,9 +106,7 @@ static bool check_unsupported(const json_t *o, hg_problem *p)
         const char *key;
         bool (*asks)(const json_t *v);
         const char *what;
-    } table[] = {{"tools", asks, "tool calls"},
-                 {"functions", asks, "function calls"},
-                 {"tool_choice", asks_for_tool, "tool calls"},
+    } table[] = {{"functions", asks, "the old function calls (tools are what it can)"},
                  {"function_call", asks_for_tool, "function calls"},
                  {"modalities", asks_for_sound, "anything but text"},
                  {"audio", asks, "sound"},
@@ -316,17 +314,15 @@ static bool join_parts(const json_t *parts, size_t i, hg_arena *mem, hg_bytes *o
 
 static bool parse_role(const json_t *v, size_t i, const char **role, hg_problem *p)
 {
-    static const char *const roles[] = {"system", "user", "assistant"};
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
 
     if (!json_is_string(v)) return bad_message(p, i, "role", "must be a string");
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < 4; k++) {
         if (is_word(v, roles[k])) *role = roles[k];
     }
     if (is_word(v, "developer")) *role = "system";
-    if (is_word(v, "tool") || is_word(v, "function"))
-        return bad_message(p, i, "role", "is of a tool: this server cannot do tool calls yet");
     return *role != NULL ||
-           bad_message(p, i, "role", "must be system, developer, user or assistant");
+           bad_message(p, i, "role", "must be system, developer, user, assistant or tool");
 }
 
 static bool parse_message(const json_t *v, size_t i, hg_arena *mem, hg_message *m, hg_problem *p)
@@ -335,9 +331,10 @@ static bool parse_message(const json_t *v, size_t i, hg_arena *mem, hg_message *
 
     if (!json_is_object(v)) return bad_message(p, i, "", "must be an object");
     if (!parse_role(json_object_get(v, "role"), i, &m->role, p)) return false;
-    if (!is_nothing(member(v, "tool_calls")) || !is_nothing(member(v, "function_call")))
-        return bad_message(p, i, "tool_calls",
-                           "cannot be read: this server cannot do tool calls yet");
+    if (!is_nothing(member(v, "function_call")))
+        return bad_message(p, i, "function_call", "is the old form of tool_calls");
+    const bool calls = !is_nothing(member(v, "tool_calls"));
+    if (calls && (content == NULL || json_string_length(content) == 0)) return true;
     if (json_is_string(content)) {
         m->content = (hg_bytes){json_string_value(content), json_string_length(content)};
         return true;
@@ -412,7 +409,7 @@ bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *m
         !parse_stream(c, p) || !parse_lengths(c, p) || !parse_logprobs(c, p) ||
         !parse_form(c, mem, p))
         return false;
-    if (is_chat) return parse_messages(c, mem, p);
+    if (is_chat) return parse_messages(c, mem, p) && hg_openai_parse_tools(c, p);
     c->prompt = member(c->body, "prompt");
     return c->prompt != NULL || hg_refuse(p, 400, "missing_required_parameter", "prompt",
                                           "prompt must be a string, or an array of strings or ids");
@@ -420,6 +417,7 @@ bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *m
 
 void hg_openai_call_free(hg_openai_call *c)
 {
-    if (c->body != NULL) json_decref(c->body);
-    c->body = NULL;
+    json_decref(c->talk);
+    json_decref(c->body);
+    c->talk = c->body = NULL;
 }

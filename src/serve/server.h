@@ -6,6 +6,7 @@
 
 #include "serve/forms.h"
 #include "serve/http.h"
+#include "token/calls.h"
 #include <higgins/serve.h>
 
 /* ---- models ---- */
@@ -18,6 +19,12 @@ typedef struct hg_backend {
     hg_status (*encode)(void *ctx, hg_bytes text, hg_ids *out, hg_err *e);
     /* A conversation, open for the assistant's answer. */
     hg_status (*render)(void *ctx, const hg_message *m, size_t n, hg_ids *out, hg_err *e);
+    /* A conversation in which tools may be called and what they said is told: OpenAI's messages and
+     * tools (NULL: none are offered). With must_call the calls' opening comes last. NULL: it cannot
+     * call tools. */
+    hg_status (*converse)(void *ctx, const struct json_t *messages, const struct json_t *tools,
+                          bool must_call, hg_ids *out, hg_err *e);
+    hg_call_style call_style;
     /* As hg_engine_submit, hg_engine_cancel, hg_engine_look, hg_engine_free. */
     hg_status (*submit)(void *ctx, const hg_request *r, hg_job *out, hg_err *e);
     /* As hg_forms_get; NULL: answers cannot be held to a form. */

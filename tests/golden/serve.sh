@@ -97,7 +97,7 @@ expect_code 2
 run "$HIGGINS" serve "$M" --context 100000 --quiet
 expect_code 1
 expect_sentence
-expect_err "a context of 100000 tokens; the model has been made for 512"
+expect_err "a context of 100000 tokens; the model has been made for 1024"
 run "$HIGGINS" serve "$M" --name 'no spaces' --quiet
 expect_code 1
 expect_err '"no spaces" cannot name a model; use 1 to 127 letters, digits and - . _ / :'

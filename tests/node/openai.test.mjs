@@ -173,6 +173,57 @@ test('an answer is held to JSON, and to a schema, within its tokens', async () =
   assert.equal(typeof JSON.parse(plain.choices[0].text), 'object');
 });
 
+const tools = [
+  { type: 'function', function: { name: 'get_weather', description: 'The weather of a city.', parameters: { type: 'object', required: ['city', 'days'],
+    properties: { city: { type: 'string', maxLength: 12 }, days: { type: 'integer', minimum: 1, maximum: 14 }, unit: { $ref: '#/$defs/unit' } },
+    $defs: { unit: { enum: ['C', 'F'] } } } } },
+  { type: 'function', function: { name: 'now', parameters: { type: 'object', properties: {} } } },
+];
+const short = [{ role: 'user', content: 'Hi' }], few = [tools[1]];
+const isCall = (call) => {
+  const args = JSON.parse(call.function.arguments);
+  assert.equal(call.type, 'function');
+  assert.match(call.id, /^call_[0-9a-f]{24}$/);
+  if (call.function.name === 'now') return assert.deepEqual(args, {});
+  assert.equal(call.function.name, 'get_weather');
+  assert.ok([...args.city].length <= 12 && Number.isInteger(args.days) && args.days >= 1 && args.days <= 14 && [undefined, 'C', 'F'].includes(args.unit), call.function.arguments);
+};
+
+test('a model of noise calls tools with arguments that fit, when it must', async () => {
+  const named = new Set();
+  for (let seed = 0; seed < 12; seed++) {
+    const noise = { tool_choice: 'required', temperature: 2, top_k: 0, top_p: 1, min_p: 0, max_tokens: 80, seed };
+    const answer = await chat({ tools, messages: short, ...noise });
+    const [choice] = answer.choices;
+    assert.equal(choice.finish_reason, 'tool_calls');
+    assert.equal(choice.message.content, null);
+    assert.equal(choice.message.tool_calls.length, 1);
+    isCall(choice.message.tool_calls[0]);
+    named.add(choice.message.tool_calls[0].function.name);
+    const runner = client.chat.completions.stream({ model: 'random', messages: short, tools, ...noise });
+    const streamed = (await runner.finalChatCompletion()).choices[0];
+    assert.equal(streamed.finish_reason, 'tool_calls');
+    assert.deepEqual(streamed.message.tool_calls.map((c) => [c.function.name, c.function.arguments]),
+      choice.message.tool_calls.map((c) => [c.function.name, c.function.arguments]));
+  }
+  assert.equal(named.size, 2, 'either tool is called');
+  const one = await chat({ tools, messages: short, tool_choice: { type: 'function', function: { name: 'now' } }, temperature: 2, max_tokens: 80 });
+  assert.equal(one.choices[0].message.tool_calls[0].function.name, 'now');
+});
+
+test('tools and what they said are part of the conversation', async () => {
+  const tokens = async (more) => (await chat({ max_tokens: 1, ...more })).usage.prompt_tokens;
+  const bare = await tokens({});
+  assert.ok((await tokens({ tools: few })) > bare + 20, 'the tools are told');
+  assert.equal(await tokens({ tools: few, tool_choice: 'none' }), bare);
+  const called = [...short, { role: 'assistant', content: null, tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'now', arguments: '{}' } }] },
+    { role: 'tool', tool_call_id: 'call_1', content: 'It is nine.' }];
+  assert.ok((await tokens({ messages: called })) > (await tokens({ messages: short })) + 10);
+  const free = await chat({ tools: few, messages: called });
+  assert.equal(free.choices[0].finish_reason, 'length');
+  assert.equal(textOf(await gather(await chat({ tools: few, messages: called, stream: true }))), free.choices[0].message.content);
+});
+
 test('special tokens in a user\'s text stay text', async () => {
   const count = async (content) => (await chat({ messages: [{ role: 'user', content }], max_tokens: 1 })).usage.prompt_tokens;
   const none = await count('');
@@ -182,7 +233,12 @@ test('special tokens in a user\'s text stay text', async () => {
 test('every refusal is the client\'s own error with its status, parameter and code', async () => {
   await refused(chat({ temperature: 3 }), 400, { param: 'temperature', code: 'invalid_value' });
   await refused(chat({ n: 1000 }), 400, { param: 'n' });
-  await refused(chat({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, { param: 'tools', code: 'unsupported_parameter' });
+  await refused(chat({ tools: [{ type: 'function', function: { name: 'no name' } }] }), 400, { param: 'tools', code: 'invalid_value' });
+  const strict = { name: 'f', strict: true, parameters: { type: 'object', properties: { a: { not: {} } } } };
+  assert.match((await refused(chat({ tools: [{ type: 'function', function: strict }] }), 400, { param: 'tools' })).message, /tools\[0\].*"not" is not held/);
+  await refused(chat({ tool_choice: 'required' }), 400, { param: 'tool_choice' });
+  await refused(chat({ tools, tool_choice: { type: 'function', function: { name: 'other' } } }), 400, { param: 'tool_choice' });
+  await refused(chat({ tools, response_format: { type: 'json_object' } }), 400, { param: 'response_format' });
   await refused(chat({ response_format: { type: 'xml' } }), 400, { param: 'response_format', code: 'invalid_value' });
   const shape = await refused(chat({ response_format: { type: 'json_schema', json_schema: { name: 'n', schema: { not: {} } } } }), 400, { param: 'response_format' });
   assert.match(shape.message, /#: "not" is not held/);

@@ -43,7 +43,7 @@ static hg_status make(const char *folder, uint64_t seed, hg_err *e)
                          .n_heads = 4,
                          .n_kv_heads = 2,
                          .d_ff = 128,
-                         .n_ctx = 512,
+                         .n_ctx = 1024,
                          .tie_embeddings = true,
                          .pad_id = -1};
     hg_tokenizer *t = NULL;

@@ -200,7 +200,8 @@ TEST(wrong_values_are_refused_by_name)
                  {",\"stop\":\"\"", "stop", NULL},
                  {",\"seed\":1.5", "seed", NULL},
                  {",\"stream\":1", "stream", NULL},
-                 {",\"tools\":[{}]", "tools", "unsupported_parameter"},
+                 {",\"tools\":[{}]", "tools", "invalid_value"},
+                 {",\"tools\":[{\"function\":{\"name\":\"f\"}}]", "tools", "unsupported_parameter"},
                  {",\"response_format\":{\"type\":\"json_object\"}", "response_format",
                   "unsupported_parameter"},
                  {",\"logprobs\":true", "logprobs", "unsupported_parameter"},
@@ -252,7 +253,7 @@ TEST(messages_are_checked_one_by_one)
                  "{\"model\":\"parrot\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"},"
                  "{\"role\":\"king\",\"content\":\"x\"}]}");
     CHECK_HAS(a, "\"param\":\"messages[1].role\"");
-    CHECK_HAS(a, "must be system, developer, user or assistant");
+    CHECK_HAS(a, "must be system, developer, user, assistant or tool");
     a = raw_post(s, CHAT,
                  "{\"model\":\"parrot\",\"messages\":[{\"role\":\"user\",\"content\":["
                  "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://x\"}}]}]}");
