@@ -4,6 +4,9 @@
 #include "kernels/scalar.h"
 #include "kernels/tables.h"
 
+#include <math.h>
+#include <string.h>
+
 enum { ROWS = 4, W = HG_KV_PANEL };
 
 static size_t panels_of(size_t n)
@@ -22,7 +25,7 @@ static void step(float sum[ROWS][W], const float *q, const float k[W], size_t ro
 
 static void put(float *s, float sum[ROWS][W], size_t rows)
 {
-    for (size_t r = 0; r < rows; r++) memcpy(s + r * HG_KV_TILE, sum[r], sizeof sum[r]);
+    for (size_t r = 0; r < rows; r++) memcpy(s + r * HG_KV_PART, sum[r], sizeof sum[r]);
 }
 
 static void scores_f32(float *s, const void *q, const void *k, size_t d, size_t rows, size_t keys,
@@ -84,18 +87,64 @@ static void scores_q8_0(float *s, const void *q, const void *k, size_t d, size_t
     (void)next;
     for (size_t p = 0; p < panels_of(keys); p++) {
         float sum[ROWS][W] = {0}, wide[W], scale[W];
-        for (size_t i = 0; i < d; i++, from += W) {
+        for (size_t i = 0; i < d; i++) {
             if (i % W == 0) {
                 const hg_f16 *at = (const hg_f16 *)(const void *)from;
                 for (size_t j = 0; j < W; j++) scale[j] = f16_to_float(at[j]);
                 from += W * sizeof *at;
             }
-            const int8_t *x = (const int8_t *)from;
-            for (size_t j = 0; j < W; j++) wide[j] = (float)x[j] * scale[j];
+            const int8_t *x = (const int8_t *)from + i % W / 2 * 2 * W + i % 2;
+            for (size_t j = 0; j < W; j++) wide[j] = (float)x[2 * j] * scale[j];
             step(sum, (const float *)q + i * rows, wide, rows);
+            if (i % W == W - 1) from += (size_t)W * W;
         }
         put(s + p * W, sum, rows);
     }
+}
+
+/* ---- weights ---- */
+
+static float largest(const float *s, size_t from, size_t to)
+{
+    float most = s[from];
+    for (size_t i = from + 1; i < to; i++) most = s[i] > most ? s[i] : most;
+    return most;
+}
+
+/* As exp_sum_f32: 0 where exp is below what a float holds with all its bits. */
+static float weight(float s, float max)
+{
+    return s - max < -87.0f ? 0.0f : expf(s - max);
+}
+
+static float weigh_f32(void *p, const float *s, size_t n, size_t from, size_t to, float *max,
+                       const void *next, size_t fetch)
+{
+    float *out = p, sum = 0;
+    (void)next;
+    (void)fetch;
+    *max = largest(s, from, to);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = i >= from && i < to ? weight(s[i], *max) : 0.0f;
+        sum += out[i];
+    }
+    return sum;
+}
+
+static float weigh_bf16(void *p, const float *s, size_t n, size_t from, size_t to, float *max,
+                        const void *next, size_t fetch)
+{
+    hg_bf16 *out = p;
+    float sum = 0;
+    (void)next;
+    (void)fetch;
+    *max = largest(s, from, to);
+    for (size_t i = 0; i < n; i++) {
+        const float w = i >= from && i < to ? weight(s[i], *max) : 0.0f;
+        out[i] = bf16_of(w);
+        sum += w;
+    }
+    return sum;
 }
 
 /* ---- values ---- */
@@ -104,7 +153,7 @@ static void scores_q8_0(float *s, const void *q, const void *k, size_t d, size_t
 static void add(float *o, size_t d, const float *p, const float *v, size_t w, size_t rows)
 {
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < w; c++) o[r * d + c] += p[r * HG_KV_TILE] * v[c];
+        for (size_t c = 0; c < w; c++) o[r * d + c] += p[r * HG_KV_PART] * v[c];
 }
 
 static void values_f32(float *o, const void *p, const void *v, size_t d, size_t rows, size_t keys,
@@ -140,10 +189,10 @@ static void values_bf16(float *o, const void *p, const void *v, size_t d, size_t
                         const void *next)
 {
     const hg_bf16 *from = v;
-    float wide[W], row[ROWS * HG_KV_TILE];
+    float wide[W], row[ROWS * HG_KV_PART];
     (void)next;
     for (size_t r = 0; r < rows; r++)
-        for (size_t j = r * HG_KV_TILE; j < r * HG_KV_TILE + keys; j++)
+        for (size_t j = r * HG_KV_PART; j < r * HG_KV_PART + keys; j++)
             row[j] = bf16_to_float(((const hg_bf16 *)p)[j]);
     for (size_t c = 0; c < d; c += W) {
         const size_t w = d - c < W ? d - c : W;
@@ -166,7 +215,7 @@ static void values_q8_0(float *o, const void *p, const void *v, size_t d, size_t
         const int8_t *x = (const int8_t *)(scale + HG_KV_TILE);
         for (size_t j = 0; j < keys; j++) {
             const float s = f16_to_float(scale[j]);
-            for (size_t i = 0; i < W; i++) wide[i] = (float)x[j * W + i] * s;
+            for (size_t i = 0; i < W; i++) wide[i] = (float)x[j / 2 * 2 * W + 2 * i + j % 2] * s;
             add(o + c, d, (const float *)p + j, wide, W, rows);
         }
         from += HG_KV_TILE * (W + sizeof *scale);
@@ -175,8 +224,8 @@ static void values_q8_0(float *o, const void *p, const void *v, size_t d, size_t
 
 void hg_kv_c(hg_kernels *k)
 {
-    k->kv[HG_KV_F32] = (hg_kv_kernel){ROWS, scores_f32, values_f32};
-    k->kv[HG_KV_F16] = (hg_kv_kernel){ROWS, scores_f16, values_f16};
-    k->kv[HG_KV_BF16] = (hg_kv_kernel){ROWS, scores_bf16, values_bf16};
-    k->kv[HG_KV_Q8_0] = (hg_kv_kernel){ROWS, scores_q8_0, values_q8_0};
+    k->kv[HG_KV_F32] = (hg_kv_kernel){ROWS, HG_KV_FLOATS, scores_f32, weigh_f32, values_f32};
+    k->kv[HG_KV_F16] = (hg_kv_kernel){ROWS, HG_KV_FLOATS, scores_f16, weigh_f32, values_f16};
+    k->kv[HG_KV_BF16] = (hg_kv_kernel){ROWS, HG_KV_PAIRS, scores_bf16, weigh_bf16, values_bf16};
+    k->kv[HG_KV_Q8_0] = (hg_kv_kernel){ROWS, HG_KV_FLOATS, scores_q8_0, weigh_f32, values_q8_0};
 }

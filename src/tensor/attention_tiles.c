@@ -1,22 +1,27 @@
 /* Attention's forward pass over tiles of keys and values (kernels/kv.h).
  *
  * The query rows of a span and of the heads that share a key head are one list of rows; a block of
- * them walks over its tiles and keeps for each row the largest score so far, the sum of
- * exponentials and the weighted sum of values, rescaled when a larger score comes (Milakov and
- * Gimelshein 2018, Dao et al. 2022). All rows of a block read a tile together, so that decoding
+ * them walks over its tiles, part by part: the scores of a part's tiles, each row's weights over
+ * them, the weighted sum of their values. Of all parts so far it keeps for each row the largest
+ * score, the sum of exponentials and the weighted sum, rescaled when a larger score comes (Milakov
+ * and Gimelshein 2018, Dao et al. 2022). All rows of a block read a tile together, so that decoding
  * reads a cache once.
  *
- * Tiles and parts of PART tiles lie on a fixed grid of positions. A part is summed from nothing and
- * then added to what came before. So what a row's result is does not depend on the other rows, nor
- * on whether a thread walks over all parts (a prompt) or several threads take one each (decoding a
- * token of a long text) and the parts are added afterwards, in order. */
+ * Parts of HG_KV_PART positions lie on a fixed grid. So what a row's result is does not depend on
+ * the other rows, nor on whether a thread walks over all parts (a prompt) or several threads take
+ * one each (decoding a token of a long text) and the parts are added afterwards, in order. */
 #include "tensor/attention.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { PART = 4, ROWS = 56, MANY = 8 /* blocks a thread: enough to keep all busy */ };
-#define T HG_KV_TILE
+enum {
+    T = HG_KV_TILE,
+    PART = HG_KV_PART / T, /* tiles */
+    ROWS = 56,
+    MANY = 8,  /* blocks a thread: enough to keep all busy */
+    CHUNKS = 8 /* of parts a thread, likewise */
+};
 
 /* What rows have summed. */
 typedef struct sums {
@@ -47,11 +52,12 @@ typedef struct forward {
 /* What a thread works with. */
 typedef struct block {
     const hg_kv_kernel *kernel;
-    bool pairs;    /* q and p are bf16 */
-    size_t height; /* rows of a panel, the last may have fewer */
-    float *q;      /* panels of scaled queries */
-    float *s;      /* [ROWS][T] scores, then exp(score - max) */
-    hg_bf16 *p;    /* [ROWS][T] the same in bf16 */
+    size_t height;    /* rows of a panel, the last may have fewer */
+    size_t cells;     /* floats of a packed query */
+    const unit *held; /* whose queries are packed, or NULL */
+    float *q;         /* panels of scaled queries */
+    float *s;         /* [ROWS][HG_KV_PART] scores, then weights unless the kernel wants bf16 */
+    hg_bf16 *p;       /* [ROWS][HG_KV_PART] weights in bf16 */
     sums part, all;
 } block;
 
@@ -76,98 +82,101 @@ static size_t row_at(const forward *f, const unit *u, size_t i)
 
 /* ---- one block ---- */
 
-/* [d][rows] floats, or [d / 2][rows][2] bf16: in both cells of four bytes. */
-static void pack_panel(const forward *f, const unit *u, block *b, size_t from, size_t rows,
-                       float *to)
+static size_t panel_rows(const unit *u, const block *b, size_t r)
+{
+    return u->m - r < b->height ? u->m - r : b->height;
+}
+
+/* Packs the scaled queries, unless the unit before had the same. */
+static void pack(const forward *f, const unit *u, block *b)
 {
     const hg_att *c = f->c;
-    const size_t d = c->a.d_head;
-    for (size_t r = 0; r < rows; r++) {
+    const size_t most = b->kernel->max_rows, panels = (u->m + most - 1) / most;
+    const unit *o = b->held;
+    b->held = u;
+    if (o != NULL && o->span == u->span && o->kv_head == u->kv_head && o->first == u->first) return;
+    b->height = (u->m + panels - 1) / panels;
+    for (size_t r = 0; r < u->m; r++) {
+        const size_t panel = r / b->height * b->height;
         float *x = b->s; /* not in use yet */
-        c->k->scale_f32(x, c->a.scale, c->q + row_at(f, u, from + r), d);
-        if (b->pairs) {
-            x[d] = 0;
-            c->k->f32_to_bf16((hg_bf16 *)(void *)(x + d + 1), x, d + 1);
-            for (size_t i = 0; i < (d + 1) / 2; i++)
-                memcpy(&to[i * rows + r], (hg_bf16 *)(void *)(x + d + 1) + 2 * i, sizeof *to);
-        } else {
-            for (size_t i = 0; i < d; i++) to[i * rows + r] = x[i];
-        }
+        c->k->scale_f32(x, c->a.scale, c->q + row_at(f, u, r), c->a.d_head);
+        hg_kv_pack(b->kernel->form, b->q + panel * b->cells, x, c->a.d_head,
+                   panel_rows(u, b, panel), r - panel);
     }
 }
 
-/* Cells of a panel a row. */
-static size_t row_cells(const forward *f, const block *b)
+/* ---- one part ---- */
+
+/* Of n keys those in tile t. */
+static size_t keys_of(size_t n, size_t t)
 {
-    return b->pairs ? (f->c->a.d_head + 1) / 2 : f->c->a.d_head;
+    return n - t * T < T ? n - t * T : T;
 }
 
-static void begin(sums *s, size_t m, size_t d)
+/* The part's positions that row i sees, [*from, *to) from its first on. */
+static void seen(const forward *f, const unit *u, size_t i, size_t begin, size_t *from, size_t *to)
 {
-    for (size_t i = 0; i < m; i++) {
-        s->max[i] = -INFINITY;
-        s->sum[i] = 0;
-    }
-    memset(s->o, 0, m * d * sizeof *s->o);
+    const size_t pos = pos_of(f, u, i), first = hg_att_first(f->c, pos);
+    *from = first > begin ? first - begin : 0;
+    *to = pos + 1 > begin ? pos + 1 - begin : 0;
+    if (*to > HG_KV_PART) *to = HG_KV_PART;
 }
 
-/* Row i's scores s[0..n) of which [from, to) are seen: exponentials in place, zero elsewhere, and
- * what the row has summed so far rescaled to the new maximum. */
-static void softmax_row(const hg_att *c, block *b, size_t i, size_t n, size_t from, size_t to)
-{
-    float *s = b->s + i * T, *o = b->part.o + i * c->a.d_head;
-    if (from >= to) {
-        memset(s, 0, n * sizeof *s);
-        return;
-    }
-    if (c->a.soft_cap > 0) hg_soft_cap(c->k, s + from, s + from, c->a.soft_cap, to - from);
-    float max = c->k->max_f32(s + from, to - from);
-    if (max < b->part.max[i]) max = b->part.max[i];
-    memset(s, 0, from * sizeof *s);
-    float sum = c->k->exp_sum_f32(s + from, s + from, max, to - from);
-    memset(s + to, 0, (n - to) * sizeof *s);
-    if (max > b->part.max[i]) {
-        float shrink = expf(b->part.max[i] - max); /* 0 at a part's first keys */
-        b->part.sum[i] *= shrink;
-        c->k->scale_f32(o, shrink, o, c->a.d_head);
-    }
-    b->part.max[i] = max;
-    b->part.sum[i] += sum;
-}
-
-/* `next`: the tile that is read after this one. */
-static void tile(const forward *f, const unit *u, block *b, size_t t, size_t keys, size_t next)
+/* Rows' weights over positions [skip, skip + n) of the part; v: the values that are read next. */
+static void weigh(const forward *f, const unit *u, block *b, size_t begin, size_t skip, size_t n,
+                  const char *v)
 {
     const hg_att *c = f->c;
-    const size_t d = c->a.d_head, even = keys + keys % 2;
-    const char *k = hg_kv_keys(&f->shape, u->kv, t, u->kv_head);
-    const char *v = hg_kv_values(&f->shape, u->kv, t, u->kv_head);
-    const char *k_next = hg_kv_keys(&f->shape, u->kv, next, u->kv_head);
-    for (size_t r = 0; r < u->m; r += b->height)
-        b->kernel->scores(b->s + r * T, b->q + r * row_cells(f, b), k, d,
-                          u->m - r < b->height ? u->m - r : b->height, keys, v);
+    const bool streams = u->m <= HG_KV_STREAM && f->shape.v_bytes > HG_KV_AHEAD;
+    const size_t fetch = streams ? (f->shape.v_bytes - HG_KV_AHEAD) / u->m / 64 * 64 : 0;
     for (size_t i = 0; i < u->m; i++) {
-        size_t pos = pos_of(f, u, i), from = hg_att_first(c, pos), to = pos + 1;
-        from = from > t * T ? from - t * T : 0;
-        to = to > t * T ? to - t * T : 0;
-        softmax_row(c, b, i, even, from, to < keys ? to : keys);
-        if (b->pairs) c->k->f32_to_bf16(b->p + i * T, b->s + i * T, even);
+        float *s = b->s + i * HG_KV_PART + skip;
+        void *p = b->kernel->form == HG_KV_PAIRS ? (void *)(b->p + i * HG_KV_PART + skip) : s;
+        size_t from, to;
+        seen(f, u, i, begin + skip, &from, &to);
+        b->part.max[i] = -INFINITY;
+        b->part.sum[i] = 0;
+        if (to > n) to = n;
+        if (from >= to) {
+            memset(p, 0, n * (b->kernel->form == HG_KV_PAIRS ? sizeof *b->p : sizeof *s));
+            continue;
+        }
+        if (c->a.soft_cap > 0) hg_soft_cap(c->k, s + from, s + from, c->a.soft_cap, to - from);
+        b->part.sum[i] = b->kernel->weigh(p, s, n, from, to, &b->part.max[i],
+                                          v + HG_KV_AHEAD + i * fetch, fetch);
     }
-    for (size_t r = 0; r < u->m; r += b->height)
-        b->kernel->values(b->part.o + r * d,
-                          b->pairs ? (const void *)(b->p + r * T) : (const void *)(b->s + r * T), v,
-                          d, u->m - r < b->height ? u->m - r : b->height, keys, k_next);
 }
 
-/* Sums what the block's rows see of a part. */
-static void part(const forward *f, const unit *u, block *b, size_t p)
+/* Sums what the block's rows see of part p; `next` is what this thread reads after it. */
+static void part(const forward *f, const unit *u, block *b, size_t p, const void *next)
 {
-    const size_t end = pos_of(f, u, u->m - 1) + 1, last = (end - 1) / T;
-    const size_t first = hg_att_first(f->c, pos_of(f, u, 0)) / T;
-    size_t t = p * PART > first ? p * PART : first;
-    begin(&b->part, u->m, f->c->a.d_head);
-    for (; t <= last && t < (p + 1) * PART; t++)
-        tile(f, u, b, t, end - t * T < T ? end - t * T : T, t < last ? t + 1 : t);
+    const size_t d = f->c->a.d_head, end = pos_of(f, u, u->m - 1) + 1;
+    const size_t seen_from = hg_att_first(f->c, pos_of(f, u, 0)) / T;
+    const size_t first = p * PART > seen_from ? p * PART : seen_from;
+    const size_t last = (end - 1) / T < p * PART + PART - 1 ? (end - 1) / T : p * PART + PART - 1;
+    const size_t n = (end < (last + 1) * T ? end : (last + 1) * T) - first * T;
+    const char *v = hg_kv_values(&f->shape, u->kv, first, u->kv_head);
+    float *s = b->s + (first - p * PART) * T;
+    const void *weights = b->kernel->form == HG_KV_PAIRS
+                              ? (const void *)(b->p + (first - p * PART) * T)
+                              : (const void *)s;
+    const size_t size = b->kernel->form == HG_KV_PAIRS ? sizeof *b->p : sizeof *s;
+
+    for (size_t t = first; t <= last; t++)
+        for (size_t r = 0; r < u->m; r += b->height)
+            b->kernel->scores(s + r * HG_KV_PART + (t - first) * T, b->q + r * b->cells,
+                              hg_kv_keys(&f->shape, u->kv, t, u->kv_head), d, panel_rows(u, b, r),
+                              keys_of(n, t - first),
+                              t < last ? hg_kv_keys(&f->shape, u->kv, t + 1, u->kv_head) : v);
+    weigh(f, u, b, p * HG_KV_PART, (first - p * PART) * T, n + n % 2, v);
+    memset(b->part.o, 0, u->m * d * sizeof *b->part.o);
+    for (size_t t = first; t <= last; t++)
+        for (size_t r = 0; r < u->m; r += b->height)
+            b->kernel->values(b->part.o + r * d,
+                              (const char *)weights + (r * HG_KV_PART + (t - first) * T) * size,
+                              hg_kv_values(&f->shape, u->kv, t, u->kv_head), d, panel_rows(u, b, r),
+                              keys_of(n, t - first),
+                              t < last ? hg_kv_values(&f->shape, u->kv, t + 1, u->kv_head) : next);
 }
 
 /* One row: what part p found behind what was found before. */
@@ -200,16 +209,31 @@ static void finish_row(const forward *f, const unit *u, size_t i, const float *o
     if (c->lse != NULL) c->lse[at / d] = max + logf(sum);
 }
 
-static void run_unit(const forward *f, const unit *u, block *b)
+/* Sets what all sums begin with. */
+static void begin(sums *s, size_t m, size_t d)
+{
+    for (size_t i = 0; i < m; i++) {
+        s->max[i] = -INFINITY;
+        s->sum[i] = 0;
+    }
+    memset(s->o, 0, m * d * sizeof *s->o);
+}
+
+/* The keys that part p of the unit begins with. */
+static const char *first_keys(const forward *f, const unit *u, size_t p)
+{
+    const size_t first = hg_att_first(f->c, pos_of(f, u, 0)) / T;
+    return hg_kv_keys(&f->shape, u->kv, p * PART > first ? p * PART : first, u->kv_head);
+}
+
+/* `next`: the unit that this thread runs after it. */
+static void run_unit(const forward *f, const unit *u, block *b, const unit *next)
 {
     const hg_att *c = f->c;
-    const size_t d = c->a.d_head, most = b->kernel->max_rows, panels = (u->m + most - 1) / most;
-    b->height = (u->m + panels - 1) / panels;
-    for (size_t r = 0; r < u->m; r += b->height)
-        pack_panel(f, u, b, r, u->m - r < b->height ? u->m - r : b->height,
-                   b->q + r * row_cells(f, b));
+    const size_t d = c->a.d_head;
+    pack(f, u, b);
     if (u->found != NULL) {
-        part(f, u, b, u->part);
+        part(f, u, b, u->part, first_keys(f, next, next->part));
         for (size_t i = 0; i < u->m; i++) {
             float *to = u->found + i * (d + 2);
             memcpy(to, b->part.o + i * d, d * sizeof *to);
@@ -220,7 +244,8 @@ static void run_unit(const forward *f, const unit *u, block *b)
     }
     begin(&b->all, u->m, d);
     for (size_t p = u->part; p < u->end; p++) {
-        part(f, u, b, p);
+        part(f, u, b, p,
+             p + 1 < u->end ? first_keys(f, u, p + 1) : first_keys(f, next, next->part));
         for (size_t i = 0; i < u->m; i++)
             add_part(c->k, b->all.o + i * d, &b->all.max[i], &b->all.sum[i], b->part.o + i * d,
                      b->part.max[i], b->part.sum[i], d);
@@ -231,8 +256,8 @@ static void run_unit(const forward *f, const unit *u, block *b)
 
 static size_t scratch_floats(size_t d)
 {
-    const size_t room = d + 1 + d / 2 + 1; /* pack_panel's use of s */
-    return ROWS * (d + 1) + (ROWS * T > room ? ROWS * T : room) + ROWS * T / 2 + 2 * ROWS * d;
+    const size_t scores = ROWS * HG_KV_PART > d ? ROWS * HG_KV_PART : d;
+    return ROWS * (d + 1) + scores + ROWS * HG_KV_PART / 2 + 2 * ROWS * d;
 }
 
 static void unit_chunk(void *ctx, size_t begin_at, size_t end, int thread)
@@ -240,13 +265,15 @@ static void unit_chunk(void *ctx, size_t begin_at, size_t end, int thread)
     const forward *f = ctx;
     const size_t d = f->c->a.d_head;
     float *at = hg_att_scratch(f->c, thread);
-    block b = {.kernel = &f->c->k->kv[f->shape.kind], .pairs = f->shape.kind == HG_KV_BF16};
+    block b = {.kernel = &f->c->k->kv[f->shape.kind]};
+    b.cells = hg_kv_query_cells(b.kernel->form, d);
     b.part.o = at;
     b.all.o = b.part.o + ROWS * d;
     b.q = b.all.o + ROWS * d;
     b.p = (hg_bf16 *)(void *)(b.q + ROWS * (d + 1));
-    b.s = b.q + ROWS * (d + 1) + ROWS * T / 2;
-    for (size_t i = begin_at; i < end; i++) run_unit(f, &f->units[i], &b);
+    b.s = b.q + ROWS * (d + 1) + ROWS * HG_KV_PART / 2;
+    for (size_t i = begin_at; i < end; i++)
+        run_unit(f, &f->units[i], &b, &f->units[i + 1 < end ? i + 1 : i]);
 }
 
 /* ---- parts that several threads have summed ---- */
@@ -334,6 +361,9 @@ void hg_att_forward(hg_graph *g, hg_att *c, size_t first, size_t n, const hg_kv_
         return;
     }
     (void)list_units(&f, split, f.units, found, &n_floats);
-    hg_pool_run(g->rt->pool, f.n_units, 1, unit_chunk, &f);
+    /* Parts of one block in a row read its cache in a row. */
+    const size_t n_chunks = CHUNKS * (size_t)g->rt->n_threads;
+    const size_t grain = split && f.n_units > n_chunks ? f.n_units / n_chunks : 1;
+    hg_pool_run(g->rt->pool, f.n_units, grain, unit_chunk, &f);
     if (n_floats > 0) hg_pool_run(g->rt->pool, f.n_units, 16, join_chunk, &f);
 }

@@ -69,13 +69,20 @@ static hg_f16 quantise(int8_t q[W], const float *x)
     return scale;
 }
 
+/* Where element i of a block lies whose pairs lie in runs of W: keys' elements beside other lanes,
+ * columns beside other positions. */
+static size_t pair_at(size_t pair, size_t lane, size_t half)
+{
+    return pair * 2 * W + 2 * lane + half;
+}
+
 static void put_key_blocks(char *panel, size_t lane, const float *x, size_t d)
 {
     for (size_t b = 0; b < d; b += W, panel += W * (W + sizeof(hg_f16))) {
         int8_t q[W];
         ((hg_f16 *)(void *)panel)[lane] = quantise(q, x + b);
-        char *to = panel + W * sizeof(hg_f16) + lane;
-        for (size_t i = 0; i < W; i++) to[i * W] = (char)q[i];
+        char *to = panel + W * sizeof(hg_f16);
+        for (size_t i = 0; i < W; i++) to[pair_at(i / 2, lane, i % 2)] = (char)q[i];
     }
 }
 
@@ -83,8 +90,8 @@ static void get_key_blocks(const char *panel, size_t lane, float *x, size_t d)
 {
     for (size_t b = 0; b < d; b += W, panel += W * (W + sizeof(hg_f16))) {
         const float scale = f16_to_float(((const hg_f16 *)(const void *)panel)[lane]);
-        const int8_t *from = (const int8_t *)panel + W * sizeof(hg_f16) + lane;
-        for (size_t i = 0; i < W; i++) x[b + i] = (float)from[i * W] * scale;
+        const int8_t *from = (const int8_t *)panel + W * sizeof(hg_f16);
+        for (size_t i = 0; i < W; i++) x[b + i] = (float)from[pair_at(i / 2, lane, i % 2)] * scale;
     }
 }
 
@@ -93,14 +100,15 @@ static void put_value_block(char *panel, size_t at, const float *x)
 {
     int8_t q[W];
     ((hg_f16 *)(void *)panel)[at] = quantise(q, x);
-    memcpy(panel + T * sizeof(hg_f16) + at * W, q, sizeof q);
+    char *to = panel + T * sizeof(hg_f16);
+    for (size_t i = 0; i < W; i++) to[pair_at(at / 2, i, at % 2)] = (char)q[i];
 }
 
 static void get_value_block(const char *panel, size_t at, float *x)
 {
     const float scale = f16_to_float(((const hg_f16 *)(const void *)panel)[at]);
-    const int8_t *from = (const int8_t *)panel + T * sizeof(hg_f16) + at * W;
-    for (size_t i = 0; i < W; i++) x[i] = (float)from[i] * scale;
+    const int8_t *from = (const int8_t *)panel + T * sizeof(hg_f16);
+    for (size_t i = 0; i < W; i++) x[i] = (float)from[pair_at(at / 2, i, at % 2)] * scale;
 }
 
 /* ---- where an element is ---- */
@@ -195,4 +203,50 @@ void hg_kv_get(const hg_kernels *k, const hg_kv_shape *s, const hg_kv_layer *kv,
                        (const hg_f16 *)(const void *)values, at, key, value);
         }
     }
+}
+
+/* ---- queries ---- */
+
+/* x = scale q in 16 bits, as quantise does it in 8. */
+static float quantise_words(int16_t q[W], const float *x)
+{
+    float most = 0, bad = 0;
+    for (size_t i = 0; i < W; i++) {
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        bad += x[i] * 0.0f;
+    }
+    const float inverse = most > 0 ? 32767.0f / most : 0.0f;
+    for (size_t i = 0; i < W; i++) {
+        const float scaled = x[i] * inverse;
+        const float held = scaled > 32767.0f ? 32767.0f : scaled > -32767.0f ? scaled : -32767.0f;
+        q[i] = (int16_t)((int32_t)bits_of(held + 0x1.8p23f) - (int32_t)bits_of(0x1.8p23f));
+    }
+    return most / 32767.0f + bad;
+}
+
+static void pack_words(float *to, const float *x, size_t d, size_t rows, size_t r)
+{
+    for (size_t b = 0; b < d; b += W, to += rows * (1 + W / 2)) {
+        int16_t q[W];
+        to[r] = quantise_words(q, x + b);
+        for (size_t i = 0; i < W / 2; i++) memcpy(&to[rows + i * rows + r], q + 2 * i, 4);
+    }
+}
+
+static void pack_pairs(float *to, const float *x, size_t d, size_t rows, size_t r)
+{
+    for (size_t i = 0; i < d; i += 2) {
+        const hg_bf16 pair[2] = {bf16_of(x[i]), i + 1 < d ? bf16_of(x[i + 1]) : 0};
+        memcpy(&to[i / 2 * rows + r], pair, sizeof pair);
+    }
+}
+
+void hg_kv_pack(hg_kv_form form, float *to, const float *x, size_t d, size_t rows, size_t r)
+{
+    if (form == HG_KV_WORDS)
+        pack_words(to, x, d, rows, r);
+    else if (form == HG_KV_PAIRS)
+        pack_pairs(to, x, d, rows, r);
+    else
+        for (size_t i = 0; i < d; i++) to[i * rows + r] = x[i];
 }

@@ -46,4 +46,8 @@ void hg_kv_put(const hg_kernels *k, const hg_kv_shape *s, const hg_kv_layer *kv,
 void hg_kv_get(const hg_kernels *k, const hg_kv_shape *s, const hg_kv_layer *kv, size_t pos,
                float *key, float *value);
 
+/* Puts query x [d] as row r of `rows` that a kernel is given together (kernels/kv.h); `to` has
+ * hg_kv_query_cells floats a row. */
+void hg_kv_pack(hg_kv_form form, float *to, const float *x, size_t d, size_t rows, size_t r);
+
 #endif

@@ -185,15 +185,15 @@ static int32_t peak_i8(size_t rounds)
 /* ---- attention ---- */
 
 typedef __m256i pairs;
+typedef __m256i words;
+typedef __m256i ints;
 enum { KV_ROWS = 6 };
 #define KV_HEIGHTS(X, k) X(1, k) X(2, k) X(3, k) X(4, k) X(5, k) X(6, k)
 #define KV_EACH(r, rows) _Pragma("GCC unroll 6") for (size_t r = 0; r < (rows); r++)
 
-INLINE vec v_load_i8(const int8_t *p, size_t n)
+INLINE void v_fetch(const char *p)
 {
-    int8_t b[WIDTH] = {0};
-    memcpy(b, p, n < WIDTH ? n : WIDTH);
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)b)));
+    _mm_prefetch(p, _MM_HINT_T0);
 }
 
 INLINE pairs v_load_pairs(const void *p, size_t n)
@@ -217,7 +217,41 @@ INLINE vec v_dot_pairs(vec sum, pairs a, pairs b)
     return v_fma(odd_a, odd_b, v_fma(even_a, even_b, sum));
 }
 
-#include "kernels/x86/kv_kernels.h"
+INLINE ints i_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+
+INLINE vec i_float(ints a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
+
+INLINE words w_load(const char *p)
+{
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+INLINE words w_set(const void *pair)
+{
+    int32_t both;
+    memcpy(&both, pair, sizeof both);
+    return _mm256_set1_epi32(both);
+}
+
+INLINE ints w_dot(ints sum, words a, words b)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+
+INLINE void w_store(int16_t *p, vec a, size_t n)
+{
+    const __m256i i = _mm256_cvtps_epi32(a);
+    const __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    store_halves((uint16_t *)p, w, n);
+}
+
+#include "kernels/kv_kernels.h"
 
 void hg_kernels_avx2(hg_kernels *k)
 {

@@ -2,6 +2,7 @@
 #include "kernels/tables.h"
 
 #include <immintrin.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -150,6 +151,8 @@ static int32_t peak_i8(size_t rounds)
 /* ---- attention ---- */
 
 typedef __m512i pairs;
+typedef __m512i words;
+typedef __m512i ints;
 enum { KV_ROWS = 14 };
 #define KV_HEIGHTS(X, k) \
     X(1, k)              \
@@ -158,10 +161,9 @@ enum { KV_ROWS = 14 };
     X(4, k) X(5, k) X(6, k) X(7, k) X(8, k) X(9, k) X(10, k) X(11, k) X(12, k) X(13, k) X(14, k)
 #define KV_EACH(r, rows) _Pragma("GCC unroll 14") for (size_t r = 0; r < (rows); r++)
 
-INLINE vec v_load_i8(const int8_t *p, size_t n)
+INLINE void v_fetch(const char *p)
 {
-    __m128i bytes = _mm_maskz_loadu_epi8(first_lanes(n), p);
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+    _mm_prefetch(p, _MM_HINT_T0);
 }
 
 INLINE pairs v_load_pairs(const void *p, size_t n)
@@ -179,7 +181,39 @@ INLINE vec v_dot_pairs(vec sum, pairs a, pairs b)
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }
 
-#include "kernels/x86/kv_kernels.h"
+INLINE ints i_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+
+INLINE vec i_float(ints a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+
+INLINE words w_load(const char *p)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+INLINE words w_set(const void *pair)
+{
+    int32_t both;
+    memcpy(&both, pair, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+
+INLINE ints w_dot(ints sum, words a, words b)
+{
+    return _mm512_dpwssd_epi32(sum, a, b);
+}
+
+INLINE void w_store(int16_t *p, vec a, size_t n)
+{
+    _mm256_mask_storeu_epi16(p, first_lanes(n), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(a)));
+}
+
+#include "kernels/kv_kernels.h"
 
 void hg_kernels_avx512(hg_kernels *k)
 {
