@@ -33,13 +33,15 @@ tally() { # tally NAME LOG EXIT: adds the closing line of a program's output
     printf '%-34s %4d passed %3d failed %3d skipped  %4d s\n' "$1" "$4" "$6" "$8" $((SECONDS - T0))
 }
 
-run() { # run NAME COMMAND...
+# run NAME COMMAND...: a command that hangs fails and does not keep the others from running.
+run() {
     local name=$1 log
     shift
     log=build/test-$(echo "$name" | tr -c 'a-zA-Z0-9\n' '-').log
     T0=$SECONDS
-    "$@" >"$log" 2>&1
+    timeout -k 10 1200 "$@" >"$log" 2>&1
     local code=$?
+    [ "$code" != 124 ] || echo "FAILED $name: still running after 20 minutes"
     grep -E '^(FAILED|skipped|  slow:)' "$log" | head -40
     [ "$code" = 0 ] || grep -A12 -E '^  [^ ]+:[0-9]+: |ERROR: |WARNING: ThreadSanitizer|runtime error' "$log" | head -60
     tally "$name" "$log" "$code"

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 16 << 20, CHUNK_MIN = 512, CHUNK_MAX = 1024 };
+enum { CHUNK_BYTES = 16 << 20, CHUNK_MIN = 256, CHUNK_MAX = 1024 };
 
 typedef struct loss {
     hg_tensor *x, *w;

@@ -17,9 +17,10 @@ hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt)
     return hg_runtime_isa(rt) == HG_ISA_AVX512 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
 }
 
-size_t hg_micro_rows(const hg_recipe *r, size_t seq_len)
+size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model)
 {
-    size_t batch = (size_t)r->batch_size, most = HG_MICRO_TOKENS / seq_len;
+    size_t batch = (size_t)r->batch_size;
+    size_t most = (d_model > HG_MICRO_WIDTH ? HG_MICRO_WIDE : HG_MICRO_TOKENS) / seq_len;
     if (r->micro_batch > 0) most = (size_t)r->micro_batch;
     if (most < 1) most = 1;
     if (most >= batch) return batch;
@@ -52,7 +53,7 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     s->batch_size = (size_t)r->batch_size;
     s->accumulation = (size_t)r->accumulation;
     hg_arena_init(&s->step, step_bytes);
-    s->micro = hg_micro_rows(r, source->seq_len);
+    s->micro = hg_micro_rows(r, source->seq_len, model->c.d_model);
     HG_TRY(hg_rows_init(&s->rows, s->micro, source->seq_len, mem, e));
     s->loss_limit = (double)INFINITY;
     hg_optim_group *groups = groups_of(model, mem);

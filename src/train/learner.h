@@ -44,9 +44,10 @@ hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_r
 /* Mean loss over the first `n_rows` held-out rows; NaN when there is nothing to count. */
 hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, double *loss, hg_err *e);
 
-/* Rows worked on at a time: as the recipe says, or a part of a batch of some HG_MICRO_TOKENS. */
-enum { HG_MICRO_TOKENS = 2048 };
-size_t hg_micro_rows(const hg_recipe *r, size_t seq_len);
+/* Rows worked on at a time: as the recipe says, or a part of a batch of some HG_MICRO_TOKENS; of a
+ * model wider than HG_MICRO_WIDTH, whose products are large enough with fewer, HG_MICRO_WIDE. */
+enum { HG_MICRO_TOKENS = 2048, HG_MICRO_WIDE = 512, HG_MICRO_WIDTH = 512 };
+size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model);
 
 /* auto is bf16 where the processor has BF16 products. HG_E_UNSUPPORTED is never given: every table
  * has both. */

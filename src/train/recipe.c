@@ -72,7 +72,8 @@ static const key keys[] = {
     {"batch_size", INT, BOTH, AT(batch_size), "16", "8", 1, 65536, NULL,
      "batch|per_device_train_batch_size", "rows of a batch"},
     {"micro_batch", INT, BOTH, AT(micro_batch), "0", NULL, 0, 65536, NULL, "micro_batch_size",
-     "rows of a batch worked on at a time: fewer take less memory; 0: some 2048 tokens"},
+     "rows of a batch worked on at a time: fewer take less memory; 0: some 2048 tokens, 512 where "
+     "the model is wider than 512"},
     {"recompute", BOOL, BOTH, AT(recompute), "false", NULL, 0, 0, NULL,
      "gradient_checkpointing|checkpointing",
      "run each block again in the backward pass instead of keeping its insides: a fifth slower, "

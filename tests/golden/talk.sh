@@ -175,6 +175,23 @@ expect_code 1
 expect_err "has no chat template, so it was not tuned to converse; higgins generate lets it go on with a text"
 expect_sentence
 
+golden_case chat_takes_a_template_of_its_own
+printf '%s' "{% for m in messages %}{{ '<|im_start|>' + m['role'] + ': ' + m['content'] + '<|im_end|>' }}{% endfor %}{{ '<|im_start|>' }}" >"$TMP/own.jinja"
+run_in $'hello\n' "$HIGGINS" chat "$TMP/plain" --chat-template "$TMP/own.jinja" --max-tokens 6 --json $NO_END
+expect_code 0
+own=$OUT
+expect_equal "$(printf '%s' "$OUT" | python3 -c 'import json,sys; a=json.load(sys.stdin)["answers"]; print(len(a), a[0]["finish"], a[0]["usage"]["completion_tokens"])')" "1 length 6"
+run_in $'hello\n' "$HIGGINS" chat "$M" --max-tokens 6 --json $NO_END
+expect [ "$(printf '%s' "$OUT" | grep prompt_tokens)" != "$(printf '%s' "$own" | grep prompt_tokens)" ]
+printf '%s' "{% for m in messages %}{{ m['content']" >"$TMP/torn.jinja"
+run_in $'hello\n' "$HIGGINS" chat "$M" --chat-template "$TMP/torn.jinja"
+expect_code 1
+expect_sentence
+expect_err "chat template, line 1"
+run_in $'hello\n' "$HIGGINS" chat "$M" --chat-template /nowhere.jinja
+expect_code 1
+expect_sentence
+
 golden_case chat_on_a_terminal_edits_remembers_and_survives_ctrl_c
 run python3 "$HERE/terminal.py" "$HIGGINS" "$TMP/long" "$TMP/state" $NO_END
 expect_equal "$OUT$ERR" ""

@@ -10,7 +10,7 @@ static uint32_t crc_by_bits(const unsigned char *p, size_t n)
 {
     uint32_t c = 0xffffffffu;
     for (size_t i = 0; i < n * 8; i++) {
-        uint32_t bit = (p[i / 8] >> (i % 8)) & 1u;
+        uint32_t bit = ((uint32_t)p[i / 8] >> (i % 8)) & 1u;
         c = (c >> 1) ^ ((c ^ bit) & 1u ? 0x82f63b78u : 0);
     }
     c = ~c;

@@ -50,13 +50,14 @@ TEST(a_batch_is_cut_into_lots_that_are_alike_large)
     hg_err e = {0};
     CHECK_OK(hg_recipe_init(&r, HG_STAGE_TRAIN, &e), e);
     r.batch_size = 10;
-    CHECK_EQ(hg_micro_rows(&r, 256), 5); /* 8 would fit, 8 + 2 is worse than 5 + 5 */
-    CHECK_EQ(hg_micro_rows(&r, 4096), 1);
-    CHECK_EQ(hg_micro_rows(&r, 16), 10);
+    CHECK_EQ(hg_micro_rows(&r, 256, 384), 5); /* 8 would fit, 8 + 2 is worse than 5 + 5 */
+    CHECK_EQ(hg_micro_rows(&r, 4096, 384), 1);
+    CHECK_EQ(hg_micro_rows(&r, 16, 384), 10);
+    CHECK_EQ(hg_micro_rows(&r, 256, 768), 2);
     r.micro_batch = 4;
-    CHECK_EQ(hg_micro_rows(&r, 4096), 4);
+    CHECK_EQ(hg_micro_rows(&r, 4096, 384), 4);
     r.micro_batch = 40;
-    CHECK_EQ(hg_micro_rows(&r, 4096), 10);
+    CHECK_EQ(hg_micro_rows(&r, 4096, 384), 10);
     hg_recipe_free(&r);
 }
 
