@@ -147,7 +147,7 @@ B=$TMP/big
 mkdir -p "$B"
 for i in $(seq 1 12); do words "$((100 + i))" 20000; done >"$B/text.txt"
 "$HIGGINS" collect "$B" -o "$C" --force >"$TMP/.out" 2>"$TMP/.err" </dev/null &
-sleep 0.3
+for _ in $(seq 1000); do [ -n "$(ls -d "$C".tmp-* 2>/dev/null)" ] && break; sleep 0.01; done # it is at work
 kill -INT $! && wait $!
 expect_equal "$?" 1
 expect grep -q "stopped; .*corpus is as it was before" "$TMP/.err"
