@@ -58,7 +58,12 @@ hg_status hg_eliza_new(hg_eliza **out, const hg_eliza_script *s, const hg_eliza_
     el->next = hg_alloc(s->n_decompositions + 1, sizeof *el->next);
     el->part = hg_alloc(s->longest + 1, sizeof *el->part);
     el->memories = hg_alloc(HG_ELIZA_MAX_MEMORIES, sizeof *el->memories);
-    if (el->next == NULL || el->part == NULL || el->memories == NULL) {
+    /* Never NULL, so that a sentence of no words has a place too. */
+    el->cap_words = el->cap_made = 64;
+    el->words = hg_alloc(el->cap_words, sizeof *el->words);
+    el->made = hg_alloc(el->cap_made, sizeof *el->made);
+    if (el->next == NULL || el->part == NULL || el->memories == NULL || el->words == NULL ||
+        el->made == NULL) {
         hg_eliza_free(el);
         return hg_fail(e, HG_E_NOMEM, "no room for a conversation");
     }
