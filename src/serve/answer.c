@@ -24,7 +24,7 @@ static void begin(hg_answer *a)
 {
     if (a->begun) return;
     a->begun = true;
-    if (!hg_exchange_stream(a->x)) a->gone = true;
+    if (!hg_exchange_stream(a->x, a->teller->kind)) a->gone = true;
 }
 
 static void tell(hg_answer *a, hg_choice *c, hg_bytes text)
@@ -199,7 +199,7 @@ static void on_tick(void *ctx, double age_s)
     (void)pthread_mutex_lock(&a->lock);
     if (a->stream && age_s > BEGIN_AFTER_S && a->n_left > 0 && !a->failed && !a->gone) {
         begin(a);
-        hg_buf_puts(&a->scratch, ": working\n\n");
+        hg_buf_puts(&a->scratch, a->teller->kind == HG_STREAM_EVENTS ? ": working\n\n" : " ");
         flush(a);
     }
     (void)pthread_mutex_unlock(&a->lock);
@@ -298,6 +298,7 @@ void hg_answer_start(hg_exchange *x, const hg_question *q, const hg_teller *t,
     a->n_left = 1;
     make_id(a->id, sizeof a->id, id_prefix);
     (void)pthread_mutex_init(&a->lock, NULL);
+    for (size_t i = 0; i < q->n_prompts; i++) a->n_prompt_tokens += q->prompts[i].n;
     for (uint32_t i = 0; i < n; i++) {
         choices[i].answer = a;
         choices[i].index = i;

@@ -28,6 +28,7 @@ typedef struct hg_choice {
 /* How a protocol writes. Each appends to `out`; called one at a time. */
 typedef struct hg_teller {
     const hg_protocol *protocol;
+    hg_stream_kind kind;
     void (*begin)(hg_answer *a, hg_choice *c, hg_buf *out); /* a choice's first event */
     void (*piece)(hg_answer *a, hg_choice *c, hg_bytes text, hg_buf *out);
     /* A token before its text, when the question wants them: into the choice's rooms. */
@@ -64,6 +65,7 @@ struct hg_answer {
     int64_t created;
     hg_choice *choices; /* [n_choices] */
     uint32_t n_choices, n_per_prompt;
+    size_t n_prompt_tokens; /* of all prompts */
     bool stream;
     hg_form *form;
     struct json_t *tools;

@@ -25,6 +25,11 @@ static hg_status encode(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
     return hg_tokenizer_encode(w->tokenizer, text, false, out, e);
 }
 
+static hg_status append(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
+{
+    return hg_tokenizer_encode(((weights *)ctx)->tokenizer, text, false, out, e);
+}
+
 static hg_status render(void *ctx, const hg_message *m, size_t n, hg_ids *out, hg_err *e)
 {
     const weights *w = ctx;
@@ -132,6 +137,7 @@ hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, h
                     .encode = encode,
                     .render = render,
                     .converse = converse,
+                    .append = append,
                     .submit = submit,
                     .form = form,
                     .piece = piece,

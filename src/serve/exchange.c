@@ -13,11 +13,6 @@
 
 enum { PING_S = 15 };
 
-typedef struct field_reader {
-    hg_exchange *x;
-    size_t cap;
-} field_reader;
-
 static enum MHD_Result copy_field(void *ctx, enum MHD_ValueKind kind, const char *name,
                                   const char *value)
 {
@@ -30,6 +25,21 @@ static enum MHD_Result copy_field(void *ctx, enum MHD_ValueKind kind, const char
     f->value = hg_arena_strndup(&x->mem, value != NULL ? value : "", value ? strlen(value) : 0);
     if (f->name == NULL || f->value == NULL) return MHD_NO;
     x->n_fields++;
+    return MHD_YES;
+}
+
+static enum MHD_Result copy_argument(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    hg_exchange *x = ctx;
+
+    (void)kind;
+    if (x->n_arguments >= MAX_ARGUMENTS) return MHD_NO;
+    header *f = &x->arguments[x->n_arguments];
+    f->name = hg_arena_strndup(&x->mem, name, strlen(name));
+    f->value = hg_arena_strndup(&x->mem, value != NULL ? value : "", value ? strlen(value) : 0);
+    if (f->name == NULL || f->value == NULL) return MHD_NO;
+    x->n_arguments++;
     return MHD_YES;
 }
 
@@ -70,6 +80,7 @@ hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *
         return NULL;
     }
     (void)MHD_get_connection_values(c, MHD_HEADER_KIND, copy_field, x);
+    (void)MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, copy_argument, x);
     return x;
 }
 
@@ -117,6 +128,14 @@ const char *hg_exchange_header(const hg_exchange *x, const char *name)
 {
     for (size_t i = 0; i < x->n_fields; i++) {
         if (strcasecmp(x->fields[i].name, name) == 0) return x->fields[i].value;
+    }
+    return NULL;
+}
+
+const char *hg_exchange_query(const hg_exchange *x, const char *name)
+{
+    for (size_t i = 0; i < x->n_arguments; i++) {
+        if (strcmp(x->arguments[i].name, name) == 0) return x->arguments[i].value;
     }
     return NULL;
 }
@@ -183,14 +202,18 @@ void hg_exchange_reply_static(hg_exchange *x, int status, const char *type, hg_b
     reply(x, status, type, body, true);
 }
 
-bool hg_exchange_stream(hg_exchange *x)
+bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind)
 {
+    static const char *const types[] = {"text/event-stream; charset=utf-8", "application/x-ndjson",
+                                        "application/json"};
+
     (void)pthread_mutex_lock(&x->lock);
     bool ok = x->phase <= PHASE_WORKING && !x->gone;
     if (ok) {
         x->phase = PHASE_STREAM;
         x->status = 200;
-        x->type = "text/event-stream; charset=utf-8";
+        x->type = types[kind];
+        x->stream_kind = kind;
         x->moved = x->wrote = hg_seconds();
         wake(x);
     }
@@ -266,7 +289,6 @@ static void end_overdue(hg_exchange *x, const hg_http_options *o, double now)
 
 void exchange_tick(hg_exchange *x, const hg_http_options *o)
 {
-    static const char ping[] = ": ping\n\n";
     double now = hg_seconds();
 
     (void)pthread_mutex_lock(&x->lock);
@@ -275,7 +297,8 @@ void exchange_tick(hg_exchange *x, const hg_http_options *o)
     end_overdue(x, o, now);
     if (x->phase == PHASE_STREAM && !x->ended && !x->gone && now - x->wrote > PING_S) {
         if (x->out.n == 0) x->moved = now;
-        append(x, (hg_bytes){ping, sizeof ping - 1});
+        append(x, x->stream_kind == HG_STREAM_EVENTS ? (hg_bytes){": ping\n\n", 8}
+                                                     : (hg_bytes){" ", 1});
         x->wrote = now;
         wake(x);
     }

@@ -47,6 +47,8 @@ const char *hg_exchange_id(const hg_exchange *x);   /* of x-request-id */
 hg_bytes hg_exchange_body(const hg_exchange *x);
 /* The value of a header (any case), or NULL. */
 const char *hg_exchange_header(const hg_exchange *x, const char *name);
+/* The value of an argument of the query, as it was sent, or NULL; 16 are read. */
+const char *hg_exchange_query(const hg_exchange *x, const char *name);
 /* Memory that ends with the exchange. Used by one thread at a time: the handler's until it returns.
  */
 hg_arena *hg_exchange_memory(hg_exchange *x);
@@ -72,9 +74,12 @@ void hg_exchange_add_header(hg_exchange *x, const char *name, const char *value)
 void hg_exchange_reply(hg_exchange *x, int status, const char *type, hg_bytes body);
 /* Bytes that live as long as the program (a page in the binary) are not copied. */
 void hg_exchange_reply_static(hg_exchange *x, int status, const char *type, hg_bytes body);
-/* A stream of server-sent events: begin, put, put, end. False when the client is gone, was too slow
+/* What a stream's bytes are: server-sent events, lines of JSON, or one JSON text. While nothing
+ * comes, a comment or a space keeps it alive. */
+typedef enum hg_stream_kind { HG_STREAM_EVENTS, HG_STREAM_LINES, HG_STREAM_JSON } hg_stream_kind;
+/* A stream: begin, put, put, end. False when the client is gone, was too slow
  * or has been answered already: then nothing more need be put. */
-bool hg_exchange_stream(hg_exchange *x);
+bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind);
 bool hg_exchange_put(hg_exchange *x, hg_bytes event);
 void hg_exchange_end(hg_exchange *x);
 

@@ -40,7 +40,7 @@ typedef enum phase { PHASE_READING, PHASE_WORKING, PHASE_REPLY, PHASE_STREAM } p
 typedef struct header {
     const char *name, *value;
 } header;
-enum { MAX_REPLY_HEADERS = 16 };
+enum { MAX_REPLY_HEADERS = 16, MAX_ARGUMENTS = 16 };
 
 struct hg_exchange {
     hg_http *http; /* lives while libmicrohttpd carries the connection */
@@ -53,6 +53,8 @@ struct hg_exchange {
     char id[32];
     header *fields;
     size_t n_fields;
+    header arguments[MAX_ARGUMENTS]; /* of the query */
+    size_t n_arguments;
     hg_buf body;
     size_t n_swallowed; /* bytes of a body over the limit, read to be forgotten */
     hg_exchange *next;  /* in the desks' queue */
@@ -62,6 +64,7 @@ struct hg_exchange {
     bool suspended;                    /* waits for us; resuming is the waker's duty */
     bool gone;                         /* nobody reads the answer any more */
     phase phase;
+    hg_stream_kind stream_kind;
     int status;
     const char *type;
     header extra[MAX_REPLY_HEADERS];

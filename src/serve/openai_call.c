@@ -220,7 +220,7 @@ static bool parse_stop(hg_openai_call *c, hg_problem *p)
 
     if (v == NULL) return true;
     if (!json_is_array(v)) return add_stop(c, v, p);
-    if (json_array_size(v) > HG_OPENAI_MAX_STOP) return bad(p, "stop", "takes at most 4 strings");
+    if (json_array_size(v) > HG_MAX_STOP) return bad(p, "stop", "takes at most 16 strings");
     for (size_t i = 0; i < json_array_size(v); i++) {
         if (!add_stop(c, json_array_get(v, i), p)) return false;
     }
@@ -388,16 +388,11 @@ static bool parse_lengths(hg_openai_call *c, hg_problem *p)
            opt_count(c->body, "max_completion_tokens", 1, HG_MAX_CTX, &c->max_tokens, p);
 }
 
-bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *mem, hg_problem *p)
+bool hg_openai_read(hg_openai_call *c, bool is_chat, json_t *body, hg_arena *mem, hg_problem *p)
 {
-    hg_err e = {0};
-
     memset(c, 0, sizeof *c);
     c->is_chat = is_chat;
-    hg_status s = hg_json_parse(&c->body, body, HG_SERVE_MAX_BODY, &e);
-    if (s != HG_OK)
-        return hg_refuse(p, s == HG_E_NOMEM ? 500 : 400, s == HG_E_NOMEM ? NULL : "invalid_json",
-                         NULL, "the body is not JSON that this server reads: %s", e.msg);
+    c->body = body;
     if (!json_is_object(c->body))
         return hg_refuse(p, 400, "invalid_json", NULL, "the body must be a JSON object");
     const json_t *model = member(c->body, "model");
@@ -413,6 +408,25 @@ bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *m
     c->prompt = member(c->body, "prompt");
     return c->prompt != NULL || hg_refuse(p, 400, "missing_required_parameter", "prompt",
                                           "prompt must be a string, or an array of strings or ids");
+}
+
+bool hg_body_parse(json_t **out, hg_bytes body, hg_problem *p)
+{
+    hg_err e = {0};
+    const hg_status s = hg_json_parse(out, body, HG_SERVE_MAX_BODY, &e);
+
+    return s == HG_OK ||
+           hg_refuse(p, s == HG_E_NOMEM ? 500 : 400, s == HG_E_NOMEM ? NULL : "invalid_json", NULL,
+                     "the body is not JSON that this server reads: %s", e.msg);
+}
+
+bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *mem, hg_problem *p)
+{
+    json_t *tree = NULL;
+
+    memset(c, 0, sizeof *c);
+    if (!hg_body_parse(&tree, body, p) || !hg_openai_read(c, is_chat, tree, mem, p)) return false;
+    return c->n_stop <= HG_OPENAI_MAX_STOP || bad(p, "stop", "takes at most 4 strings");
 }
 
 void hg_openai_call_free(hg_openai_call *c)

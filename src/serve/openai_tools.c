@@ -2,6 +2,7 @@
 #include "serve/openai.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- requests ---- */
@@ -107,14 +108,20 @@ bool hg_openai_parse_tools(hg_openai_call *c, hg_problem *p)
 }
 
 /* ---- answers ---- */
-static void put_id(hg_json_out *o)
+void hg_put_call_id(hg_json_out *o, const char *key, const char *prefix)
 {
     unsigned char r[12];
-    char id[5 + 2 * sizeof r + 1] = "call_";
+    char id[16 + 2 * sizeof r + 1];
+    const int n = snprintf(id, 16, "%s", prefix);
 
     randombytes_buf(r, sizeof r);
-    (void)sodium_bin2hex(id + 5, sizeof id - 5, r, sizeof r);
-    hg_json_text(o, "id", id);
+    (void)sodium_bin2hex(id + n, sizeof id - (size_t)n, r, sizeof r);
+    hg_json_text(o, key, id);
+}
+
+static void put_id(hg_json_out *o)
+{
+    hg_put_call_id(o, "id", "call_");
     hg_json_text(o, "type", "function");
 }
 

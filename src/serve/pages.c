@@ -60,4 +60,4 @@ static const hg_route routes[] = {{"GET", "/", send_page, true},
                                   {"GET", "/app.css", send_style, true},
                                   {"GET", "/health", send_health, true},
                                   {NULL, NULL, NULL, false}};
-const hg_protocol hg_pages = {routes, explain};
+const hg_protocol hg_pages = {.routes = routes, .explain = explain};

@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -25,33 +24,8 @@ struct hg_server {
     char url[128];
 };
 
-static const hg_protocol *const protocols[] = {&hg_openai, &hg_pages};
+static const hg_protocol *const protocols[] = {&hg_openai, &hg_anthropic, &hg_pages};
 enum { N_PROTOCOLS = sizeof protocols / sizeof protocols[0] };
-
-bool hg_refuse(hg_problem *p, int status, const char *code, const char *param, const char *fmt, ...)
-{
-    va_list args;
-
-    memset(p, 0, sizeof *p);
-    p->status = status;
-    p->code = code;
-    if (param != NULL) (void)snprintf(p->param, sizeof p->param, "%s", param);
-    va_start(args, fmt);
-    (void)vsnprintf(p->msg, sizeof p->msg, fmt, args);
-    va_end(args);
-    return false;
-}
-
-void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_problem *p)
-{
-    hg_buf b = {0};
-
-    protocol->explain(&b, p);
-    if (p->status == 503) hg_exchange_add_header(x, "Retry-After", "1");
-    if (p->status == 401) hg_exchange_add_header(x, "WWW-Authenticate", "Bearer");
-    hg_exchange_reply(x, p->status, "application/json", (hg_bytes){b.n > 0 ? b.p : "", b.n});
-    hg_buf_free(&b);
-}
 
 /* ---- models ---- */
 const hg_backend *hg_server_find(const hg_server *s, hg_bytes id)
@@ -140,16 +114,26 @@ static bool check_origin(hg_exchange *x, hg_problem *p)
                      "a page of another site may not use this server; its own page is at /");
 }
 
-static bool check_key(const hg_server *s, hg_exchange *x, hg_problem *p)
+/* Where the clients of the protocols put it; NULL: nowhere. */
+static const char *given_key(const hg_exchange *x)
 {
     const char *given = hg_exchange_header(x, "Authorization");
+
+    if (given != NULL && strncasecmp(given, "Bearer ", 7) == 0) return given + 7;
+    given = hg_exchange_header(x, "x-api-key");
+    if (given == NULL) given = hg_exchange_header(x, "x-goog-api-key");
+    return given != NULL ? given : hg_exchange_query(x, "key");
+}
+
+static bool check_key(const hg_server *s, hg_exchange *x, hg_problem *p)
+{
+    const char *given = given_key(x);
     unsigned char digest[crypto_hash_sha256_BYTES];
 
     if (!s->has_key) return true;
-    if (given == NULL || strncasecmp(given, "Bearer ", 7) != 0)
+    if (given == NULL)
         return hg_refuse(p, 401, "invalid_api_key", NULL,
                          "this server asks for its key: Authorization: Bearer KEY");
-    given += 7;
     (void)crypto_hash_sha256(digest, (const unsigned char *)given, strlen(given));
     if (sodium_memcmp(digest, s->key, sizeof digest) == 0) return true;
     return hg_refuse(p, 401, "invalid_api_key", NULL, "the key is not this server's");
@@ -193,25 +177,35 @@ static void allow(match *m, const char *method)
                    strcmp(method, "GET") == 0 ? ", HEAD" : "");
 }
 
-/* A HEAD is a GET whose body is not sent. */
-static void find_route(match *m, const char *method, const char *path)
+static bool claims(const hg_protocol *protocol, const hg_exchange *x)
 {
-    hg_bytes rest;
+    return protocol->claims != NULL && protocol->claims(x);
+}
+
+/* A HEAD is a GET whose body is not sent. Of protocols that share a path the one whose client asks
+ * has it, or else the first. */
+static void find_route(match *m, const hg_exchange *x)
+{
+    const char *method = hg_exchange_method(x), *path = hg_exchange_path(x);
     const char *as = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    hg_bytes rest;
 
     memset(m, 0, sizeof *m);
     for (size_t i = 0; i < N_PROTOCOLS; i++) {
+        const bool is_client = claims(protocols[i], x);
         for (const hg_route *r = protocols[i]->routes; r->method != NULL; r++) {
             if (!path_fits(r, path, &rest)) continue;
-            allow(m, r->method);
+            if (strstr(m->allow, r->method) == NULL) allow(m, r->method);
             if (m->protocol == NULL) m->protocol = protocols[i];
-            if (m->route == NULL && strcmp(r->method, as) == 0) {
+            if ((m->route == NULL || is_client) && strcmp(r->method, as) == 0) {
                 m->protocol = protocols[i];
                 m->route = r;
                 m->rest = rest;
             }
         }
+        if (m->route == NULL && is_client) m->protocol = protocols[i];
     }
+    if (m->protocol == NULL) m->protocol = &hg_openai;
     if (m->allow[0] != 0) (void)snprintf(m->allow + strlen(m->allow), 16, ", OPTIONS");
 }
 
@@ -228,8 +222,9 @@ static void handle(void *ctx, hg_exchange *x)
     hg_problem p;
     match m;
 
-    find_route(&m, method, path);
-    const hg_protocol *protocol = m.protocol != NULL ? m.protocol : &hg_openai;
+    find_route(&m, x);
+    if (m.protocol->id_header != NULL)
+        hg_exchange_add_header(x, m.protocol->id_header, hg_exchange_id(x));
     bool ok = check_guest(s, x, &p);
     if (ok && strcmp(method, "OPTIONS") == 0 && (m.allow[0] != 0 || strcmp(path, "*") == 0)) {
         answer_options(x, &m);
@@ -247,7 +242,7 @@ static void handle(void *ctx, hg_exchange *x)
     if (ok)
         m.route->run(s, x, m.rest);
     else
-        hg_answer_problem(x, protocol, &p);
+        hg_answer_problem(x, m.protocol, &p);
 }
 
 static void explain(void *ctx, hg_buf *body, int status, const char *why)

@@ -25,6 +25,9 @@ typedef struct hg_backend {
     hg_status (*converse)(void *ctx, const struct json_t *messages, const struct json_t *tools,
                           bool must_call, hg_ids *out, hg_err *e);
     hg_call_style call_style;
+    /* The beginning of the assistant's answer, behind what render or converse gave. NULL: an answer
+     * cannot be begun for it. */
+    hg_status (*append)(void *ctx, hg_bytes text, hg_ids *out, hg_err *e);
     /* As hg_engine_submit, hg_engine_cancel, hg_engine_look, hg_engine_free. */
     hg_status (*submit)(void *ctx, const hg_request *r, hg_job *out, hg_err *e);
     /* As hg_forms_get; NULL: answers cannot be held to a form. */
@@ -67,11 +70,21 @@ typedef struct hg_route {
 typedef struct hg_protocol {
     const hg_route *routes; /* ends with a NULL method */
     void (*explain)(hg_buf *out, const hg_problem *p);
+    /* Whether a client of this protocol asks, as far as headers tell. NULL: they do not. */
+    bool (*claims)(const hg_exchange *x);
+    const char *id_header; /* that tells the request's id; NULL: none but x-request-id */
 } hg_protocol;
-extern const hg_protocol hg_openai; /* openai.c */
-extern const hg_protocol hg_pages;  /* pages.c; /health too */
+extern const hg_protocol hg_openai;    /* openai.c */
+extern const hg_protocol hg_anthropic; /* anthropic.c */
+extern const hg_protocol hg_pages;     /* pages.c; /health too */
 
 /* Answers with a problem in the protocol's own form. */
 void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_problem *p);
+/* A body of JSON, which is freed; a problem where there was no room for it. */
+void hg_reply_json(hg_exchange *x, const hg_protocol *protocol, hg_buf *b);
+/* 404; false. */
+bool hg_no_model(hg_problem *p, const hg_server *s, hg_bytes id);
+/* Percent-decodes a path's segment into `out`; clients send a/b as a%2Fb. */
+hg_bytes hg_path_decode(hg_bytes raw, char *out, size_t size);
 
 #endif

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hg_problem p;
         bool ok = hg_openai_parse(&c, is_chat, (hg_bytes){(const char *)data, size}, &mem, &p);
         if (!ok && (p.status < 400 || p.msg[0] == 0)) abort();
-        if (ok && (c.n < 1 || c.n > HG_SERVE_MAX_CHOICES || c.n_stop > HG_OPENAI_MAX_STOP)) abort();
+        if (ok && (c.n < 1 || c.n > HG_SERVE_MAX_CHOICES || c.n_stop > HG_MAX_STOP)) abort();
         if (ok && hg_sampling_check(&c.sampling, NULL) != HG_OK) abort();
         if (ok && is_chat && c.n_messages == 0) abort();
         hg_openai_call_free(&c);
