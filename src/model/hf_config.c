@@ -425,6 +425,21 @@ static hg_status get_whole(hg_model_config *c, const hg_arch *row, const json_t 
     return get_id(ids, "pad_token_id", &c->pad_id, e);
 }
 
+/* Weights that other programs have quantised: gpt-oss's own blocks are read. */
+static hg_status check_quantized(const json_t *o, hg_err *e)
+{
+    json_t *q = NULL;
+    hg_bytes method = {"mxfp4", 5};
+    HG_TRY(hg_json_opt_object(o, "quantization_config", &q, e));
+    if (q == NULL) return HG_OK;
+    HG_TRY(hg_json_opt_text(q, "quant_method", &method, e));
+    if (method.n == 5 && memcmp(method.p, "mxfp4", 5) == 0) return HG_OK;
+    return hg_fail(e, HG_E_UNSUPPORTED,
+                   "quant_method \"%.*s\" is not known, mxfp4 is; take weights that are not "
+                   "quantised, or a GGUF",
+                   (int)(method.n < 32 ? method.n : 32), method.p);
+}
+
 static hg_status read_config(hg_model_config *c, hg_arch *row, const json_t *o, hg_err *e)
 {
     hg_bytes type;
@@ -436,6 +451,7 @@ static hg_status read_config(hg_model_config *c, hg_arch *row, const json_t *o, 
     (void)snprintf(name, sizeof name, "%.*s", (int)(type.n < sizeof name ? type.n : 0), type.p);
     const hg_arch *known = hg_arch_find(name);
     if (known == NULL) return hg_arch_unknown(type.p, type.n, e);
+    HG_TRY(check_quantized(o, e));
     *row = *known;
     HG_TRY(read_row(c, row, text != NULL ? text : o, e));
     return get_whole(c, row, o, text != NULL ? text : o, e);

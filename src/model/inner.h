@@ -56,8 +56,9 @@ typedef struct hg_entry {
     uint64_t dim[HG_MAX_DIMS]; /* the last is contiguous */
     const unsigned char *p;    /* in the mapping; aligned to nothing */
     uint64_t n_bytes;
-    uint64_t offset; /* as a GGUF says it */
-    uint32_t number; /* ggml's, of the type in a GGUF */
+    const unsigned char *scales; /* of MXFP4 in safetensors, where p is 16 bytes a block; or NULL */
+    uint64_t offset;             /* as a GGUF says it */
+    uint32_t number;             /* ggml's, of the type in a GGUF */
     bool is_used;
 } hg_entry;
 
@@ -153,6 +154,11 @@ hg_status hg_safetensors_parse(hg_store *s, const unsigned char *p, size_t n, co
                                hg_err *e);
 /* A file, or the shards that `dir`/model.safetensors.index.json names. */
 hg_status hg_safetensors_open(hg_store *s, const char *dir, hg_err *e);
+/* MXFP4 (mxfp4.c): joins each pair of byte tensors X_blocks and X_scales of a sorted store into one
+ * tensor X, which is added. HG_E_FORMAT when they do not belong together. */
+hg_status hg_mxfp4_join(hg_store *s, const char *path, hg_err *e);
+/* 32 values as safetensors have them (16 bytes), as GGUF does (17). */
+void hg_mxfp4_block(unsigned char *out, unsigned char scale, const unsigned char *in);
 /* The header of a file's bytes as JSON; *begin is where its values begin. */
 hg_status hg_safetensors_header(json_t **out, size_t *begin, const unsigned char *p, size_t n,
                                 const char *path, hg_err *e);

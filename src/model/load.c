@@ -330,6 +330,7 @@ static hg_status open_folder(hg_model **out, const char *path, hg_files *f, hg_e
     f->format = HG_FORMAT_SAFETENSORS;
     HG_TRY(read_config(path, &c, &row, e));
     HG_TRY(hg_safetensors_open(&f->store, path, e));
+    HG_TRY(hg_mxfp4_join(&f->store, path, e));
     hg_err why = {0};
     hg_status s = bind_model(out, &c, &row, f, &why);
     return s == HG_OK ? read_tokenizer(*out, path, e) : hg_fail(e, s, "%s: %s", path, why.msg);

@@ -174,16 +174,22 @@ const void *hg_source_direct(const hg_source *s)
     hg_type t = s->entry->type;
     size_t alignment = hg_type_is_block(t) ? sizeof(hg_f16) : hg_type_size(t);
     if (s->is_transposed || s->n_heads > 0 || s->group < s->rows || s->less > 0.0f) return NULL;
+    if (s->entry->scales != NULL) return NULL;
     const unsigned char *p = s->entry->p + s->row0 * hg_type_bytes(t, s->cols);
     return (uintptr_t)p % alignment == 0 ? (const void *)p : NULL;
+}
+
+/* Where the file has row r of the parameter. */
+static size_t row_in_file(const hg_source *s, size_t r)
+{
+    return placed(s->row0, s->group, s->stride, s->n_heads > 0 ? interleaved_row(r, s->d_head) : r);
 }
 
 /* Value c of row r of the parameter, where the file has it. */
 static const unsigned char *value_at(const hg_source *s, size_t r, size_t c)
 {
     hg_type t = s->entry->type;
-    size_t row =
-        placed(s->row0, s->group, s->stride, s->n_heads > 0 ? interleaved_row(r, s->d_head) : r);
+    size_t row = row_in_file(s, r);
     if (s->is_transposed) {
         size_t matrix = row / s->file_rows * s->file_rows * s->cols;
         return s->entry->p + (matrix + c * s->file_rows + row % s->file_rows) * hg_type_size(t);
@@ -197,6 +203,14 @@ static void copy_column(const hg_source *s, size_t r, size_t c, size_t n, unsign
     for (size_t i = 0; i < n; i++) memcpy(to + i * size, value_at(s, r, c + i), size);
 }
 
+/* n values from c on of row r, whose scales lie apart, as GGUF's blocks. */
+static void join_blocks(const hg_source *s, size_t r, size_t c, size_t n, unsigned char *to)
+{
+    const size_t size = hg_type_block(HG_MXFP4), first = (row_in_file(s, r) * s->cols + c) / size;
+    for (size_t i = first; i < first + n / size; i++, to += hg_type_block_size(HG_MXFP4))
+        hg_mxfp4_block(to, s->entry->scales[i], s->entry->p + i * size / 2);
+}
+
 void hg_source_copy(const hg_source *s, size_t begin, size_t end, void *out)
 {
     unsigned char *to = out;
@@ -204,7 +218,9 @@ void hg_source_copy(const hg_source *s, size_t begin, size_t end, void *out)
         size_t r = begin / s->cols, c = begin % s->cols;
         size_t n = s->cols - c < end - begin ? s->cols - c : end - begin;
         size_t n_bytes = hg_type_bytes(s->entry->type, n);
-        if (s->is_transposed)
+        if (s->entry->scales != NULL)
+            join_blocks(s, r, c, n, to);
+        else if (s->is_transposed)
             copy_column(s, r, c, n, to);
         else
             memcpy(to, value_at(s, r, c), n_bytes);
@@ -262,9 +278,11 @@ static hg_entry *find_entry(const hg_store *s, const char *name)
     return en;
 }
 
-static hg_status bind_one(hg_model *m, hg_files *f, const hg_stored *st, hg_err *e)
+static hg_status bind_one(hg_model *m, hg_files *f, hg_stored *st, hg_err *e)
 {
     hg_entry *en = find_entry(&f->store, st->name);
+    /* Blocks go along rows: gpt-oss keeps [n_out][n_in] in them, [n_in][n_out] outside of them. */
+    if (en != NULL && en->scales != NULL) st->is_transposed = false;
     if (en == NULL) return hg_fail(e, HG_E_FORMAT, "tensor %s is missing", st->name);
     if (!same_shape(st, en)) return refuse_shape(st, en, e);
     if (en->type == HG_N_TYPES || en->type == HG_I32)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Whole models against torch: logits of every architecture, loss and all gradients, real weights."""
-import base64, json, os, struct, sys, tempfile
+import base64, json, os, struct, subprocess, sys, tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch"))
@@ -92,6 +92,72 @@ for name in MODELS:
     if "experts" in MODELS[name] or "long=4" in MODELS[name]:
         continue  # experts are not trained; timelines of a batch may differ in what long is
     cases.run(f"{name}: loss and all gradients", lambda: gradients_equal(name))
+
+
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+
+def to_mxfp4(a):
+    """Blocks, scales and values of a [...][cols], as OCP's formats say: a power of two for 32 values of E2M1."""
+    x = a.reshape(*a.shape[:-1], -1, 32).astype(np.float64)
+    power = np.floor(np.log2(np.abs(x).max(-1))) - 2
+    bits = np.abs(x[..., None] / 2.0 ** power[..., None, None] - E2M1).argmin(-1)
+    values = (E2M1[bits] * 2.0 ** power[..., None]).astype(np.float32).reshape(a.shape)
+    return (bits[..., 0::2] | bits[..., 1::2] << 4).astype(np.uint8), (power + 127).astype(np.uint8), values
+
+
+def higgins(*args):
+    r = subprocess.run([os.path.join(BUILD, "higgins"), *args, "--quiet"], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    return r.stdout
+
+
+def make_packed(plain, packed):
+    """The same experts twice: packed as gpt-oss is published, in two files, and as the values that they stand for."""
+    w = {k: v.numpy() for k, v in read_safetensors(os.path.join(plain, "model.safetensors")).items()}
+    parts = ({}, {})
+    for i, (name, a) in enumerate(sorted(w.items())):
+        if name.endswith(("gate_up_proj", "down_proj")):
+            blocks, scales, values = to_mxfp4(a.transpose(0, 2, 1))
+            parts[i % 2][name + "_blocks"], parts[1 - i % 2][name + "_scales"] = blocks, scales
+            w[name] = values.transpose(0, 2, 1)
+        else:
+            parts[i % 2][name] = a
+    write_safetensors(os.path.join(plain, "model.safetensors"), w)
+    os.makedirs(packed, exist_ok=True)
+    config = json.load(open(os.path.join(plain, "config.json"))) | {"quantization_config": {"quant_method": "mxfp4"}}
+    json.dump(config, open(os.path.join(packed, "config.json"), "w"))
+    files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    for file, part in zip(files, parts):
+        write_safetensors(os.path.join(packed, file), part)
+    index = {"weight_map": {k: file for file, part in zip(files, parts) for k in part}}
+    json.dump(index, open(os.path.join(packed, "model.safetensors.index.json"), "w"))
+
+
+def packed_experts():
+    dump("new", at("plain"), "type=f32", *MODELS["gpt-oss"].replace("ff=40", "ff=64").split())
+    make_packed(at("plain"), at("packed"))
+    higgins("import", at("packed"), "-o", at("unpacked"), "--type", "f32")
+    want, got = (read_safetensors(os.path.join(at(d), "model.safetensors")) for d in ("plain", "unpacked"))
+    assert set(want) == set(got), set(want) ^ set(got)
+    for k in want:
+        assert torch.equal(want[k], got[k]), k
+    _, _, f = load(at("plain"))
+    with torch.no_grad():
+        exact = f(IDS)
+    d = far(our_logits(at("unpacked"), IDS), exact)
+    assert d < 1e-4, f"logits differ by {d:.2g} of the largest"
+    higgins("export", at("packed"), "-o", at("packed.gguf"))
+    types = {t["type"] for t in json.loads(higgins("inspect", at("packed.gguf"), "--json"))["tensors"] if "_exps.weight" in t["name"]}
+    assert types == {"mxfp4"}, types
+    ours = our_logits(at("packed"), IDS)
+    assert np.array_equal(ours, our_logits(at("packed.gguf"), IDS)), "the folder and its GGUF differ"
+    # What goes into packed matrices is rounded to eight bits. Where that tips the choice of an expert, the place and those that look at it differ.
+    off = np.abs(ours - exact.numpy().reshape(ours.shape)).max(-1) / np.abs(exact.numpy()).max()
+    assert np.median(off) < 2e-2 and (off < 4e-2).mean() > 0.8, f"logits differ by {off} of the largest"
+
+
+cases.run("gpt-oss: experts in MXFP4 as it is published", packed_experts)
 
 
 def stories_logits():

@@ -45,8 +45,9 @@ def read_safetensors(path):
 def write_safetensors(path, tensors):
     header, data, at = {"__metadata__": {"format": "pt"}}, b"", 0
     for name, a in tensors.items():
-        b = np.ascontiguousarray(a, dtype=np.float32).tobytes()
-        header[name] = {"dtype": "F32", "shape": list(a.shape), "data_offsets": [at, at + len(b)]}
+        kind = a.dtype if a.dtype == np.uint8 else np.float32
+        b = np.ascontiguousarray(a, dtype=kind).tobytes()
+        header[name] = {"dtype": "U8" if kind == np.uint8 else "F32", "shape": list(a.shape), "data_offsets": [at, at + len(b)]}
         data += b
         at += len(b)
     h = json.dumps(header).encode()

@@ -330,6 +330,11 @@ TEST(a_config_that_cannot_be_computed_says_why)
                  "20, \"rope_scaling\": {\"type\": \"su\", \"short_factor\": [1, 2], "
                  "\"long_factor\": [1, 2]}}",
                  HG_E_FORMAT, "short_factor has 2 numbers; the 3 rotary frequencies need one each");
+    check_config(
+        "{\"model_type\": \"llama\", \"quantization_config\": {\"quant_method\": \"awq\"}}",
+        HG_E_UNSUPPORTED,
+        "quant_method \"awq\" is not known, mxfp4 is; take weights that are not quantised, or "
+        "a GGUF");
     check_config("{\"model_type\": \"llama\", " SIZES "20, \"mlp_bias\": true}", HG_E_FORMAT,
                  "tensor model.layers.0.mlp.gate_proj.bias is missing");
     check_config("{\"model_type\": \"gemma3\", \"text_config\": {" SIZES "20}}", HG_E_FORMAT,
