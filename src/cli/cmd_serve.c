@@ -204,11 +204,12 @@ static const char *const serve_examples[] = {
 const cli_command cli_serve = {
     .name = "serve",
     .args = "MODEL",
-    .summary = "answer programs through OpenAI's or Anthropic's API, and people on a page",
+    .summary = "answer programs of OpenAI, Anthropic or Gemini, and people on a page",
     .text = "Opens a model (a folder, a .gguf file, or eliza) and serves /v1/models, "
             "/v1/chat/completions "
             "and /v1/completions, plain and streaming, to every program that speaks OpenAI's "
-            "protocol, /v1/messages to those that speak Anthropic's, and a chat page at /. It "
+            "protocol, /v1/messages to those that speak Anthropic's, Gemini's generateContent "
+            "under /v1 and /v1beta, and a chat page at /. It "
             "listens on this machine only unless --host says "
             "more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within --grace "
             "seconds and ends with 0. Every server also answers to the model weizenbaum/eliza.",

@@ -76,6 +76,7 @@ typedef struct hg_protocol {
 } hg_protocol;
 extern const hg_protocol hg_openai;    /* openai.c */
 extern const hg_protocol hg_anthropic; /* anthropic.c */
+extern const hg_protocol hg_gemini;    /* gemini.c */
 extern const hg_protocol hg_pages;     /* pages.c; /health too */
 
 /* Answers with a problem in the protocol's own form. */
