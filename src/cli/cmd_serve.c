@@ -1,4 +1,5 @@
-/* higgins serve: a model behind OpenAI's protocol and a chat page, until Ctrl-C or SIGTERM. */
+/* higgins serve: a model behind the protocols of programs and a chat page, until Ctrl-C or SIGTERM.
+ */
 #include "talk.h"
 
 #include <higgins/eliza.h>
@@ -58,21 +59,24 @@ static void tell_ready(const cli *c, const char *url, const char *id, bool has_k
     printf("%s is served at %s (a page to chat) and %s/v1 (OpenAI's API)\n", id, url, url);
     (void)fflush(stdout);
     if (c->quiet) return;
-    fprintf(stderr,
-            "\n"
-            "  curl    curl %s/v1/chat/completions -H 'Content-Type: application/json' %s%s%s\\\n"
-            "            -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": "
-            "\"Hello\"}]}'\n"
-            "  Node    const client = new OpenAI({ baseURL: '%s/v1', apiKey: '%s' })\n"
-            "          await client.chat.completions.create({ model: '%s',\n"
-            "            messages: [{ role: 'user', content: 'Hello' }] })\n"
-            "  Python  client = OpenAI(base_url=\"%s/v1\", api_key=\"%s\")\n"
-            "          client.chat.completions.create(model=\"%s\",\n"
-            "            messages=[{\"role\": \"user\", \"content\": \"Hello\"}])\n"
-            "\n"
-            "Ctrl-C ends it after the answers that are being written.\n",
-            url, has_key ? "-H 'Authorization: Bearer " : "", has_key ? key : "",
-            has_key ? "' " : "", id, url, key, id, url, key, id);
+    fprintf(
+        stderr,
+        "\n"
+        "  curl    curl %s/v1/chat/completions -H 'Content-Type: application/json' %s%s%s\\\n"
+        "            -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": "
+        "\"Hello\"}]}'\n"
+        "  Node    const client = new OpenAI({ baseURL: '%s/v1', apiKey: '%s' })\n"
+        "          await client.chat.completions.create({ model: '%s',\n"
+        "            messages: [{ role: 'user', content: 'Hello' }] })\n"
+        "  Python  client = OpenAI(base_url=\"%s/v1\", api_key=\"%s\")\n"
+        "          client.chat.completions.create(model=\"%s\",\n"
+        "            messages=[{\"role\": \"user\", \"content\": \"Hello\"}])\n"
+        "  others  Anthropic({ baseURL: '%s' }), GoogleGenAI({ httpOptions: { baseUrl: '%s' } }),\n"
+        "          Ollama({ host: '%s' })\n"
+        "\n"
+        "Ctrl-C ends it after the answers that are being written.\n",
+        url, has_key ? "-H 'Authorization: Bearer " : "", has_key ? key : "", has_key ? "' " : "",
+        id, url, key, id, url, key, id, url, url, url);
 }
 
 static void wait_for_stop(const cli *c)
@@ -204,15 +208,14 @@ static const char *const serve_examples[] = {
 const cli_command cli_serve = {
     .name = "serve",
     .args = "MODEL",
-    .summary = "answer programs of OpenAI, Anthropic or Gemini, and people on a page",
-    .text = "Opens a model (a folder, a .gguf file, or eliza) and serves /v1/models, "
-            "/v1/chat/completions "
-            "and /v1/completions, plain and streaming, to every program that speaks OpenAI's "
-            "protocol, /v1/messages to those that speak Anthropic's, Gemini's generateContent "
-            "under /v1 and /v1beta, and a chat page at /. It "
-            "listens on this machine only unless --host says "
-            "more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within --grace "
-            "seconds and ends with 0. Every server also answers to the model weizenbaum/eliza.",
+    .summary = "answer programs made for OpenAI, Claude, Gemini or Ollama, and people on a page",
+    .text = "Opens a model (a folder, a .gguf file, or eliza) and serves it at one address, plain "
+            "and streaming, to every program that speaks OpenAI's protocol (/v1/chat/completions, "
+            "/v1/completions), Anthropic's (/v1/messages), Gemini's (/v1beta/models/...) or "
+            "Ollama's (/api), and a chat page at /. It listens on this machine only unless --host "
+            "says more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within "
+            "--grace seconds and ends with 0. Every server also answers to the model "
+            "weizenbaum/eliza.",
     .examples = serve_examples,
     .options = serve_options,
     .values_size = sizeof(serve_values),

@@ -77,6 +77,7 @@ typedef struct hg_protocol {
 extern const hg_protocol hg_openai;    /* openai.c */
 extern const hg_protocol hg_anthropic; /* anthropic.c */
 extern const hg_protocol hg_gemini;    /* gemini.c */
+extern const hg_protocol hg_ollama;    /* ollama.c */
 extern const hg_protocol hg_pages;     /* pages.c; /health too */
 
 /* Answers with a problem in the protocol's own form. */

@@ -36,6 +36,8 @@ expect_code 0
 expect_err "curl $URL/v1/chat/completions -H 'Content-Type: application/json'"
 expect_err "new OpenAI({ baseURL: '$URL/v1', apiKey: 'none' })"
 expect_err "OpenAI(base_url=\"$URL/v1\", api_key=\"none\")"
+expect_err "Anthropic({ baseURL: '$URL' }), GoogleGenAI({ httpOptions: { baseUrl: '$URL' } }),"
+expect_err "Ollama({ host: '$URL' })"
 expect_err "higgins: ended; every answer was finished"
 
 golden_case serve_the_curl_line_it_prints_works
