@@ -56,6 +56,42 @@ expect_out "bad            model.safetensors: model.layers.1.mlp.up_proj.weight:
 run "$HIGGINS" inspect "$TMP/nan"
 expect_code 0
 
+golden_case a_model_of_no_numbers_is_one_sentence
+run "$HIGGINS" generate "$TMP/nan" "Once upon" --max-tokens 3
+expect_code 1
+expect_sentence
+expect_err "the score NaN; its weights are damaged or overflow"
+
+golden_case tensors_that_overlap_or_end_behind_the_file_are_one_sentence
+python3 - "$TMP" <<'END'
+import json, struct, sys
+def safetensors(name, second):
+    header = {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}, "b": {"dtype": "F32", "shape": [4], "data_offsets": second}}
+    text = json.dumps(header).encode()
+    open(sys.argv[1] + "/" + name, "wb").write(struct.pack("<Q", len(text)) + text + bytes(28))
+def text(s):
+    return struct.pack("<Q", len(s)) + s
+def gguf(name, second):
+    head = b"GGUF" + struct.pack("<IQQ", 3, 2, 1) + text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+    for tensor, at in ((b"a", 0), (b"b", second)):
+        head += text(tensor) + struct.pack("<IQIQ", 1, 16, 0, at)
+    open(sys.argv[1] + "/" + name, "wb").write(head + bytes(-len(head) % 32) + bytes(96))
+safetensors("overlap.safetensors", [12, 28])
+safetensors("behind.safetensors", [16, 32])
+gguf("overlap.gguf", 32)
+gguf("behind.gguf", 64)
+END
+for kind in safetensors gguf; do
+    run "$HIGGINS" inspect "$TMP/overlap.$kind"
+    expect_code 1
+    expect_sentence
+    expect_err "overlap.$kind: tensors a and b overlap"
+    run "$HIGGINS" inspect "$TMP/behind.$kind"
+    expect_code 1
+    expect_sentence
+    expect_err "behind.$kind: tensor b"
+done
+
 golden_case inspect_tells_why_a_model_cannot_be_run
 cp -r "$TMP/m" "$TMP/other"
 sed -i 's/"llama"/"rwkv"/' "$TMP/other/config.json"
