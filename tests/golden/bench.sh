@@ -30,5 +30,5 @@ golden_case bench_says_when_the_context_is_too_short
 run "$HIGGINS" bench "$TMP/model" --prompt 4000
 expect_code 1
 expect_sentence
-expect_err "a context of 4000 tokens was asked for; the model has 512"
+expect_err "a context of 4000 tokens was asked for; the model has 1024"
 golden_end

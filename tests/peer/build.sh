@@ -5,7 +5,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 modules=tests/node/node_modules
-bins=${HG_LLAMA_BINS:-$(echo "$PWD/$modules"/@node-llama-cpp/linux-*/bins/linux-*)}
+case $(uname -m) in aarch64 | arm64) arch=linux-arm64 ;; *) arch=linux-x64 ;; esac
+bins=${HG_LLAMA_BINS:-$(echo "$PWD/$modules"/@node-llama-cpp/$arch/bins/linux-*)}
 bundle=$modules/node-llama-cpp/llama/gitRelease.bundle
 lib=$(ls "$bins"/libllama.v*.so "$bins"/libllama.so 2>/dev/null | head -1 || true)
 if [ -z "$lib" ] || [ ! -f "$bundle" ]; then
