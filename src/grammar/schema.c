@@ -261,7 +261,7 @@ static bool keep_apart(hg_schema *s, json_t *list, json_t *base, json_t **narrow
         narrow[i] = part[i] = part_of(s, base, json_array_get(list, i), at);
         if (part[i] == NULL) return false;
     }
-    if (!hg_schema_part(s, narrow, n, at)) return false;
+    if (!hg_schema_part(s, narrow, part, n, at)) return false;
     for (size_t i = 0; i < n; i++)
         if (narrow[i] == part[i]) narrow[i] = NULL;
     return true;

@@ -66,9 +66,10 @@ enum {
 /* What a flat schema allows; 0: it says nothing of types, or (with "type") nothing is allowed. */
 unsigned hg_schema_types(hg_schema *s, json_t *schema, const hg_schema_path *at);
 unsigned hg_schema_type_of(const json_t *value); /* those that it may be called */
-/* Makes flat alternatives such that no text of one fits another, where need be smaller (part[i] is
- * then another one). False: failed, or it cannot be shown. */
-bool hg_schema_part(hg_schema *s, json_t **part, size_t n, const hg_schema_path *at);
+/* Makes of the flat alternatives part[n], in narrow (which begins as they do), such that no text of
+ * one fits another of part; where need be one is smaller. False: failed, or it cannot be shown. */
+bool hg_schema_part(hg_schema *s, json_t **narrow, json_t *const *part, size_t n,
+                    const hg_schema_path *at);
 
 /* Values. */
 hg_x *hg_schema_number(hg_schema *s, json_t *schema, bool whole, const hg_schema_path *at);

@@ -317,17 +317,18 @@ static bool part_from(hg_schema *s, json_t **a, json_t *b, const hg_schema_path 
     return yes;
 }
 
-bool hg_schema_part(hg_schema *s, json_t **part, size_t n, const hg_schema_path *at)
+bool hg_schema_part(hg_schema *s, json_t **narrow, json_t *const *part, size_t n,
+                    const hg_schema_path *at)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++) {
-            if (i == k || part_from(s, &part[i], part[k], at)) continue;
+            if (i == k || part_from(s, &narrow[i], part[k], at)) continue;
             if (!s->failed && !s->b->failed)
                 (void)hg_schema_fail(s, at, HG_E_UNSUPPORTED,
                                      "a text may fit alternatives %zu and %zu of \"oneOf\" both; "
                                      "give them types, constants or required members that differ, "
                                      "or write \"anyOf\"",
-                                     i, k);
+                                     i < k ? i : k, i < k ? k : i);
             return false;
         }
     return true;

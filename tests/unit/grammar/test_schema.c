@@ -204,6 +204,10 @@ TEST(alternatives_that_cannot_be_told_apart_are_refused)
         /* a string keyword says nothing of numbers */
         "{\"oneOf\":[{\"type\":\"integer\"},{\"minLength\":2}]}",
         "{\"oneOf\":[{\"const\":1},{\"enum\":[2,1.0]}]}",
+        /* what the second writes fits the first, which could be narrowed away from the second */
+        "{\"oneOf\":[{\"properties\":{\"x\":true,\"y\":true},\"required\":[\"x\"],"
+        "\"additionalProperties\":false},{\"properties\":{\"x\":true,\"y\":true},"
+        "\"required\":[\"x\",\"y\"],\"additionalProperties\":false}]}",
         "{\"oneOf\":[{\"properties\":{\"a\":true},\"required\":[\"a\"]},{\"properties\":{\"b\":"
         "true}}]}",
         "{\"oneOf\":[{\"type\":\"string\",\"pattern\":\"^a+$\"},{\"type\":\"string\",\"pattern\":"
