@@ -224,8 +224,8 @@ function bodyOf(current) {
   };
 }
 
-// Reads one answer into `message`.
-async function readAnswer(message, response) {
+// Reads one answer into `message`; `asked` is when it was asked for.
+async function readAnswer(message, response, asked) {
   let first = 0, pieces = 0;
   for await (const chunk of readEvents(response.body)) {
     if (chunk.error) throw new Error(chunk.error.message);
@@ -244,8 +244,9 @@ async function readAnswer(message, response) {
       message.context = chunk.usage.total_tokens;
     }
   }
-  const seconds = first ? (performance.now() - first) / 1000 : 0;
-  if (seconds > 0.02 && message.tokens > 1) message.rate = (message.tokens - 1) / seconds;
+  // An answer that came all at once is timed from the question on.
+  const now = performance.now(), isStream = now - first > 20 && message.tokens > 1;
+  if (first) message.rate = isStream ? (message.tokens - 1) / (now - first) * 1000 : message.tokens / (now - asked) * 1000;
   if (!message.finish) throw new Error('The answer broke off: the server closed the connection.');
 }
 
@@ -259,11 +260,12 @@ async function answer() {
   drawAll();
   scrollToEnd();
   try {
+    const asked = performance.now();
     const response = await request('/v1/chat/completions', {
       method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal: controller.signal,
     });
     if (!response.ok) throw new Error(await explain(response));
-    await readAnswer(message, response);
+    await readAnswer(message, response, asked);
   } catch (e) {
     if (e.name === 'AbortError') message.finish = 'stopped';
     else message.error = e instanceof TypeError ? 'The server cannot be reached. Is it still running?' : e.message;
