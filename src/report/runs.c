@@ -55,7 +55,8 @@ static void figures_of_log(hg_run_read *run)
 {
     const hg_curve *c = &run->curve;
     hg_run_figures *f = &run->f;
-    f->steps = c->loss.n > 0 ? (uint64_t)c->loss.x[c->loss.n - 1] : 0;
+    const double step = c->loss.n > 0 ? c->loss.x[c->loss.n - 1] : 0;
+    f->steps = step > 0 && step < 1e18 ? (uint64_t)step : 0;
     f->tokens = c->tokens;
     f->loss = c->loss.n > 0 ? run->smooth[c->loss.n - 1] : (double)NAN;
     f->val_loss = last(&c->val_loss);
@@ -117,12 +118,18 @@ static hg_status read_inner(hg_runs *r, const char *folder, hg_err *e)
     size_t n = 0;
     DIR *d = opendir(folder);
     if (d == NULL) return hg_fail(e, HG_E_MISSING, "%s: %s", folder, hg_os_error());
-    for (const struct dirent *f = readdir(d); f != NULL && n < HG_MAX_RUNS; f = readdir(d)) {
+    bool too_many = false;
+    for (const struct dirent *f = readdir(d); f != NULL && !too_many; f = readdir(d)) {
         char *path =
             f->d_name[0] == '.' ? NULL : hg_arena_printf(&r->mem, "%s/%s", folder, f->d_name);
-        if (path != NULL && is_run(path)) found[n++] = path;
+        if (path == NULL || !is_run(path)) continue;
+        too_many = n == HG_MAX_RUNS;
+        if (!too_many) found[n++] = path;
     }
     (void)closedir(d);
+    if (too_many)
+        return hg_fail(e, HG_E_LIMIT, "%s: more than %d runs; name those to compare", folder,
+                       HG_MAX_RUNS);
     qsort(found, n, sizeof *found, by_name);
     for (size_t i = 0; i < n; i++) HG_TRY(read_run(r, found[i], e));
     if (n > 0) return HG_OK;

@@ -31,7 +31,7 @@ static void find_range(frame *f, const hg_runs *r)
     for (size_t i = 0; i < r->n; i++)
         for (size_t k = 0; k < r->run[i].curve.loss.n; k++) {
             double y = r->run[i].smooth[k], x = r->run[i].x[k];
-            if (!isfinite(y)) continue;
+            if (!isfinite(y) || !isfinite(x)) continue;
             f->low = fmin(f->low, y);
             f->high = fmax(f->high, y);
             f->x_most = fmax(f->x_most, x);
@@ -41,14 +41,15 @@ static void find_range(frame *f, const hg_runs *r)
 static size_t place(double v, size_t n)
 {
     double at = floor(v * (double)n);
-    return at < 0 ? 0 : at >= (double)n ? n - 1 : (size_t)at;
+    if (!(at > 0)) return 0; /* what a damaged log makes of it too: no number */
+    return at >= (double)n ? n - 1 : (size_t)at;
 }
 
 static void draw(frame *f, const hg_run_read *run, char sign)
 {
     double height = f->high > f->low ? f->high - f->low : 1;
     for (size_t k = 0; k < run->curve.loss.n; k++) {
-        if (!isfinite(run->smooth[k])) continue;
+        if (!isfinite(run->smooth[k]) || !isfinite(run->x[k])) continue;
         size_t column = place(run->x[k] / f->x_most, f->columns);
         size_t row = place((f->high - run->smooth[k]) / height, f->rows);
         f->cell[row * f->columns + column] = sign;

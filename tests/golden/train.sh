@@ -229,4 +229,17 @@ expect_code 1
 expect_sentence
 expect_err "weights: 2 of them for 1 corpora; one for each is needed"
 
+
+golden_case runs_of_damaged_logs_are_shown_as_far_as_they_go
+mkdir -p "$TMP/damaged/a" "$TMP/many"
+printf '{"step":10,"loss":2,"tokens":1e308}\n{"step":-20,"loss":-1.7e308,"tokens":1e308}\n{"step":1e300,"loss":1.7e308}\n' >"$TMP/damaged/a/log.jsonl"
+run "$HIGGINS" runs "$TMP/damaged"
+expect_code 0
+expect_out "damaged/a"
+for i in $(seq 65); do mkdir "$TMP/many/$i" && echo '{"step":1,"loss":2}' >"$TMP/many/$i/log.jsonl"; done
+run "$HIGGINS" runs "$TMP/many"
+expect_code 1
+expect_sentence
+expect_err "many: more than 64 runs; name those to compare"
+
 golden_end
