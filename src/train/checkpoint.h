@@ -26,7 +26,7 @@ typedef struct hg_checkpoint {
     hg_map map;
 } hg_checkpoint;
 
-enum { HG_CHECKPOINT_VERSION = 2, HG_CHECKPOINT_HEADER = 256, HG_CHECKPOINT_MAX_RECIPE = 1 << 20 };
+enum { HG_CHECKPOINT_VERSION = 3, HG_CHECKPOINT_HEADER = 256, HG_CHECKPOINT_MAX_RECIPE = 1 << 20 };
 
 /* Which stay: the newest `newest`, and those of steps that `every` divides (0: none). */
 typedef struct hg_retention {

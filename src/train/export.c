@@ -10,21 +10,10 @@
 /* The recipe from the text of its fixed keys. */
 static hg_status read_recipe(hg_recipe *r, hg_bytes text, const char *run, hg_err *e)
 {
-    char line[8192];
-    const char *p = text.p, *end = text.p + text.n;
-    static const char base[] = "base: ";
+    static const char base[] = "base:";
     bool is_tune = text.n > sizeof base - 1 && memcmp(text.p, base, sizeof base - 1) == 0;
     HG_TRY(hg_recipe_init(r, is_tune ? HG_STAGE_TUNE : HG_STAGE_TRAIN, e));
-    while (p < end) {
-        const char *eol = memchr(p, '\n', (size_t)(end - p)), *stop = eol != NULL ? eol : end;
-        const char *colon = memchr(p, ':', (size_t)(stop - p));
-        if (colon == NULL || stop - colon < 2 || (size_t)(stop - p) >= sizeof line)
-            return hg_fail(e, HG_E_FORMAT, "%s: its recipe is damaged", run);
-        (void)snprintf(line, sizeof line, "%.*s=%.*s", (int)(colon - p), p, (int)(stop - colon - 2),
-                       colon + 2);
-        if (stop - colon > 2) HG_TRY(hg_recipe_set(r, line, e)); /* nothing: as the default is */
-        p = stop + 1;
-    }
+    HG_TRY(hg_recipe_parse(r, text, run, e));
     r->out = run;
     return HG_OK;
 }

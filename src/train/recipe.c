@@ -1,8 +1,7 @@
-/* Recipes: the options of a run. Each key is one row of the table below, with its type, default,
- * range and help; everything else (YAML, --set, the printed documentation, the comparison on
- * --resume) walks that table. A typing error must not train for an hour with the wrong learning
- * rate, so unknown keys are refused, with the nearest known one. */
-#include "train/recipe.h"
+/* Recipes: the options of a run. Everything here (YAML, --set, the printed documentation, the
+ * comparison on --resume) walks the table of recipe_keys.c. A typing error must not train for an
+ * hour with the wrong learning rate, so unknown keys are refused, with the nearest known one. */
+#include "train/recipe_keys.h"
 #include "base/file.h"
 #include "text/json.h"
 #include "text/yaml.h"
@@ -11,156 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum kind { TEXT, LIST, INT, COUNT, REAL, BOOL, CHOICE } kind;
-
-enum { TRAIN = 1, TUNE = 2, BOTH = 3, FREE = 4, RECIPE_LIMIT = 1 << 20, LIST_LIMIT = 4096 };
-
-typedef struct key {
-    const char *name;
-    kind kind;
-    int flags; /* the stages that know it; FREE: a resumed run may change it */
-    size_t offset;
-    const char *value, *tune_value; /* defaults; the second NULL: the same */
-    double min, max;
-    const char *choices; /* "cosine|wsd|..." */
-    const char *also;    /* other people's names for it, for suggestions */
-    const char *help;
-} key;
-
-#define AT(member) offsetof(hg_recipe, member)
-
-static const key keys[] = {
-    {"corpus", LIST, TRAIN, AT(corpus), "", NULL, 0, 0, NULL, "dataset|text|source",
-     "folders or files of text to learn from, as `higgins collect` writes them"},
-    {"weights", LIST, TRAIN, AT(weights), "", NULL, 0, 0, NULL, "mixture|proportions|weight",
-     "a number for each corpus: its share of what is read; nothing: as much as each has"},
-    {"tokenizer", TEXT, TRAIN, AT(tokenizer), "", NULL, 0, 0, NULL, "vocabulary|vocab",
-     "tokenizer.json; nothing: the one beside the corpus"},
-    {"tokens", TEXT, TRAIN | FREE, AT(tokens), "", NULL, 0, 0, NULL, "shards",
-     "where the token shard lies or is made; nothing: in the run folder"},
-    {"base", TEXT, TUNE, AT(base), "", NULL, 0, 0, NULL, "model", "the model folder to start from"},
-    {"data", LIST, TUNE, AT(data), "", NULL, 0, 0, NULL, "dataset|conversations",
-     "conversations: JSON lines or a JSON array (messages, Alpaca, ShareGPT)"},
-    {"out", TEXT, BOTH | FREE, AT(out), "", NULL, 0, 0, NULL, "output|output_dir|folder",
-     "the run folder: checkpoints, log.jsonl, report.html, model"},
-    {"arch", TEXT, TRAIN, AT(arch), "llama", NULL, 0, 0, NULL, "architecture|model_type",
-     "row of the architecture table"},
-    {"auto", BOOL, TRAIN, AT(automatic), "false", NULL, 0, 0, NULL, "dial|scale",
-     "choose what the recipe leaves open from depth: row length, vocabulary, tokens, batch, "
-     "learning rate (docs/training.md has the rules)"},
-    {"depth", INT, TRAIN, AT(depth), "6", NULL, 1, 512, NULL, "n_layers|layers|num_hidden_layers",
-     "layers; the other sizes follow from it"},
-    {"params", COUNT, TRAIN, AT(params), "0", NULL, 0, 1e13, NULL, "n_params|size|parameters",
-     "wanted parameters (10M); chooses depth; 0: as depth says"},
-    {"d_model", INT, TRAIN, AT(d_model), "0", NULL, 0, 65536, NULL, "hidden_size|dim|n_embd|width",
-     "width; 0: 64 times depth"},
-    {"n_heads", INT, TRAIN, AT(n_heads), "0", NULL, 0, 1024, NULL,
-     "heads|num_attention_heads|n_head", "query heads; 0: one for each 64 of d_model"},
-    {"n_kv_heads", INT, TRAIN, AT(n_kv_heads), "0", NULL, 0, 1024, NULL, "num_key_value_heads",
-     "key and value heads; 0: n_heads"},
-    {"d_ff", INT, TRAIN, AT(d_ff), "0", NULL, 0, 1 << 20, NULL, "intermediate_size|hidden_dim",
-     "width of the feed-forward layer; 0: 8/3 d_model where gated, else 4 d_model"},
-    {"seq_len", INT, BOTH, AT(seq_len), "256", "0", 0, 1 << 20, NULL,
-     "context|n_ctx|block_size|max_seq_length|context_length",
-     "tokens of a row; when tuning 0: the model's context, at most 1024"},
-    {"tie_embeddings", BOOL, TRAIN, AT(tie_embeddings), "true", NULL, 0, 0, NULL,
-     "tie_word_embeddings|tied", "one matrix for embedding and head"},
-    {"rope_theta", REAL, TRAIN, AT(rope_theta), "10000", NULL, 1, 1e9, NULL, NULL,
-     "base of the rotary positions"},
-    {"norm_eps", REAL, TRAIN, AT(norm_eps), "1e-5", NULL, 1e-12, 1e-2, NULL, "rms_norm_eps",
-     "epsilon of the norms"},
-    {"batch_size", INT, BOTH, AT(batch_size), "16", "8", 1, 65536, NULL,
-     "batch|per_device_train_batch_size", "rows of a batch"},
-    {"micro_batch", INT, BOTH, AT(micro_batch), "0", NULL, 0, 65536, NULL, "micro_batch_size",
-     "rows of a batch worked on at a time: fewer take less memory; 0: some 2048 tokens, 512 where "
-     "the model is wider than 512"},
-    {"recompute", BOOL, BOTH, AT(recompute), "false", NULL, 0, 0, NULL,
-     "gradient_checkpointing|checkpointing",
-     "run each block again in the backward pass instead of keeping its insides: a fifth slower, "
-     "for long rows and deep models"},
-    {"accumulation", INT, BOTH, AT(accumulation), "1", NULL, 1, 65536, NULL,
-     "grad_accum|gradient_accumulation_steps", "batches that make one step"},
-    {"steps", COUNT, BOTH, AT(steps), "0", NULL, 0, 1e12, NULL, "max_steps|iterations|max_iters",
-     "steps; 0: as epochs or max_minutes say"},
-    {"epochs", REAL, BOTH, AT(epochs), "1", "3", 1e-6, 1e6, NULL, "num_train_epochs",
-     "passes over the data where steps is 0"},
-    {"max_minutes", REAL, BOTH, AT(max_minutes), "0", NULL, 0, 1e7, NULL,
-     "minutes|time|budget|time_limit",
-     "time budget: the schedule is fitted to the measured speed; 0: none"},
-    {"schedule", CHOICE, BOTH, AT(schedule), "cosine", NULL, 0, 0, "cosine|wsd|linear|constant",
-     "lr_scheduler_type|scheduler|lr_schedule", "course of the learning rate after the warm-up"},
-    {"lr", REAL, BOTH, AT(lr), "2e-3", "2e-4", 1e-12, 10, NULL, "learning_rate|max_lr|rate",
-     "highest learning rate"},
-    {"warmup", REAL, BOTH, AT(warmup), "0.05", NULL, 0, 1, NULL,
-     "warmup_ratio|warmup_steps|warm_up", "share of the steps in which the rate rises to lr"},
-    {"min_lr", REAL, BOTH, AT(min_lr), "0.1", NULL, 0, 1, NULL, "min_lr_ratio|final_lr",
-     "learning rate of the last step, as a share of lr"},
-    {"decay", REAL, BOTH, AT(decay), "0.2", NULL, 0, 1, NULL, "decay_ratio|cooldown",
-     "share of the steps in which wsd falls"},
-    {"optimizer", CHOICE, BOTH, AT(optimizer), "adamw", NULL, 0, 0, "adamw|muon", "optim",
-     "muon: for the matrices within blocks, adamw for the rest"},
-    {"momentum", REAL, BOTH, AT(momentum), "0.95", NULL, 0, 0.99999, NULL, "muon_momentum",
-     "Muon's"},
-    {"beta1", REAL, BOTH, AT(beta1), "0.9", NULL, 0, 0.99999, NULL, "adam_beta1",
-     "AdamW's first moment"},
-    {"beta2", REAL, BOTH, AT(beta2), "0.95", "0.99", 0, 0.9999999, NULL, "adam_beta2",
-     "AdamW's second moment"},
-    {"eps", REAL, BOTH, AT(eps), "1e-8", NULL, 1e-20, 1, NULL, "epsilon|adam_epsilon",
-     "AdamW's epsilon"},
-    {"weight_decay", REAL, BOTH, AT(weight_decay), "0.1", "0.01", 0, 10, NULL, "wd",
-     "decay of matrices, times the rate"},
-    {"table_decay", REAL, BOTH, AT(table_decay), "-1", NULL, -1, 10, NULL, "embedding_decay",
-     "decay of embedding, head and learned positions; below 0: as weight_decay"},
-    {"vector_decay", REAL, BOTH, AT(vector_decay), "0", NULL, 0, 10, NULL, "norm_decay|bias_decay",
-     "decay of norms and biases"},
-    {"clip", REAL, BOTH, AT(clip), "1", NULL, 0, 1e6, NULL, "grad_clip|max_grad_norm",
-     "largest norm of the whole gradient; 0: none"},
-    {"ema", REAL, BOTH, AT(ema), "0", NULL, 0, 0.999999, NULL, "ema_decay|weight_average",
-     "share of a running average of the weights that a step leaves; validation, samples and the "
-     "finished model have the average; 0: none"},
-    {"on_spike", CHOICE, BOTH, AT(on_spike), "skip", NULL, 0, 0, "none|skip|rewind", "spike_guard",
-     "what becomes of a step whose loss jumps: nothing, no update, or back to the last "
-     "checkpoint's weights and past these rows"},
-    {"spike", REAL, BOTH, AT(spike), "8", NULL, 1, 1e6, NULL, "spike_factor|spike_threshold",
-     "standard deviations above the smoothed loss that make a jump"},
-    {"precision", CHOICE, BOTH, AT(precision), "auto", NULL, 0, 0, "auto|bf16|f32", "dtype|compute",
-     "of matrix products; auto: bf16 where the processor has it"},
-    {"val_share", REAL, BOTH, AT(val_share), "0.01", "0.05", 0, 0.5, NULL,
-     "val_split|validation_split", "share of the documents held out"},
-    {"val_every", INT, BOTH, AT(val_every), "0", NULL, 0, 1e9, NULL,
-     "eval_steps|eval_interval|eval_every",
-     "steps between validations; 0: up to 20 in a run, at most 5% of its time"},
-    {"val_rows", INT, BOTH, AT(val_rows), "32", NULL, 1, 1e6, NULL, "eval_iters",
-     "held-out rows looked at, always the same"},
-    {"sample_every", INT, BOTH, AT(sample_every), "0", NULL, 0, 1e9, NULL, "sample_steps",
-     "steps between samples; 0: 5 in a run"},
-    {"sample_prompts", LIST, BOTH, AT(sample_prompts), "Once upon a time", "Hello! Who are you?", 0,
-     0, NULL, "prompts|prompt", "what the model is given to go on with"},
-    {"sample_tokens", INT, BOTH, AT(sample_tokens), "48", NULL, 0, 4096, NULL, NULL,
-     "length of a sample; 0: no samples"},
-    {"sample_temperature", REAL, BOTH, AT(sample_temperature), "0.8", NULL, 0, 10, NULL,
-     "temperature", "of samples; 0: greedy"},
-    {"checkpoint_every", INT, BOTH | FREE, AT(checkpoint_every), "0", NULL, 0, 1e9, NULL,
-     "save_steps|save_every", "steps between checkpoints; 0: as checkpoint_minutes says"},
-    {"checkpoint_minutes", REAL, BOTH | FREE, AT(checkpoint_minutes), "5", NULL, 0, 1e6, NULL, NULL,
-     "minutes between checkpoints; 0: none but the last"},
-    {"keep", INT, BOTH | FREE, AT(keep), "2", NULL, 1, 1000, NULL, "save_total_limit",
-     "newest checkpoints that are kept"},
-    {"keep_every", INT, BOTH | FREE, AT(keep_every), "0", NULL, 0, 1e9, NULL, "milestones",
-     "checkpoints of steps that this divides stay for ever; 0: none does"},
-    {"save_type", CHOICE, BOTH | FREE, AT(save_type), "bf16", NULL, 0, 0, "bf16|f16|f32",
-     "save_dtype", "of the weights in the finished model"},
-    {"tensorboard", BOOL, BOTH | FREE, AT(tensorboard), "false", NULL, 0, 0, NULL, "report_to",
-     "write TensorBoard event files into the run folder too"},
-    {"seed", COUNT, BOTH, AT(seed), "0", NULL, 0, 9e15, NULL, "random_seed",
-     "of first weights, order and samples"},
-};
-enum { N_KEYS = sizeof keys / sizeof *keys };
-_Static_assert(N_KEYS <= 64, "hg_recipe.given has one bit a key");
+enum { RECIPE_LIMIT = 1 << 20, LIST_LIMIT = 4096 };
 
 static int stage_flag(hg_stage stage)
 {
-    return stage == HG_STAGE_TUNE ? TUNE : TRAIN;
+    return stage == HG_STAGE_TUNE ? HG_KEY_TUNE : HG_KEY_TRAIN;
 }
 
 /* ---- values ---- */
@@ -171,7 +25,7 @@ typedef struct place {
     size_t line;
 } place;
 
-static hg_status refuse(const place *p, const key *k, const char *value, const char *want,
+static hg_status refuse(const place *p, const hg_recipe_key *k, const char *value, const char *want,
                         hg_err *e)
 {
     if (p->line == 0)
@@ -199,13 +53,13 @@ static bool parse_number(const char *text, bool with_factor, double *out)
     return *end == '\0';
 }
 
-static hg_status set_number(hg_recipe *r, const key *k, const char *value, const place *p,
+static hg_status set_number(hg_recipe *r, const hg_recipe_key *k, const char *value, const place *p,
                             hg_err *e)
 {
     char want[128];
     double v = 0;
-    bool whole = k->kind != REAL;
-    bool ok = parse_number(value, k->kind == COUNT, &v) && v >= k->min && v <= k->max;
+    bool whole = k->kind != HG_KEY_REAL;
+    bool ok = parse_number(value, k->kind == HG_KEY_COUNT, &v) && v >= k->min && v <= k->max;
     if (ok && whole) ok = floor(v) == v;
     if (!ok) {
         (void)snprintf(want, sizeof want, "a%s number from %g to %g is meant",
@@ -219,7 +73,8 @@ static hg_status set_number(hg_recipe *r, const key *k, const char *value, const
     return HG_OK;
 }
 
-static hg_status set_bool(hg_recipe *r, const key *k, const char *value, const place *p, hg_err *e)
+static hg_status set_bool(hg_recipe *r, const hg_recipe_key *k, const char *value, const place *p,
+                          hg_err *e)
 {
     static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no",
                                                                                 "off", "0"};
@@ -243,7 +98,7 @@ static hg_bytes choice(const char *choices, size_t i)
     return (hg_bytes){choices, strcspn(choices, "|")};
 }
 
-static hg_status set_choice(hg_recipe *r, const key *k, const char *value, const place *p,
+static hg_status set_choice(hg_recipe *r, const hg_recipe_key *k, const char *value, const place *p,
                             hg_err *e)
 {
     char want[128];
@@ -258,7 +113,7 @@ static hg_status set_choice(hg_recipe *r, const key *k, const char *value, const
     return refuse(p, k, value, want, e);
 }
 
-static hg_status set_text(hg_recipe *r, const key *k, const char *value, hg_err *e)
+static hg_status set_text(hg_recipe *r, const hg_recipe_key *k, const char *value, hg_err *e)
 {
     char *copy = hg_arena_strndup(&r->mem, value, strlen(value));
     if (copy == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the recipe");
@@ -266,7 +121,8 @@ static hg_status set_text(hg_recipe *r, const key *k, const char *value, hg_err 
     return HG_OK;
 }
 
-static hg_status set_list(hg_recipe *r, const key *k, const char *const *items, size_t n, hg_err *e)
+static hg_status set_list(hg_recipe *r, const hg_recipe_key *k, const char *const *items, size_t n,
+                          hg_err *e)
 {
     hg_text_list *list = (hg_text_list *)(void *)((char *)r + k->offset);
     const char **copy = HG_NEW(&r->mem, const char *, n + 1);
@@ -280,28 +136,28 @@ static hg_status set_list(hg_recipe *r, const key *k, const char *const *items, 
 }
 
 /* One value of one key; a list key takes any number of values, the others exactly one. */
-static hg_status set_key(hg_recipe *r, const key *k, const char *const *values, size_t n,
+static hg_status set_key(hg_recipe *r, const hg_recipe_key *k, const char *const *values, size_t n,
                          const place *p, hg_err *e)
 {
-    if (k->kind == LIST) return set_list(r, k, values, n, e);
+    if (k->kind == HG_KEY_LIST) return set_list(r, k, values, n, e);
     if (n != 1) return refuse(p, k, "a list", "one value is meant", e);
     switch (k->kind) {
-    case TEXT:
+    case HG_KEY_TEXT:
         return set_text(r, k, values[0], e);
-    case BOOL:
+    case HG_KEY_BOOL:
         return set_bool(r, k, values[0], p, e);
-    case CHOICE:
+    case HG_KEY_CHOICE:
         return set_choice(r, k, values[0], p, e);
     default:
         return set_number(r, k, values[0], p, e);
     }
 }
 
-static hg_status set_default(hg_recipe *r, const key *k, hg_err *e)
+static hg_status set_default(hg_recipe *r, const hg_recipe_key *k, hg_err *e)
 {
     const place p = {"default", 0};
     const char *v = r->stage == HG_STAGE_TUNE && k->tune_value != NULL ? k->tune_value : k->value;
-    return set_key(r, k, &v, k->kind == LIST && *v == '\0' ? 0 : 1, &p, e);
+    return set_key(r, k, &v, k->kind == HG_KEY_LIST && *v == '\0' ? 0 : 1, &p, e);
 }
 
 hg_status hg_recipe_init(hg_recipe *r, hg_stage stage, hg_err *e)
@@ -309,7 +165,7 @@ hg_status hg_recipe_init(hg_recipe *r, hg_stage stage, hg_err *e)
     memset(r, 0, sizeof *r);
     r->stage = stage;
     hg_arena_init(&r->mem, 16384);
-    for (size_t i = 0; i < N_KEYS; i++) HG_TRY(set_default(r, &keys[i], e));
+    for (size_t i = 0; i < HG_N_RECIPE_KEYS; i++) HG_TRY(set_default(r, &hg_recipe_keys[i], e));
     return HG_OK;
 }
 
@@ -341,7 +197,7 @@ static size_t distance(const char *a, size_t na, const char *b, size_t nb)
 }
 
 /* The distance of `name` to a key: to its own name, or to one that other programs use for it. */
-static size_t key_distance(const key *k, const char *name)
+static size_t key_distance(const hg_recipe_key *k, const char *name)
 {
     size_t n = strlen(name);
     size_t best = distance(name, n, k->name, strlen(k->name));
@@ -353,14 +209,14 @@ static size_t key_distance(const key *k, const char *name)
     return best;
 }
 
-static const key *nearest(int stage, const char *name)
+static const hg_recipe_key *nearest(int stage, const char *name)
 {
-    const key *best = NULL;
+    const hg_recipe_key *best = NULL;
     size_t least = strlen(name) / 3 + 1;
-    for (size_t i = 0; i < N_KEYS; i++) {
-        if ((keys[i].flags & stage) == 0) continue;
-        size_t d = key_distance(&keys[i], name);
-        if (d < least || (d == least && best == NULL)) best = &keys[i], least = d;
+    for (size_t i = 0; i < HG_N_RECIPE_KEYS; i++) {
+        if ((hg_recipe_keys[i].flags & stage) == 0) continue;
+        size_t d = key_distance(&hg_recipe_keys[i], name);
+        if (d < least || (d == least && best == NULL)) best = &hg_recipe_keys[i], least = d;
     }
     return best;
 }
@@ -368,7 +224,7 @@ static const key *nearest(int stage, const char *name)
 static hg_status unknown_key(const hg_recipe *r, const char *name, const place *p, hg_err *e)
 {
     char where[256];
-    const key *near = nearest(stage_flag(r->stage), name);
+    const hg_recipe_key *near = nearest(stage_flag(r->stage), name);
     if (p->line > 0)
         (void)snprintf(where, sizeof where, "%s, line %zu", p->name, p->line);
     else
@@ -384,19 +240,20 @@ static hg_status unknown_key(const hg_recipe *r, const char *name, const place *
 static hg_status set_named(hg_recipe *r, const char *name, const char *const *values, size_t n,
                            const place *p, hg_err *e)
 {
-    for (size_t i = 0; i < N_KEYS; i++) {
-        if (strcmp(keys[i].name, name) != 0 || (keys[i].flags & stage_flag(r->stage)) == 0)
+    for (size_t i = 0; i < HG_N_RECIPE_KEYS; i++) {
+        if (strcmp(hg_recipe_keys[i].name, name) != 0 ||
+            (hg_recipe_keys[i].flags & stage_flag(r->stage)) == 0)
             continue;
-        r->given |= (uint64_t)1 << i;
-        return set_key(r, &keys[i], values, n, p, e);
+        r->given[i / 64] |= (uint64_t)1 << i % 64;
+        return set_key(r, &hg_recipe_keys[i], values, n, p, e);
     }
     return unknown_key(r, name, p, e);
 }
 
 bool hg_recipe_given(const hg_recipe *r, const char *name)
 {
-    for (size_t i = 0; i < N_KEYS; i++)
-        if (strcmp(keys[i].name, name) == 0) return (r->given >> i & 1) != 0;
+    for (size_t i = 0; i < HG_N_RECIPE_KEYS; i++)
+        if (strcmp(hg_recipe_keys[i].name, name) == 0) return (r->given[i / 64] >> i % 64 & 1) != 0;
     return false;
 }
 
@@ -463,8 +320,8 @@ hg_status hg_recipe_set(hg_recipe *r, const char *assignment, hg_err *e)
     const char **values = HG_NEW(&r->mem, const char *, strlen(equal) + 1);
     size_t n = 0;
     if (name == NULL || values == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the recipe");
-    for (const key *k = keys; k < keys + N_KEYS; k++) {
-        if (k->kind != LIST || strcmp(k->name, name) != 0) continue;
+    for (const hg_recipe_key *k = hg_recipe_keys; k < hg_recipe_keys + HG_N_RECIPE_KEYS; k++) {
+        if (k->kind != HG_KEY_LIST || strcmp(k->name, name) != 0) continue;
         for (const char *at = equal + 1; *at != '\0'; at += *at == ',') {
             size_t len = strcspn(at, ",");
             values[n] = hg_arena_strndup(&r->mem, at, len);
@@ -514,25 +371,35 @@ hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o
 
 /* ---- as text ---- */
 
-static void put_value(const hg_recipe *r, const key *k, hg_buf *b)
+/* JSON's texts are YAML's too. */
+static void put_text(hg_buf *b, const char *text)
+{
+    hg_json_put_string(b, (hg_bytes){text, strlen(text)});
+}
+
+static void put_value(const hg_recipe *r, const hg_recipe_key *k, hg_buf *b)
 {
     const char *at = (const char *)r + k->offset;
     const hg_text_list *list = (const hg_text_list *)(const void *)at;
     switch (k->kind) {
-    case TEXT:
-        hg_buf_puts(b, *(const char *const *)(const void *)at);
+    case HG_KEY_TEXT:
+        put_text(b, *(const char *const *)(const void *)at);
         break;
-    case LIST:
-        for (size_t i = 0; i < list->n; i++)
-            hg_buf_printf(b, "%s%s", i > 0 ? ", " : "", list->item[i]);
+    case HG_KEY_LIST:
+        hg_buf_putc(b, '[');
+        for (size_t i = 0; i < list->n; i++) {
+            hg_buf_puts(b, i > 0 ? ", " : "");
+            put_text(b, list->item[i]);
+        }
+        hg_buf_putc(b, ']');
         break;
-    case REAL:
+    case HG_KEY_REAL:
         hg_json_put_number(b, *(const double *)(const void *)at);
         break;
-    case BOOL:
+    case HG_KEY_BOOL:
         hg_buf_puts(b, *(const bool *)at ? "true" : "false");
         break;
-    case CHOICE: {
+    case HG_KEY_CHOICE: {
         hg_bytes c = choice(k->choices, (size_t) * (const int64_t *)(const void *)at);
         hg_buf_put(b, c.p, c.n);
         break;
@@ -544,11 +411,11 @@ static void put_value(const hg_recipe *r, const key *k, hg_buf *b)
 
 hg_status hg_recipe_text(const hg_recipe *r, bool fixed_only, hg_buf *out, hg_err *e)
 {
-    for (size_t i = 0; i < N_KEYS; i++) {
-        if ((keys[i].flags & stage_flag(r->stage)) == 0) continue;
-        if (fixed_only && (keys[i].flags & FREE) != 0) continue;
-        hg_buf_printf(out, "%s: ", keys[i].name);
-        put_value(r, &keys[i], out);
+    for (size_t i = 0; i < HG_N_RECIPE_KEYS; i++) {
+        if ((hg_recipe_keys[i].flags & stage_flag(r->stage)) == 0) continue;
+        if (fixed_only && (hg_recipe_keys[i].flags & HG_KEY_FREE) != 0) continue;
+        hg_buf_printf(out, "%s: ", hg_recipe_keys[i].name);
+        put_value(r, &hg_recipe_keys[i], out);
         hg_buf_putc(out, '\n');
     }
     return hg_buf_status(out, e);
@@ -575,7 +442,7 @@ hg_status hg_recipe_compare(const char *checkpoint, const char *now, hg_err *e)
     return HG_OK;
 }
 
-static const char *type_name(const key *k)
+static const char *type_name(const hg_recipe_key *k)
 {
     static const char *const names[] = {"text",   "list",       "integer", "count",
                                         "number", "true/false", "choice"};
@@ -584,7 +451,7 @@ static const char *type_name(const key *k)
 
 bool hg_train_get_key(hg_stage stage, size_t i, hg_train_key *out)
 {
-    for (const key *k = keys; k < keys + N_KEYS; k++) {
+    for (const hg_recipe_key *k = hg_recipe_keys; k < hg_recipe_keys + HG_N_RECIPE_KEYS; k++) {
         if ((k->flags & stage_flag(stage)) == 0 || i-- > 0) continue;
         *out = (hg_train_key){
             .name = k->name,

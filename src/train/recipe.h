@@ -1,6 +1,4 @@
-/* The recipe of a run: every option of training and tuning, from YAML and `--set key=value`. One
- * table of keys makes the parser, the defaults, the documentation (`--keys`) and the text by which
- * a resumed run is compared with its checkpoint. */
+/* The recipe of a run: every option of training and tuning, from YAML and `--set key=value`. */
 #ifndef HG_TRAIN_RECIPE_H
 #define HG_TRAIN_RECIPE_H
 
@@ -23,6 +21,8 @@ typedef enum hg_optimizer { HG_OPTIMIZER_ADAMW, HG_OPTIMIZER_MUON } hg_optimizer
 typedef enum hg_on_spike { HG_SPIKE_NONE, HG_SPIKE_SKIP, HG_SPIKE_REWIND } hg_on_spike;
 typedef enum hg_save { HG_SAVE_BF16, HG_SAVE_F16, HG_SAVE_F32 } hg_save;
 
+enum { HG_RECIPE_GIVEN = 4 };
+
 typedef struct hg_recipe {
     hg_stage stage;
     hg_text_list corpus, weights, data, sample_prompts;
@@ -38,7 +38,7 @@ typedef struct hg_recipe {
     double momentum, table_decay, vector_decay, ema, spike;
     double val_share, sample_temperature, checkpoint_minutes;
     int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep, keep_every;
-    uint64_t given; /* bit i: key i of the table was set by the user */
+    uint64_t given[HG_RECIPE_GIVEN]; /* bit i: key i of the table was set by the user */
     hg_arena mem;
 } hg_recipe;
 
@@ -56,8 +56,8 @@ hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o
 /* What keys require of each other and which have no default. */
 hg_status hg_recipe_check(const hg_recipe *r, bool needs_out, hg_err *e);
 
-/* "key: value" a line, in the table's order. `fixed_only`: those that a resumed run must not
- * change. */
+/* "key: value" a line, in the table's order, as hg_recipe_parse reads it. `fixed_only`: those that
+ * a resumed run must not change. */
 hg_status hg_recipe_text(const hg_recipe *r, bool fixed_only, hg_buf *out, hg_err *e);
 /* HG_OK when both texts of fixed keys are the same, or HG_E_STATE and a sentence that names the
  * first that differs. */

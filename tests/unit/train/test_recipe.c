@@ -97,6 +97,31 @@ TEST(every_key_is_documented_and_its_default_is_accepted)
     }
 }
 
+TEST(a_recipe_can_be_read_back_from_its_text)
+{
+    const char yaml[] = "corpus: [\"a, b\", c]\nsample_prompts: [\"Once, upon\\na time\", \"\"]\n"
+                        "lr: 3e-3\ntokenizer: \"x: y # z\"\n";
+    hg_recipe r, again;
+    hg_err e = {0};
+    hg_buf text = {0}, second = {0};
+    CHECK_EQ(hg_recipe_init(&r, HG_STAGE_TRAIN, &e), HG_OK);
+    CHECK_EQ(hg_recipe_init(&again, HG_STAGE_TRAIN, &e), HG_OK);
+    CHECK_EQ(hg_recipe_parse(&r, (hg_bytes){yaml, sizeof yaml - 1}, "r.yaml", &e), HG_OK);
+    CHECK_EQ(hg_recipe_text(&r, true, &text, &e), HG_OK);
+    CHECK_EQ(hg_recipe_parse(&again, (hg_bytes){text.p, text.n}, "text", &e), HG_OK);
+    CHECK_EQ(again.corpus.n, (size_t)2);
+    CHECK_STR(again.corpus.item[0], "a, b");
+    CHECK_EQ(again.sample_prompts.n, (size_t)2);
+    CHECK_STR(again.sample_prompts.item[0], "Once, upon\na time");
+    CHECK_STR(again.tokenizer, "x: y # z");
+    CHECK_EQ(hg_recipe_text(&again, true, &second, &e), HG_OK);
+    CHECK_STR(second.p, text.p);
+    hg_buf_free(&text);
+    hg_buf_free(&second);
+    hg_recipe_free(&r);
+    hg_recipe_free(&again);
+}
+
 TEST(a_changed_key_is_named_on_resume)
 {
     hg_err e = {0};
