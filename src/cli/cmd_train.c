@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct values {
-    const char *out, *tokenizer;
+    const char *out, *tokenizer, *base;
     int64_t depth;
     cli_list set;
     bool resume, plan, keys;
@@ -16,6 +16,9 @@ typedef struct values {
 static const cli_option options[] = {
     {"depth", 'd', CLI_INT, "N", "layers; with it all that is not given follows from it",
      offsetof(values, depth), 1, 512},
+    {"base", 'b', CLI_TEXT, "MODEL",
+     "go on from this model (a folder or a GGUF) instead of random weights", offsetof(values, base),
+     0, 0},
     {"tokenizer", 't', CLI_TEXT, "FILE", "tokenizer.json; overrides the recipe's",
      offsetof(values, tokenizer), 0, 0},
     {"out", 'o', CLI_TEXT, "DIR", "the run folder; overrides the recipe's \"out\"",
@@ -34,6 +37,8 @@ static const char *const examples[] = {
     "chooses all the rest from the depth and says what it chose",
     "higgins train corpus/ --depth 6 --plan",
     "says how long it will take and what memory it needs",
+    "higgins train corpus/ --base model/ -o runs/further",
+    "goes on training a model on more text",
     "higgins train recipe.yaml",
     "trains as the recipe says",
     "higgins train recipe.yaml --resume",
@@ -183,8 +188,10 @@ static bool set_all(cli_sets *sets, const values *v, const char *corpora)
     if (*corpora != '\0') ok = cli_train_set(sets, "corpus", corpora) != NULL;
     if (dial) ok = ok && cli_train_set(sets, "auto", "true") != NULL;
     if (v->depth > 0) ok = ok && cli_train_set(sets, "depth", depth) != NULL;
+    if (v->base != NULL) ok = ok && cli_train_set(sets, "base", v->base) != NULL;
     if (v->tokenizer != NULL) ok = ok && cli_train_set(sets, "tokenizer", v->tokenizer) != NULL;
-    /* A recipe has its own folder; a dial alone gets one that is named after it. */
+    /* A recipe has its own folder; a dial or a base alone gets one that is named after it. */
+    if (v->base != NULL && v->depth == 0) (void)snprintf(out, sizeof out, "runs/further");
     if (*corpora != '\0' && v->out == NULL) ok = ok && cli_train_set(sets, "out", out) != NULL;
     return ok && cli_train_sets(sets, &v->set, v->out);
 }
@@ -233,15 +240,17 @@ const cli_command cli_train = {
     .name = "train",
     .args = "[RECIPE.yaml] [CORPUS...]",
     .summary = "pre-train a model on a corpus",
-    .text = "Trains a new model from random weights on the recipe's corpus and writes into the run "
-            "folder: checkpoints,\n"
-            "log.jsonl with one object a step, report.html with the curves and samples, and at the "
-            "end the model as a\n"
-            "Hugging Face folder. Given a corpus and a depth alone, it chooses width, vocabulary, "
-            "tokens to read, batch and\n"
-            "learning rate by scaling rules and says them. Ctrl-C ends the step and writes a "
-            "checkpoint; --resume goes on "
-            "bit for bit.",
+    .text =
+        "Trains a new model from random weights (or goes on from --base) on the recipe's corpus "
+        "and writes into the run\n"
+        "folder: checkpoints, "
+        "log.jsonl with one object a step, report.html with the curves and samples, and at the "
+        "end the model as a\n"
+        "Hugging Face folder. Given a corpus and a depth alone, it chooses width, vocabulary, "
+        "tokens to read, batch and\n"
+        "learning rate by scaling rules and says them. Ctrl-C ends the step and writes a "
+        "checkpoint; --resume goes on "
+        "bit for bit.",
     .examples = examples,
     .options = options,
     .values_size = sizeof(values),

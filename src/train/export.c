@@ -27,6 +27,7 @@ static hg_status first_model(hg_model **out, const hg_recipe *r, hg_err *e)
         if ((*out)->chat_template != NULL) return HG_OK;
         return hg_model_set_chat_template(*out, hg_chat_template_default(), e);
     }
+    if (*r->base != '\0') return hg_model_open_trainable(out, r->base, e);
     HG_TRY(hg_first_tokenizer(&t, r, false, NULL, e));
     hg_status s = hg_first_config(&c, r, t, e);
     if (s == HG_OK) return hg_first_model(out, r, &c, t, e);

@@ -3,6 +3,7 @@
  * weights in their place. */
 #include "train/first_model.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "train/scale.h"
 #include "train/shape.h"
 #include <stdio.h>
@@ -62,4 +63,44 @@ hg_status hg_first_model(hg_model **out, const hg_recipe *r, const hg_model_conf
     hg_model_set_tokenizer(*out, t);
     if (hg_tokenizer_special(t, "<|im_start|>") < 0) return HG_OK;
     return hg_model_set_chat_template(*out, hg_chat_template_default(), e);
+}
+
+static hg_status check_base(const hg_model *m, hg_recipe *r, hg_err *e)
+{
+    static const char *const own[] = {"arch",     "depth",          "params",    "d_model",
+                                      "n_heads",  "n_kv_heads",     "d_ff",      "tokenizer",
+                                      "norm_eps", "tie_embeddings", "rope_theta"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (hg_recipe_given(r, own[i]))
+            return hg_fail(e, HG_E_ARG,
+                           "%s: %s brings its own; leave the key out, or leave out the base",
+                           own[i], r->base);
+    if (m->tokenizer == NULL)
+        return hg_fail(e, HG_E_MISSING, "%s has no tokenizer, and a corpus needs one", r->base);
+    if (r->seq_len <= (int64_t)m->c.n_ctx) return HG_OK;
+    if (hg_recipe_given(r, "seq_len"))
+        return hg_fail(e, HG_E_ARG, "seq_len: rows of %lld tokens, %s reads at most %u",
+                       (long long)r->seq_len, r->base, m->c.n_ctx);
+    r->seq_len = m->c.n_ctx;
+    return HG_OK;
+}
+
+hg_status hg_first_base(hg_model **out, hg_recipe *r, hg_err *e)
+{
+    HG_TRY(hg_model_open_trainable(out, r->base, e));
+    if (r->automatic && !hg_recipe_given(r, "seq_len"))
+        r->seq_len = hg_scale_seq_len((*out)->c.n_layers);
+    hg_status s = check_base(*out, r, e);
+    if (s == HG_OK) return HG_OK;
+    hg_model_free(*out);
+    *out = NULL;
+    return s;
+}
+
+uint64_t hg_weights_hash(const hg_model *m)
+{
+    uint64_t h = 0;
+    for (size_t p = 0; p < m->n_params; p++)
+        h = hg_hash64(m->param[p]->data, hg_tensor_count(m->param[p]) * sizeof(float), h);
+    return h;
 }

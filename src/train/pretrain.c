@@ -1,6 +1,6 @@
 /* `higgins train`: from a corpus to a model. Finds (or, with the one dial, makes) the tokenizer,
- * makes or reuses the token shard, draws a model of the recipe's shape, says what memory the run
- * needs, and hands all of it to the trainer. */
+ * makes or reuses the token shard, draws a model of the recipe's shape (or opens the one it is to
+ * go on from), says what memory the run needs, and hands all of it to the trainer. */
 #include "train/corpora.h"
 #include "train/first_model.h"
 #include "train/scale.h"
@@ -11,7 +11,7 @@
 /* Everything of the run that must be freed. */
 typedef struct run {
     hg_recipe recipe;
-    hg_tokenizer *tokenizer; /* until the model has it */
+    hg_tokenizer *tokenizer; /* until the model has it; NULL: the base's */
     hg_corpora corpora;
     hg_model *model;
     hg_arena mem;
@@ -49,8 +49,12 @@ static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute com
                       hg_train_result *result, const hg_watch *w, hg_err *e)
 {
     hg_recipe *r = &n->recipe;
-    if (r->automatic && !hg_recipe_given(r, "seq_len")) r->seq_len = hg_scale_seq_len(r->depth);
-    HG_TRY(hg_first_config(c, r, n->tokenizer, e));
+    if (n->model == NULL && r->automatic && !hg_recipe_given(r, "seq_len"))
+        r->seq_len = hg_scale_seq_len(r->depth);
+    if (n->model != NULL)
+        *c = n->model->c;
+    else
+        HG_TRY(hg_first_config(c, r, n->tokenizer, e));
     HG_TRY(hg_corpora_cut(&n->corpora, r, &n->mem, e));
     result->plan_seconds = (double)NAN;
     if (r->automatic) HG_TRY(choose(n, c, rt, compute, result, w, e));
@@ -58,12 +62,12 @@ static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute com
     HG_TRY(hg_memory_plan_make(&n->plan, c, n->corpora.source, r, rt, compute, e));
     hg_result_plan(result, r, &n->plan, n->corpora.source);
     result->plan_seconds = seconds;
-    hg_watch_log(
-        w, HG_INFO,
-        "%s: %u layers, width %u, %u heads, %llu parameters; %llu rows of %u tokens, %llu held out",
-        c->arch, c->n_layers, c->d_model, c->n_heads, (unsigned long long)n->plan.n_params,
-        (unsigned long long)n->corpora.source->n_rows, c->n_ctx,
-        (unsigned long long)n->corpora.source->n_val_rows);
+    hg_watch_log(w, HG_INFO,
+                 "%s: %u layers, width %u, %u heads, %llu parameters; %llu rows of %lld tokens, "
+                 "%llu held out",
+                 c->arch, c->n_layers, c->d_model, c->n_heads, (unsigned long long)n->plan.n_params,
+                 (unsigned long long)n->corpora.source->n_rows, (long long)r->seq_len,
+                 (unsigned long long)n->corpora.source->n_val_rows);
     hg_memory_plan_say(&n->plan, w);
     return hg_memory_plan_check(&n->plan, e);
 }
@@ -80,16 +84,25 @@ static hg_status run_train(run *n, const hg_train_options *o, hg_runtime *rt, co
                       .compute = compute,
                       .resume = o->resume,
                       .started = hg_seconds()};
-    HG_TRY(hg_first_tokenizer(&n->tokenizer, &n->recipe, true, w, e));
+    uint64_t rss = hg_peak_rss();
+    if (*n->recipe.base != '\0')
+        HG_TRY(hg_first_base(&n->model, &n->recipe, e));
+    else
+        HG_TRY(hg_first_tokenizer(&n->tokenizer, &n->recipe, true, w, e));
+    const hg_tokenizer *t = n->model != NULL ? n->model->tokenizer : n->tokenizer;
     HG_TRY(hg_mkdirs(n->recipe.out, e));
-    HG_TRY(hg_corpora_open(&n->corpora, &n->recipe, n->tokenizer, &n->mem, w, e));
-    job.vocab_hash = hg_tokens_vocab_hash(n->tokenizer);
-    job.rss_at_start = hg_peak_rss();
+    HG_TRY(hg_corpora_open(&n->corpora, &n->recipe, t, &n->mem, w, e));
+    job.vocab_hash = hg_tokens_vocab_hash(t);
+    job.rss_at_start = n->model != NULL ? rss : hg_peak_rss();
     HG_TRY(plan(n, &c, rt, compute, result, w, e));
     if (o->plan_only) return HG_OK;
-    hg_tokenizer *t = n->tokenizer;
-    n->tokenizer = NULL;
-    HG_TRY(hg_first_model(&n->model, &n->recipe, &c, t, e));
+    if (n->model != NULL) {
+        job.base_hash = hg_weights_hash(n->model);
+    } else {
+        hg_tokenizer *own = n->tokenizer;
+        n->tokenizer = NULL;
+        HG_TRY(hg_first_model(&n->model, &n->recipe, &c, own, e));
+    }
     job.model = n->model;
     job.source = n->corpora.source;
     return hg_trainer_run(&job, result, e);

@@ -1,8 +1,8 @@
 /* `higgins tune`: from a model and conversations to a model that answers. Reads and packs the
  * conversations, opens the base with weights that can be trained, and hands both to the trainer,
  * which knows nothing of conversations. */
-#include "base/hash.h"
 #include "data/tokens.h"
+#include "train/first_model.h"
 #include "train/packed.h"
 #include "train/trainer.h"
 #include <string.h>
@@ -76,14 +76,6 @@ static hg_status pack(run *n, const hg_watch *w, hg_err *e)
     return HG_OK;
 }
 
-static uint64_t hash_weights(const hg_model *m)
-{
-    uint64_t h = 0;
-    for (size_t p = 0; p < m->n_params; p++)
-        h = hg_hash64(m->param[p]->data, hg_tensor_count(m->param[p]) * sizeof(float), h);
-    return h;
-}
-
 static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
                           hg_train_result *result, hg_err *e)
 {
@@ -112,7 +104,7 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
         HG_TRY(hg_model_set_chat_template(n->model, hg_chat_template_default(), e));
     job.model = n->model;
     job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
-    job.base_hash = hash_weights(n->model);
+    job.base_hash = hg_weights_hash(n->model);
     return hg_trainer_run(&job, result, e);
 }
 
