@@ -19,7 +19,7 @@ static const cli_option options[] = {
      offsetof(export_values, out), 0, 0},
     {"step", 's', CLI_INT, "N", "the checkpoint of a run; the newest if left out",
      offsetof(export_values, step), 1, 1e15},
-    {"type", 't', CLI_TEXT, "TYPE",
+    {"type", 0, CLI_TEXT, "TYPE",
      "f32, f16 or bf16 for the matrices; as they are stored if left out",
      offsetof(export_values, type), 0, 0},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0}};

@@ -12,7 +12,7 @@ typedef struct import_values {
 
 static const cli_option options[] = {
     {"out", 'o', CLI_TEXT, "DIR", "the folder to write", offsetof(import_values, out), 0, 0},
-    {"type", 't', CLI_TEXT, "TYPE",
+    {"type", 0, CLI_TEXT, "TYPE",
      "f32, f16 or bf16 for all weights; as they are stored if left out, quantised ones as f32",
      offsetof(import_values, type), 0, 0},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0}};

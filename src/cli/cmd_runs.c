@@ -107,7 +107,7 @@ static const char *const examples[] = {
 const cli_command cli_runs = {
     .name = "runs",
     .args = "FOLDER...",
-    .summary = "Compare training runs",
+    .summary = "compare training runs in a table and one plot",
     .text = "Reads log.jsonl and run.json of run folders (or of all run folders within a folder) "
             "and prints a row for each and\n"
             "one plot of their smoothed losses over tokens, each drawn with the sign of its row. A "

@@ -19,7 +19,7 @@ static const cli_option options[] = {
     {"base", 'b', CLI_TEXT, "MODEL",
      "go on from this model (a folder or a GGUF) instead of random weights", offsetof(values, base),
      0, 0},
-    {"tokenizer", 't', CLI_TEXT, "FILE", "tokenizer.json; overrides the recipe's",
+    {"tokenizer", 'k', CLI_TEXT, "FILE", "tokenizer.json; overrides the recipe's",
      offsetof(values, tokenizer), 0, 0},
     {"out", 'o', CLI_TEXT, "DIR", "the run folder; overrides the recipe's \"out\"",
      offsetof(values, out), 0, 0},

@@ -24,6 +24,13 @@ run "$HIGGINS" version --isa c
 expect_code 0
 expect_out "in use: c)"
 
+golden_case no_letter_means_two_options_of_one_command
+run "$HIGGINS" --help
+for c in $(printf '%s\n' "$OUT" | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
+    run "$HIGGINS" "$c" --help
+    expect_equal "$c $(printf '%s\n' "$OUT" | grep -oE '^  -[a-zA-Z],' | sort | uniq -d | tr -d '\n')" "$c "
+done
+
 golden_case an_unknown_instruction_set_is_wrong_use
 run "$HIGGINS" version --isa mmx
 expect_code 2
