@@ -96,15 +96,13 @@ static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
     (void)rest;
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
-    hg_json_begin(&o, "data", '[');
+    hg_put_models(&o, "data", s, put_model);
     for (size_t i = 0; i < hg_server_count(s); i++) {
         const hg_backend *m = hg_server_model(s, i);
         if (m->is_unlisted) continue;
-        put_model(&o, m);
         if (first == NULL) first = m->id;
         last = m->id;
     }
-    hg_json_end(&o);
     hg_json_bool(&o, "has_more", false);
     hg_json_text(&o, "first_id", first);
     hg_json_text(&o, "last_id", last);
@@ -114,21 +112,7 @@ static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
 
 static void get_model(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    char name[256];
-    const hg_bytes id = hg_path_decode(rest, name, sizeof name);
-    const hg_backend *m = hg_server_find(s, id);
-    hg_buf b = {0};
-    hg_json_out o;
-    hg_problem p;
-
-    if (m == NULL) {
-        (void)hg_no_model(&p, s, id);
-        hg_answer_problem(x, &hg_anthropic, &p);
-        return;
-    }
-    hg_json_out_init(&o, &b, 0);
-    put_model(&o, m);
-    hg_reply_json(x, &hg_anthropic, &b);
+    hg_reply_model(s, x, rest, &hg_anthropic, put_model);
 }
 
 /* ---- answers ---- */

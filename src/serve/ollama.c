@@ -56,12 +56,7 @@ static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
     (void)rest;
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
-    hg_json_begin(&o, "models", '[');
-    for (size_t i = 0; i < hg_server_count(s); i++) {
-        const hg_backend *m = hg_server_model(s, i);
-        if (!m->is_unlisted) put_model(&o, m);
-    }
-    hg_json_end(&o);
+    hg_put_models(&o, "models", s, put_model);
     hg_json_end(&o);
     hg_reply_json(x, &hg_ollama, &b);
 }

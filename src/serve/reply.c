@@ -72,3 +72,33 @@ hg_bytes hg_path_decode(hg_bytes raw, char *out, size_t size)
     }
     return (hg_bytes){out, n};
 }
+
+void hg_put_models(hg_json_out *o, const char *key, const hg_server *s, hg_put_model *put)
+{
+    hg_json_begin(o, key, '[');
+    for (size_t i = 0; i < hg_server_count(s); i++) {
+        const hg_backend *m = hg_server_model(s, i);
+        if (!m->is_unlisted) put(o, m);
+    }
+    hg_json_end(o);
+}
+
+void hg_reply_model(const hg_server *s, hg_exchange *x, hg_bytes raw, const hg_protocol *protocol,
+                    hg_put_model *put)
+{
+    char name[256];
+    const hg_bytes id = hg_path_decode(raw, name, sizeof name);
+    const hg_backend *m = hg_server_find(s, id);
+    hg_buf b = {0};
+    hg_json_out o;
+    hg_problem p;
+
+    if (m == NULL) {
+        (void)hg_no_model(&p, s, id);
+        hg_answer_problem(x, protocol, &p);
+        return;
+    }
+    hg_json_out_init(&o, &b, 0);
+    put(&o, m);
+    hg_reply_json(x, protocol, &b);
+}

@@ -6,6 +6,7 @@
 
 #include "serve/forms.h"
 #include "serve/http.h"
+#include "text/json.h"
 #include "token/calls.h"
 #include <higgins/serve.h>
 
@@ -86,6 +87,13 @@ void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_pro
 void hg_reply_json(hg_exchange *x, const hg_protocol *protocol, hg_buf *b);
 /* 404; false. */
 bool hg_no_model(hg_problem *p, const hg_server *s, hg_bytes id);
+/* How a protocol tells a model, as a member of an array or a whole answer. */
+typedef void hg_put_model(hg_json_out *o, const hg_backend *m);
+/* The models that are listed, as the array `key`. */
+void hg_put_models(hg_json_out *o, const char *key, const hg_server *s, hg_put_model *put);
+/* Answers with the model of a path's last segment, or 404. */
+void hg_reply_model(const hg_server *s, hg_exchange *x, hg_bytes raw, const hg_protocol *protocol,
+                    hg_put_model *put);
 /* Percent-decodes a path's segment into `out`; clients send a/b as a%2Fb. */
 hg_bytes hg_path_decode(hg_bytes raw, char *out, size_t size);
 
