@@ -24,8 +24,8 @@ struct hg_server {
     char url[128];
 };
 
-static const hg_protocol *const protocols[] = {&hg_openai, &hg_anthropic, &hg_gemini, &hg_ollama,
-                                               &hg_pages};
+static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic,
+                                               &hg_gemini, &hg_ollama,    &hg_pages};
 enum { N_PROTOCOLS = sizeof protocols / sizeof protocols[0] };
 
 /* ---- models ---- */

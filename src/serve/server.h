@@ -76,6 +76,7 @@ typedef struct hg_protocol {
     const char *id_header; /* that tells the request's id; NULL: none but x-request-id */
 } hg_protocol;
 extern const hg_protocol hg_openai;    /* openai.c */
+extern const hg_protocol hg_responses; /* responses.c: the other half of OpenAI's */
 extern const hg_protocol hg_anthropic; /* anthropic.c */
 extern const hg_protocol hg_gemini;    /* gemini.c */
 extern const hg_protocol hg_ollama;    /* ollama.c */
