@@ -166,7 +166,7 @@ static bool add_input(reader *r, const json_t *input)
         return bad(r, "input", "has more items than a conversation may have");
     for (size_t i = 0; i < json_array_size(input); i++)
         if (!add_item(r, i, json_array_get(input, i))) return false;
-    return true;
+    return json_array_size(r->messages) > 0 || bad(r, "input", "says nothing to answer");
 }
 
 /* ---- tools and forms ---- */

@@ -99,6 +99,7 @@ test('tokens of an input are counted', async () => {
 test('what cannot be done is refused by name', async () => {
   await refused(ask({ model: 'gpt-5' }), 404, { code: 'model_not_found' });
   await refused(ask({ input: [] }), 400, { param: 'input' });
+  await refused(ask({ instructions: 'x', input: [{ type: 'reasoning', id: 'x', summary: [] }] }), 400, { param: 'input' });
   await refused(ask({ input: [{ role: 'user', content: [{ type: 'input_image', image_url: 'x' }] }] }), 400, { param: 'input[0].content' });
   await refused(ask({ input: [{ type: 'item_reference', id: 'x' }] }), 400, { param: 'input[0].type' });
   await refused(ask({ previous_response_id: 'resp_1' }), 400, { param: 'previous_response_id' });
