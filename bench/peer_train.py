@@ -1,8 +1,10 @@
 # The peer of bench_train: the same shape in PyTorch, BF16 autocast, two threads. Prints tokens a second.
 import os, sys, time
 
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(name, None)
+sys.dont_write_bytecode = True
+from openblas import take_fastest
+
+take_fastest(len(os.sched_getaffinity(0)))
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
