@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 enum {
-    HG_SERVE_MAX_MODELS = 16,
+    HG_SERVE_MAX_MODELS = 256,
     HG_SERVE_MAX_CHOICES = 32,    /* n times the number of prompts of one request */
     HG_SERVE_MAX_MESSAGES = 4096, /* of one conversation */
     HG_SERVE_MAX_BODY = 8 * 1024 * 1024
@@ -29,9 +29,13 @@ typedef struct hg_server_options {
     uint32_t parallel;   /* requests that are worked on at a time; more wait */
     uint32_t max_queue;  /* requests that may wait; more are refused (503) */
     const char *chat_template; /* of conversations (Jinja); NULL: the model's */
+    uint64_t memory; /* bytes that models which are loaded on demand may take, weights and caches;
+                        0: four fifths of what is free when the server is made */
+    int threads;     /* of each model that is loaded on demand; 0: one for each core */
+    hg_isa isa;      /* bounds their instruction set from above */
 } hg_server_options;
-HG_API void
-hg_server_options_init(hg_server_options *o); /* 127.0.0.1, 8080, NULL, 0, 4, 64, NULL */
+HG_API void hg_server_options_init(
+    hg_server_options *o); /* 127.0.0.1, 8080, NULL, 0, 4, 64, NULL, 0, 0, HG_N_ISA */
 
 /* A server that does not listen yet. Strings of `o` are copied. */
 HG_API hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e);
@@ -44,6 +48,20 @@ HG_API hg_status hg_server_add_model(hg_server *s, const char *id, const hg_mode
  * /v1/models does not tell it. */
 HG_API hg_status hg_server_add_eliza(hg_server *s, const char *id, const char *name, bool is_listed,
                                      hg_err *e);
+/* Offers what is at `path`, to be loaded when it is first asked for: a model's folder, a .gguf
+ * file, an adapter (PEFT's folder), or all of them below a folder, where folders between give owner
+ * and name; a run's folder counts for the model in it. `name` (may be NULL) is for a single one. *n
+ * is raised by what was found; what is below a folder and cannot be served is told to `w`. */
+HG_API hg_status hg_server_offer(hg_server *s, const char *path, const char *name,
+                                 const hg_watch *w, size_t *n, hg_err *e);
+/* Once all is offered: lets adapters find their bases, and reads the YAML file at `path` (NULL:
+ * none) with aliases and descriptions; docs/serving.md has its keys. */
+HG_API hg_status hg_server_configure(hg_server *s, const char *path, const hg_watch *w, hg_err *e);
+/* Loads a model now, so that what is wrong with it is told now. */
+HG_API hg_status hg_server_preload(hg_server *s, const char *id, hg_err *e);
+/* The i-th model that is offered, NULL behind the last. */
+HG_API const char *hg_server_model_id(const hg_server *s, size_t i);
+HG_API uint64_t hg_server_memory(const hg_server *s); /* bytes that models may take */
 /* Listens and answers, on threads of its own, when it returns. HG_E_IO: the address is taken. */
 HG_API hg_status hg_server_start(hg_server *s, hg_err *e);
 HG_API const char *hg_server_url(const hg_server *s); /* "http://127.0.0.1:8080" */

@@ -11,9 +11,15 @@
 #include <time.h>
 
 typedef struct serve_values {
-    const char *host, *key, *name, *chat_template;
+    const char *host, *key, *name, *chat_template, *config;
     int64_t port, n_ctx, parallel, queue, grace;
+    double memory;
 } serve_values;
+
+typedef struct served {
+    size_t n;          /* models that were named or found */
+    const char *first; /* the name of one of them */
+} served;
 
 static void serve_init(void *values)
 {
@@ -26,25 +32,6 @@ static void serve_init(void *values)
     v->parallel = o.parallel;
     v->queue = o.max_queue;
     v->grace = 30;
-}
-
-/* "models/tiny/" is served as "tiny", "tiny.gguf" too. */
-static void name_of(const char *path, char *out, size_t size)
-{
-    size_t end = strlen(path);
-
-    while (end > 1 && path[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/') begin--;
-    if (end - begin > 5 && memcmp(path + end - 5, ".gguf", 5) == 0) end -= 5;
-    size_t n = end - begin < size ? end - begin : size - 1;
-    for (size_t i = 0; i < n; i++) {
-        char c = path[begin + i];
-        bool ok = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                  c == '-' || c == '.' || c == '_';
-        out[i] = ok ? c : '-';
-    }
-    out[n] = 0;
 }
 
 static void tell_ready(const cli *c, const char *url, const char *id, bool has_key)
@@ -86,54 +73,58 @@ static void wait_for_stop(const cli *c)
     while (!hg_watch_stopped(&c->watch)) (void)nanosleep(&nap, NULL);
 }
 
-static hg_status open_model(cli *c, const serve_values *v, const char *path, hg_model **m,
-                            hg_runtime **rt, hg_err *e)
-{
-    char a[32], b[32];
-
-    HG_TRY(cli_runtime(c, rt, e));
-    HG_TRY(hg_model_open(m, path, HG_WEIGHTS_AS_STORED, *rt, e));
-    const hg_session_options so = {
-        .n_ctx = cli_context(c, *m, HG_CACHE_AUTO, (uint32_t)v->parallel, v->n_ctx)};
-    const double each = (double)hg_session_bytes(*m, &so);
-    hg_machine_info machine;
-    hg_machine_describe(&machine);
-    const double fit = (double)machine.memory_free / each;
-    if (!c->quiet && !c->json)
-        fprintf(stderr, "%s: weights %s, at most %d conversations at a time of %s each\n", path,
-                cli_bytes(a, (double)hg_model_bytes(*m)), (int)v->parallel, cli_bytes(b, each));
-    if (!c->quiet && !c->json && fit >= 1 && fit < (double)v->parallel)
-        fprintf(stderr, "%s: memory is free for %d of them; others wait\n", path, (int)fit);
-    return HG_OK;
-}
-
 /* Every server answers to this name too, unlisted: where it all began. */
 static const char ancestor[] = "weizenbaum/eliza";
 
-static hg_status add_models(cli *c, const serve_values *v, hg_server *s, const char *id,
-                            const char *path, hg_model **m, hg_err *e)
+static hg_status offer(cli *c, const serve_values *v, hg_server *s, const char *path, size_t *n,
+                       hg_err *e)
 {
-    hg_runtime *rt = NULL;
-    if (hg_eliza_is_name(path)) {
-        HG_TRY(hg_server_add_eliza(s, id, path, true, e));
-    } else {
-        HG_TRY(open_model(c, v, path, m, &rt, e));
-        HG_TRY(hg_server_add_model(s, id, *m, rt, e));
-    }
-    return strcmp(id, ancestor) == 0 ? HG_OK : hg_server_add_eliza(s, ancestor, "eliza", false, e);
+    if (!hg_eliza_is_name(path)) return hg_server_offer(s, path, v->name, &c->watch, n, e);
+    char id[128];
+    (void)snprintf(id, sizeof id, "%s", v->name != NULL ? v->name : path);
+    for (char *at = id; v->name == NULL && *at != '\0'; at++)
+        if (strchr(":/", *at) != NULL) *at = '-';
+    ++*n;
+    return hg_server_add_eliza(s, id, path, true, e);
+}
+
+/* A single model is loaded now, so that what is wrong with it is told now. */
+static hg_status add_models(cli *c, const serve_values *v, hg_server *s, int n_args, char **args,
+                            served *what, hg_err *e)
+{
+    bool is_there = false;
+
+    for (int i = 0; i < n_args; i++) HG_TRY(offer(c, v, s, args[i], &what->n, e));
+    for (size_t i = 0; hg_server_model_id(s, i) != NULL; i++)
+        is_there = is_there || strcmp(hg_server_model_id(s, i), ancestor) == 0;
+    if (!is_there) HG_TRY(hg_server_add_eliza(s, ancestor, "eliza", false, e));
+    HG_TRY(hg_server_configure(s, v->config, &c->watch, e));
+    what->first = hg_server_model_id(s, 0);
+    return what->n == 1 ? hg_server_preload(s, what->first, e) : HG_OK;
+}
+
+static void tell_memory(const cli *c, const hg_server *s, const served *what)
+{
+    char a[32];
+
+    if (c->quiet || c->json || what->n < 2) return;
+    fprintf(stderr,
+            "%zu models, loaded when they are asked for, in %s of memory at the most (--memory)\n",
+            what->n, cli_bytes(a, (double)hg_server_memory(s)));
 }
 
 static int serve_run(cli *c, void *values, int n_args, char **args)
 {
     const serve_values *v = values;
     hg_server_options o;
-    hg_model *m = NULL;
     hg_server *s = NULL;
     hg_err e = {0};
-    char id[128], *chat_template = NULL;
+    served what = {0};
+    char *chat_template = NULL;
     int code = 1;
 
-    (void)n_args;
+    if (v->name != NULL && n_args > 1)
+        return cli_misuse(c, "--name is for one model; %d are named", n_args);
     hg_server_options_init(&o);
     o.host = v->host;
     o.port = (uint16_t)v->port;
@@ -141,15 +132,13 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
     o.n_ctx = (uint32_t)v->n_ctx;
     o.parallel = (uint32_t)v->parallel;
     o.max_queue = (uint32_t)v->queue;
-    if (v->name != NULL)
-        (void)snprintf(id, sizeof id, "%s", v->name);
-    else
-        name_of(args[0], id, sizeof id);
-
+    o.memory = (uint64_t)(v->memory * 1e9);
+    o.threads = c->threads;
+    o.isa = c->isa;
     if (cli_read_text(v->chat_template, &chat_template, &e) != HG_OK) return cli_fail(c, &e);
     o.chat_template = chat_template;
-    if (hg_server_new(&s, &o, &e) != HG_OK || add_models(c, v, s, id, args[0], &m, &e) != HG_OK ||
-        hg_server_start(s, &e) != HG_OK) {
+    if (hg_server_new(&s, &o, &e) != HG_OK ||
+        add_models(c, v, s, n_args, args, &what, &e) != HG_OK || hg_server_start(s, &e) != HG_OK) {
         (void)cli_fail(c, &e);
         goto done;
     }
@@ -159,7 +148,8 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
                 "higgins: warning: everybody who reaches %s may use the model; --api-key "
                 "asks for a key\n",
                 hg_server_url(s));
-    tell_ready(c, hg_server_url(s), id, o.api_key != NULL);
+    tell_memory(c, s, &what);
+    tell_ready(c, hg_server_url(s), what.first, o.api_key != NULL);
     wait_for_stop(c);
     uint32_t cut = hg_server_drain(s, (double)v->grace, NULL);
     if (!c->quiet)
@@ -170,7 +160,6 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
     code = 0;
 done:
     hg_server_free(s);
-    hg_model_free(m);
     free(chat_template);
     return code;
 }
@@ -183,6 +172,11 @@ static const cli_option serve_options[] = {
      offsetof(serve_values, key), 0, 0},
     {"name", 0, CLI_TEXT, "NAME", "the model's name in the API; else its file's or folder's",
      offsetof(serve_values, name), 0, 0},
+    {"config", 0, CLI_TEXT, "FILE", "aliases and descriptions of models (YAML)",
+     offsetof(serve_values, config), 0, 0},
+    {"memory", 0, CLI_FLOAT, "GB",
+     "memory for models that are loaded on demand; 0: four fifths of what is free",
+     offsetof(serve_values, memory), 0, 1e6},
     {"chat-template", 0, CLI_TEXT, "FILE", "a template (Jinja) in place of the model's",
      offsetof(serve_values, chat_template), 0, 0},
     {"context", 'c', CLI_INT, "N",
@@ -201,26 +195,31 @@ static const char *const serve_examples[] = {
     "the page is at http://127.0.0.1:8080",
     "higgins serve model.gguf --port 0 --json",
     "any free port, told as JSON",
+    "higgins serve models/ --config serve.yaml --memory 12",
+    "all models in a folder, loaded on demand within 12 GB",
     "HIGGINS_API_KEY=secret higgins serve models/first --host 0.0.0.0",
     "for the whole network, with a key",
     NULL};
 
 const cli_command cli_serve = {
     .name = "serve",
-    .args = "MODEL",
+    .args = "MODEL...",
     .summary = "answer programs made for OpenAI, Claude, Gemini or Ollama, and people on a page",
-    .text = "Opens a model (a folder, a .gguf file, or eliza) and serves it at one address, plain "
-            "and streaming, to every program that speaks OpenAI's protocol (/v1/chat/completions, "
-            "/v1/completions), Anthropic's (/v1/messages), Gemini's (/v1beta/models/...) or "
-            "Ollama's (/api), and a chat page at /. It listens on this machine only unless --host "
-            "says more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within "
-            "--grace seconds and ends with 0. Every server also answers to the model "
-            "weizenbaum/eliza.",
+    .text =
+        "Serves models (folders, .gguf files, adapters, eliza, or all that lie below a folder) "
+        "at one address, plain "
+        "and streaming, to every program that speaks OpenAI's protocol (/v1/chat/completions, "
+        "/v1/completions), Anthropic's (/v1/messages), Gemini's (/v1beta/models/...) or "
+        "Ollama's (/api), and a chat page at /. It listens on this machine only unless --host "
+        "says more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within "
+        "--grace seconds and ends with 0. Every server also answers to the model "
+        "weizenbaum/eliza. Of several models each is loaded when it is first asked for; the one "
+        "used longest ago is unloaded when memory is needed.",
     .examples = serve_examples,
     .options = serve_options,
     .values_size = sizeof(serve_values),
     .init = serve_init,
     .min_args = 1,
-    .max_args = 1,
+    .max_args = -1,
     .run = serve_run,
 };

@@ -120,11 +120,13 @@ static void conclude(hg_answer *a)
 static void leave(hg_answer *a)
 {
     hg_exchange *x = a->x;
+    const hg_backend *model = a->model;
     bool last = --a->n_left == 0;
 
     if (last) conclude(a);
     (void)pthread_mutex_unlock(&a->lock);
     if (!last) return;
+    hg_backend_release(model);
     /* a stays as long as x does: a late on_gone or on_tick still finds its lock. */
     hg_exchange_release(x);
 }
@@ -186,10 +188,14 @@ static void on_gone(void *ctx)
     hg_answer *a = ctx;
 
     (void)pthread_mutex_lock(&a->lock);
+    const bool runs = a->n_left > 0;
     a->gone = true;
     uint32_t n = a->n_submitted;
+    if (runs) hg_backend_hold(a->model); /* jobs may end meanwhile, and the model with them */
     (void)pthread_mutex_unlock(&a->lock);
+    if (!runs) return;
     cancel_jobs(a, n); /* never with the lock: the engine may be in on_text */
+    hg_backend_release(a->model);
 }
 
 static void on_tick(void *ctx, double age_s)
@@ -214,6 +220,8 @@ static hg_status submit_one(hg_answer *a, const hg_question *q, hg_choice *c, hg
                     .sampling = q->sampling,
                     .stop = q->stop,
                     .n_stop = q->n_stop,
+                    .adapters = q->model->use.adapter != NULL ? &q->model->use : NULL,
+                    .n_adapters = q->model->use.adapter != NULL,
                     .constraint = q->form != NULL ? hg_form_constraint(q->form) : NULL,
                     .on_text = on_text,
                     .on_token = q->tells_tokens ? on_token : NULL,
@@ -281,6 +289,7 @@ void hg_answer_start(hg_exchange *x, const hg_question *q, const hg_teller *t,
         (void)hg_refuse(&p, 500, NULL, NULL, "no room for the answer");
         hg_answer_problem(x, t->protocol, &p);
         hg_form_release(q->form);
+        hg_backend_release(q->model);
         return;
     }
     a->x = x;

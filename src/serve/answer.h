@@ -40,8 +40,8 @@ typedef struct hg_teller {
 } hg_teller;
 
 typedef struct hg_question {
-    const hg_backend *model;
-    const hg_ids *prompts; /* [n_prompts] */
+    const hg_backend *model; /* the caller's hold of it becomes the answer's */
+    const hg_ids *prompts;   /* [n_prompts] */
     size_t n_prompts;
     uint32_t n;           /* choices for each */
     uint32_t max_tokens;  /* 0: what the context leaves */

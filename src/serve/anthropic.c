@@ -67,7 +67,7 @@ static bool claims(const hg_exchange *x)
 }
 
 /* ---- models ---- */
-static void put_model(hg_json_out *o, const hg_backend *m)
+static void put_model(hg_json_out *o, const hg_card *m)
 {
     char created[32];
 
@@ -98,7 +98,7 @@ static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_json_begin(&o, NULL, '{');
     hg_put_models(&o, "data", s, put_model);
     for (size_t i = 0; i < hg_server_count(s); i++) {
-        const hg_backend *m = hg_server_model(s, i);
+        const hg_card *m = hg_server_model(s, i);
         if (m->is_unlisted) continue;
         if (first == NULL) first = m->id;
         last = m->id;
@@ -395,12 +395,12 @@ static bool ask(hg_server *s, hg_exchange *x, hg_openai_call *c, hg_problem *p)
 {
     hg_arena *mem = hg_exchange_memory(x);
     note *n = HG_NEW(mem, note, 1);
-    const hg_backend *m = hg_server_find(s, c->model);
+    const hg_card *m = hg_server_find(s, c->model);
 
     if (n == NULL || !copy_stops(n, c, mem))
         return hg_refuse(p, 500, NULL, NULL, "no room for the request");
     n->max_tokens = c->max_tokens;
-    c->tells_tokens = c->n_stop > 0 && m != NULL && m->piece != NULL;
+    c->tells_tokens = c->n_stop > 0 && m != NULL && m->tells_tokens;
     const hg_asker by = {&teller, "msg_", n};
     return hg_openai_ask(s, x, c, &by, p);
 }

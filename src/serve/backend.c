@@ -3,17 +3,27 @@
 #include "base/clock.h"
 #include "text/json.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 typedef struct weights {
     const hg_model *model;
+    hg_runtime *runtime;
     const hg_tokenizer *tokenizer;
     const char *chat_template; /* the options', or the model's */
     hg_chat_format *format;    /* NULL: the model cannot chat, and says why when it is asked to */
     hg_engine *engine;
     hg_forms *forms;
     hg_call_style call_style;
+    /* where the server loaded the model itself */
+    hg_model *own_model;
+    hg_runtime *own_runtime;
+    /* for embeddings: a session beside the engine, made when the first is asked for */
+    pthread_mutex_t lock;
+    hg_runtime *side;
+    hg_session *reader;
+    uint32_t n_ctx;
 } weights;
 
 static hg_status encode(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
@@ -101,75 +111,220 @@ static void cancel(void *ctx, hg_job job)
     hg_engine_cancel(((weights *)ctx)->engine, job);
 }
 
+/* ---- embeddings ---- */
+static hg_status make_reader(weights *w, hg_err *e)
+{
+    const hg_session_options so = {.n_ctx = w->n_ctx};
+
+    if (w->side == NULL)
+        HG_TRY(hg_runtime_new(&w->side, hg_runtime_threads(w->runtime), hg_runtime_isa(w->runtime),
+                              e));
+    return hg_session_new(&w->reader, w->model, w->side, &so, e);
+}
+
+static hg_status embed_ids(weights *w, const hg_ids *ids, float *out, hg_err *e)
+{
+    hg_status s = HG_OK;
+
+    (void)pthread_mutex_lock(&w->lock);
+    if (w->reader == NULL) s = make_reader(w, e);
+    if (s == HG_OK) s = hg_session_embed(w->reader, ids->id, ids->n, HG_POOL_MEAN, true, out, e);
+    (void)pthread_mutex_unlock(&w->lock);
+    return s;
+}
+
+static hg_status embed(void *ctx, hg_bytes text, float *out, size_t *n_tokens, hg_err *e)
+{
+    weights *w = ctx;
+    hg_ids ids = {0};
+    hg_status s = encode(w, text, &ids, e);
+    const int32_t eos = hg_tokenizer_eos(w->tokenizer);
+
+    if (s == HG_OK && eos >= 0) s = hg_ids_push(&ids, eos, e);
+    if (s == HG_OK && ids.n >= w->n_ctx)
+        s = hg_fail(e, HG_E_LIMIT, "the text has %zu tokens; the model's context is %u", ids.n,
+                    w->n_ctx);
+    *n_tokens = ids.n;
+    if (s == HG_OK) s = embed_ids(w, &ids, out, e);
+    hg_ids_free(&ids);
+    return s;
+}
+
+/* ---- life ---- */
 static void free_weights(void *ctx)
 {
     weights *w = ctx;
 
     hg_engine_free(w->engine);
+    hg_session_free(w->reader);
     hg_forms_free(w->forms);
     hg_chat_format_free(w->format);
+    hg_model_free(w->own_model);
+    hg_runtime_free(w->side);
+    hg_runtime_free(w->own_runtime);
+    (void)pthread_mutex_destroy(&w->lock);
     hg_free(w);
 }
 
-static hg_status make_engine(weights *w, const hg_server_options *o, hg_runtime *rt,
-                             uint32_t *n_ctx, hg_err *e)
+static hg_status make_engine(weights *w, const hg_server_options *o, hg_err *e)
 {
     hg_engine_options eo;
     uint32_t limit = hg_model_get_config(w->model)->n_ctx;
 
-    hg_engine_options_init(&eo);
-    *n_ctx = o->n_ctx > 0 ? o->n_ctx : hg_context_fit(w->model, HG_CACHE_AUTO, o->parallel);
-    if (*n_ctx == 0) *n_ctx = limit; /* the engine says what is missing */
-    if (*n_ctx > limit)
+    if (w->n_ctx > limit)
         return hg_fail(e, HG_E_ARG, "a context of %u tokens; the model has been made for %u",
-                       *n_ctx, limit);
-    eo.n_ctx = *n_ctx;
+                       w->n_ctx, limit);
+    hg_engine_options_init(&eo);
+    eo.n_ctx = w->n_ctx;
     eo.max_sessions = o->parallel;
     eo.max_queue = o->max_queue;
     eo.chat_template = w->chat_template;
-    return hg_engine_new(&w->engine, w->model, rt, &eo, e);
+    return hg_engine_new(&w->engine, w->model, w->runtime, &eo, e);
+}
+
+static hg_status make_chat(weights *w, const hg_server_options *o, hg_err *e)
+{
+    hg_err why = {0};
+    const bool is_given = o->chat_template != NULL;
+
+    w->chat_template = is_given ? o->chat_template : hg_model_chat_template(w->model);
+    w->call_style = hg_calls_style(w->chat_template);
+    const hg_status s = hg_chat_format_new(&w->format, w->tokenizer, w->chat_template, &why);
+    if (s != HG_OK && (is_given || s == HG_E_NOMEM)) return hg_fail(e, s, "%s", why.msg);
+    return hg_forms_new(&w->forms, w->model, call_mark(w->call_style), e);
+}
+
+static uint32_t default_context(const hg_model *m, const hg_server_options *o)
+{
+    const uint32_t fit = hg_context_fit(m, HG_CACHE_AUTO, o->parallel);
+
+    return fit > 0 ? fit : hg_model_get_config(m)->n_ctx; /* the engine says what is missing */
+}
+
+/* Fills in *b and w from what w->model and w->runtime say. */
+static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, uint32_t n_ctx,
+                        hg_err *e)
+{
+    const hg_model_config *c = hg_model_get_config(w->model);
+
+    w->tokenizer = hg_model_tokenizer(w->model);
+    w->n_ctx = n_ctx;
+    HG_TRY(make_chat(w, o, e));
+    HG_TRY(make_engine(w, o, e));
+    *b = (hg_backend){.created = hg_unix_time(),
+                      .n_ctx = n_ctx,
+                      .n_vocab = c->n_vocab,
+                      .encode = encode,
+                      .render = render,
+                      .converse = converse,
+                      .call_style = w->call_style,
+                      .append = append,
+                      .submit = submit,
+                      .form = form,
+                      .embed = embed,
+                      .d_embed = c->d_model,
+                      .piece = piece,
+                      .cancel = cancel,
+                      .free = free_weights,
+                      .ctx = w};
+    return HG_OK;
+}
+
+static weights *new_weights(void)
+{
+    weights *w = hg_alloc(1, sizeof *w);
+
+    if (w != NULL) (void)pthread_mutex_init(&w->lock, NULL);
+    return w;
 }
 
 hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, hg_runtime *rt,
                               hg_err *e)
 {
-    hg_backend b = {.created = hg_unix_time(),
-                    .encode = encode,
-                    .render = render,
-                    .converse = converse,
-                    .append = append,
-                    .submit = submit,
-                    .form = form,
-                    .piece = piece,
-                    .cancel = cancel,
-                    .free = free_weights};
+    const hg_server_options *o = hg_server_get_options(s);
+    hg_backend b;
 
     if (strlen(id) >= sizeof b.id)
         return hg_fail(e, HG_E_ARG, "a model's name has at most %zu characters", sizeof b.id - 1);
     if (hg_model_tokenizer(m) == NULL)
         return hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", id);
-    weights *w = hg_alloc(1, sizeof *w);
+    weights *w = new_weights();
     if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the model's engine");
     w->model = m;
-    w->tokenizer = hg_model_tokenizer(m);
-    hg_err why;
-    const hg_server_options *o = hg_server_get_options(s);
-    const bool is_given = o->chat_template != NULL;
-    w->chat_template = is_given ? o->chat_template : hg_model_chat_template(m);
-    w->call_style = hg_calls_style(w->chat_template);
-    hg_status r = hg_chat_format_new(&w->format, w->tokenizer, w->chat_template, &why);
-    if (r != HG_OK && (is_given || r == HG_E_NOMEM))
-        r = hg_fail(e, r, "%s", why.msg);
-    else
-        r = hg_forms_new(&w->forms, m, call_mark(w->call_style), e);
-    if (r == HG_OK) r = make_engine(w, o, rt, &b.n_ctx, e);
+    w->runtime = rt;
+    const hg_status r = set_up(&b, w, o, o->n_ctx > 0 ? o->n_ctx : default_context(m, o), e);
     if (r != HG_OK) {
         free_weights(w);
         return r;
     }
     memcpy(b.id, id, strlen(id) + 1);
-    b.n_vocab = hg_model_get_config(m)->n_vocab;
-    b.call_style = w->call_style;
-    b.ctx = w;
     return hg_server_add_backend(s, &b, e);
+}
+
+/* ---- loaded on demand ---- */
+static uint64_t cache_bytes(const hg_model *m, const hg_server_options *o, uint32_t n_ctx)
+{
+    const hg_session_options so = {.n_ctx = n_ctx};
+
+    return hg_session_bytes(m, &so) * o->parallel;
+}
+
+/* The context that memory holds, and no more of it than leaves weights and caches within `room`,
+ * but for short ones: then fewer conversations run at a time. */
+static uint32_t fit_context(const hg_model *m, const hg_server_options *o, uint64_t room)
+{
+    enum { USEFUL = 8192 };
+    uint32_t n_ctx = o->n_ctx > 0 ? o->n_ctx : default_context(m, o);
+
+    while (o->n_ctx == 0 && n_ctx > USEFUL && hg_model_bytes(m) + cache_bytes(m, o, n_ctx) > room)
+        n_ctx /= 2;
+    return n_ctx;
+}
+
+static hg_status open_own(weights *w, const char *path, const hg_server_options *o, hg_err *e)
+{
+    HG_TRY(hg_runtime_new(&w->own_runtime, o->threads, o->isa, e));
+    HG_TRY(hg_model_open(&w->own_model, path, HG_WEIGHTS_AS_STORED, w->own_runtime, e));
+    if (hg_model_tokenizer(w->own_model) == NULL)
+        return hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", path);
+    w->model = w->own_model;
+    w->runtime = w->own_runtime;
+    return HG_OK;
+}
+
+hg_status hg_backend_open(hg_backend *b, uint64_t *taken, const char *path,
+                          const hg_server_options *o, uint64_t room, hg_err *e)
+{
+    weights *w = new_weights();
+
+    if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the model's engine");
+    hg_status s = open_own(w, path, o, e);
+    if (s == HG_OK) s = set_up(b, w, o, fit_context(w->model, o, room), e);
+    if (s != HG_OK) {
+        free_weights(w);
+        return s;
+    }
+    const uint64_t own = hg_model_bytes(w->model);
+    const uint64_t all = own + cache_bytes(w->model, o, w->n_ctx);
+    *taken = all > room && own < room ? room : all;
+    return HG_OK;
+}
+
+hg_status hg_backend_adapt(hg_backend *b, uint64_t *taken, const hg_backend *base, const char *path,
+                           hg_err *e)
+{
+    const weights *w = base->ctx;
+    hg_adapter *a = NULL;
+
+    HG_TRY(hg_adapter_open(&a, path, w->model, w->runtime, e));
+    *b = *base;
+    b->use = (hg_adapter_use){.adapter = a, .scale = 1};
+    b->embed = NULL;
+    *taken = hg_adapter_bytes(a);
+    return HG_OK;
+}
+
+void hg_backend_unadapt(hg_backend *b)
+{
+    hg_adapter_free((hg_adapter *)(uintptr_t)b->use.adapter);
 }

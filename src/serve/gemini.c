@@ -2,6 +2,7 @@
  * The forms are those that the official client reads (@google/genai on npm). A verb stands behind
  * the last colon of the path, for names hold slashes and colons. */
 #include "serve/gemini.h"
+#include "serve/embed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +56,7 @@ static bool claims(const hg_exchange *x)
 }
 
 /* ---- models ---- */
-static void put_model(hg_json_out *o, const hg_backend *m)
+static void put_model(hg_json_out *o, const hg_card *m)
 {
     char name[sizeof m->id + 8];
 
@@ -72,6 +73,7 @@ static void put_model(hg_json_out *o, const hg_backend *m)
     hg_json_text(o, NULL, "generateContent");
     hg_json_text(o, NULL, "streamGenerateContent");
     hg_json_text(o, NULL, "countTokens");
+    if (m->can_embed) hg_json_text(o, NULL, "embedContent");
     hg_json_end(o);
     hg_json_end(o);
 }
@@ -279,10 +281,11 @@ static bool run_verb(hg_server *s, hg_exchange *x, hg_bytes model, const char *v
     if (strcmp(verb, "generateContent") == 0) return generate(s, x, model, false, p);
     if (strcmp(verb, "streamGenerateContent") == 0) return generate(s, x, model, true, p);
     if (strcmp(verb, "countTokens") == 0) return count(s, x, model, p);
-    if (strcmp(verb, "embedContent") == 0 || strcmp(verb, "batchEmbedContents") == 0)
-        return hg_refuse(p, 501, NULL, NULL, "%s: this server makes no embeddings", verb);
+    if (strcmp(verb, "embedContent") == 0) return hg_gemini_embed(s, x, model, false, p);
+    if (strcmp(verb, "batchEmbedContents") == 0) return hg_gemini_embed(s, x, model, true, p);
     return hg_refuse(p, 404, NULL, NULL,
-                     "a model's verbs are generateContent, streamGenerateContent and countTokens");
+                     "a model's verbs are generateContent, streamGenerateContent, countTokens, "
+                     "embedContent and batchEmbedContents");
 }
 
 static void run(hg_server *s, hg_exchange *x, hg_bytes rest)

@@ -2,6 +2,7 @@
  * ask for one answer, and what there is. */
 #include "serve/ollama.h"
 #include "base/clock.h"
+#include "serve/embed.h"
 
 #include <string.h>
 
@@ -35,7 +36,7 @@ static void put_details(hg_json_out *o)
     hg_json_end(o);
 }
 
-static void put_model(hg_json_out *o, const hg_backend *m)
+static void put_model(hg_json_out *o, const hg_card *m)
 {
     char created[32];
 
@@ -70,7 +71,7 @@ static void tell_version(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_exchange_reply_static(x, 200, "application/json", (hg_bytes){version, sizeof version - 1});
 }
 
-static void put_show(hg_json_out *o, const hg_backend *m)
+static void put_show(hg_json_out *o, const hg_card *m)
 {
     hg_json_begin(o, NULL, '{');
     hg_json_text(o, "modelfile", "");
@@ -84,7 +85,8 @@ static void put_show(hg_json_out *o, const hg_backend *m)
     hg_json_end(o);
     hg_json_begin(o, "capabilities", '[');
     hg_json_text(o, NULL, "completion");
-    if (m->converse != NULL) hg_json_text(o, NULL, "tools");
+    if (m->can_embed) hg_json_text(o, NULL, "embedding");
+    if (m->can_call) hg_json_text(o, NULL, "tools");
     hg_json_end(o);
     hg_json_end(o);
 }
@@ -98,7 +100,7 @@ static void show(hg_server *s, hg_exchange *x, hg_bytes rest)
     bool only_load;
     bool ok =
         hg_ollama_parse(&c, hg_exchange_body(x), false, &only_load, hg_exchange_memory(x), &p);
-    const hg_backend *m = ok ? hg_server_find(s, c.model) : NULL;
+    const hg_card *m = ok ? hg_server_find(s, c.model) : NULL;
 
     (void)rest;
     if (ok && m == NULL) (void)hg_no_model(&p, s, c.model);
@@ -110,16 +112,6 @@ static void show(hg_server *s, hg_exchange *x, hg_bytes rest)
         hg_answer_problem(x, &hg_ollama, &p);
     }
     hg_openai_call_free(&c);
-}
-
-static void embed(hg_server *s, hg_exchange *x, hg_bytes rest)
-{
-    hg_problem p;
-
-    (void)s;
-    (void)rest;
-    (void)hg_refuse(&p, 501, NULL, NULL, "this server makes no embeddings");
-    hg_answer_problem(x, &hg_ollama, &p);
 }
 
 /* ---- answers ---- */
@@ -252,17 +244,18 @@ static const hg_teller teller = {.protocol = &hg_ollama,
 static bool answer_loaded(hg_server *s, hg_exchange *x, const hg_openai_call *c, bool is_generate,
                           hg_problem *p)
 {
-    const hg_backend *m = hg_server_find(s, c->model);
+    const hg_backend *m = hg_server_take(s, c->model, p);
     hg_buf b = {0};
     hg_json_out o;
 
-    if (m == NULL) return hg_no_model(p, s, c->model);
+    if (m == NULL) return false;
     hg_json_out_init(&o, &b, 0);
     put_head(&o, m->id, is_generate, (hg_bytes){"", 0}, NULL);
     hg_json_bool(&o, "done", true);
     hg_json_text(&o, "done_reason", "load");
     hg_json_end(&o);
     hg_buf_putc(&b, '\n');
+    hg_backend_release(m);
     hg_reply_json(x, &hg_ollama, &b);
     return true;
 }
@@ -302,7 +295,7 @@ static void generate(hg_server *s, hg_exchange *x, hg_bytes rest)
 
 static const hg_route routes[] = {
     {"POST", "/api/chat", chat, false},           {"POST", "/api/generate", generate, false},
-    {"POST", "/api/show", show, false},           {"POST", "/api/embed", embed, false},
+    {"POST", "/api/show", show, false},           {"POST", "/api/embed", hg_ollama_embed, false},
     {"GET", "/api/tags", list_models, false},     {"GET", "/api/ps", list_models, false},
     {"GET", "/api/version", tell_version, false}, {NULL, NULL, NULL, false}};
 const hg_protocol hg_ollama = {.routes = routes, .explain = explain};

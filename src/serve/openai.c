@@ -1,6 +1,7 @@
 /* OpenAI's protocol: models, chat completions, completions; whole or as a stream of chunks. The
  * forms are those that the official clients (openai on npm, 6 and 7) read and check. */
 #include "serve/openai.h"
+#include "serve/embed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +42,7 @@ static void explain(hg_buf *out, const hg_problem *p)
 }
 
 /* ---- models ---- */
-static void put_model(hg_json_out *o, const hg_backend *m)
+static void put_model(hg_json_out *o, const hg_card *m)
 {
     hg_json_begin(o, NULL, '{');
     hg_json_text(o, "id", m->id);
@@ -315,5 +316,6 @@ static const hg_route routes[] = {{"GET", "/v1/models", list_models, false},
                                   {"GET", "/v1/models/", get_model, false},
                                   {"POST", "/v1/chat/completions", chat_completions, false},
                                   {"POST", "/v1/completions", completions, false},
+                                  {"POST", "/v1/embeddings", hg_openai_embeddings, false},
                                   {NULL, NULL, NULL, false}};
 const hg_protocol hg_openai = {.routes = routes, .explain = explain};

@@ -164,11 +164,12 @@ static bool start(hg_exchange *x, const hg_openai_call *c, const hg_backend *m, 
 bool hg_openai_ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, const hg_asker *by,
                    hg_problem *p)
 {
-    const hg_backend *m = hg_server_find(s, c->model);
+    const hg_backend *m = hg_server_take(s, c->model, p);
     prompts ps = {0};
 
-    if (m == NULL) return hg_no_model(p, s, c->model);
+    if (m == NULL) return false;
     const bool ok = start(x, c, m, by, &ps, p);
+    if (!ok) hg_backend_release(m);
     free_prompts(&ps);
     return ok;
 }
@@ -176,13 +177,14 @@ bool hg_openai_ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, const 
 bool hg_openai_count(hg_server *s, hg_exchange *x, const hg_openai_call *c, size_t *n,
                      hg_problem *p)
 {
-    const hg_backend *m = hg_server_find(s, c->model);
+    const hg_backend *m = hg_server_take(s, c->model, p);
     prompts ps = {0};
 
-    if (m == NULL) return hg_no_model(p, s, c->model);
+    if (m == NULL) return false;
     const bool ok = read_input(&ps, c, m, hg_exchange_memory(x), p);
     *n = 0;
     for (size_t i = 0; i < ps.n; i++) *n += ps.list[i].n;
+    hg_backend_release(m);
     free_prompts(&ps);
     return ok;
 }

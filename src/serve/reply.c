@@ -77,7 +77,7 @@ void hg_put_models(hg_json_out *o, const char *key, const hg_server *s, hg_put_m
 {
     hg_json_begin(o, key, '[');
     for (size_t i = 0; i < hg_server_count(s); i++) {
-        const hg_backend *m = hg_server_model(s, i);
+        const hg_card *m = hg_server_model(s, i);
         if (!m->is_unlisted) put(o, m);
     }
     hg_json_end(o);
@@ -88,7 +88,7 @@ void hg_reply_model(const hg_server *s, hg_exchange *x, hg_bytes raw, const hg_p
 {
     char name[256];
     const hg_bytes id = hg_path_decode(raw, name, sizeof name);
-    const hg_backend *m = hg_server_find(s, id);
+    const hg_card *m = hg_server_find(s, id);
     hg_buf b = {0};
     hg_json_out o;
     hg_problem p;

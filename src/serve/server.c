@@ -3,7 +3,8 @@
  * may come in is decided before: the Host must be ours when we are bound to loopback, a web page's
  * Origin must be our own page, and the key, where there is one, is compared as a digest in constant
  * time. */
-#include "serve/server.h"
+#include "serve/config.h"
+#include "serve/models.h"
 #include "base/clock.h"
 
 #include <arpa/inet.h>
@@ -18,23 +19,32 @@ struct hg_server {
     char *host, *chat_template;
     bool has_key, is_loopback;
     unsigned char key[crypto_hash_sha256_BYTES];
-    hg_backend models[HG_SERVE_MAX_MODELS];
-    size_t n_models;
+    hg_models *models;
     hg_http *http;
     char url[128];
 };
 
 static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic,
                                                &hg_gemini, &hg_ollama,    &hg_pages};
-enum { N_PROTOCOLS = sizeof protocols / sizeof protocols[0] };
+enum {
+    N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
+    N_DESKS = 8 /* some may wait for models that are loaded */
+};
 
 /* ---- models ---- */
-const hg_backend *hg_server_find(const hg_server *s, hg_bytes id)
+const hg_card *hg_server_find(const hg_server *s, hg_bytes id)
 {
-    for (size_t i = 0; i < s->n_models; i++) {
-        if (strlen(s->models[i].id) == id.n && memcmp(s->models[i].id, id.p, id.n) == 0)
-            return &s->models[i];
-    }
+    const hg_offer *o = hg_models_find(s->models, id);
+
+    return o != NULL ? &o->card : NULL;
+}
+
+const hg_backend *hg_server_take(hg_server *s, hg_bytes id, hg_problem *p)
+{
+    hg_offer *o = hg_models_find(s->models, id);
+
+    if (o != NULL) return hg_models_take(s->models, o, p);
+    (void)hg_no_model(p, s, id);
     return NULL;
 }
 
@@ -45,42 +55,59 @@ const hg_server_options *hg_server_get_options(const hg_server *s)
 
 size_t hg_server_count(const hg_server *s)
 {
-    return s->n_models;
+    return hg_models_count(s->models);
 }
 
-const hg_backend *hg_server_model(const hg_server *s, size_t i)
+const hg_card *hg_server_model(const hg_server *s, size_t i)
 {
-    return &s->models[i];
+    return &hg_models_get(s->models, i)->card;
 }
 
-static hg_status check_id(const hg_server *s, const char *id, hg_err *e)
+hg_models *hg_server_models(const hg_server *s)
 {
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:";
-    size_t n = strlen(id);
-
-    if (n == 0 || n >= sizeof s->models[0].id || strspn(id, allowed) != n || id[0] == '/')
-        return hg_fail(e, HG_E_ARG,
-                       "\"%.100s\" cannot name a model; use 1 to %zu letters, digits and - . _ / :",
-                       id, sizeof s->models[0].id - 1);
-    if (hg_server_find(s, (hg_bytes){id, n}) != NULL)
-        return hg_fail(e, HG_E_STATE, "two models are named %s; give one another name", id);
-    return HG_OK;
+    return s->models;
 }
 
 hg_status hg_server_add_backend(hg_server *s, const hg_backend *b, hg_err *e)
 {
-    hg_status r = check_id(s, b->id, e);
+    if (s->http == NULL) return hg_models_add_backend(s->models, b, e);
+    if (b->free != NULL) b->free(b->ctx);
+    return hg_fail(e, HG_E_STATE, "%s: models are added before the server starts", b->id);
+}
 
-    if (r == HG_OK && s->n_models == HG_SERVE_MAX_MODELS)
-        r = hg_fail(e, HG_E_LIMIT, "more than %d models; serve fewer", HG_SERVE_MAX_MODELS);
-    if (r == HG_OK && s->http != NULL)
-        r = hg_fail(e, HG_E_STATE, "%s: models are added before the server starts", b->id);
-    if (r == HG_OK)
-        s->models[s->n_models++] = *b;
-    else if (b->free != NULL)
-        b->free(b->ctx);
-    return r;
+hg_status hg_server_offer(hg_server *s, const char *path, const char *name, const hg_watch *w,
+                          size_t *n, hg_err *e)
+{
+    return hg_models_discover(s->models, path, name, w, n, e);
+}
+
+hg_status hg_server_configure(hg_server *s, const char *path, const hg_watch *w, hg_err *e)
+{
+    hg_models_bind_adapters(s->models, w);
+    return path != NULL ? hg_config_read(s, path, e) : HG_OK;
+}
+
+hg_status hg_server_preload(hg_server *s, const char *id, hg_err *e)
+{
+    hg_problem p;
+    const hg_backend *b = hg_server_take(s, (hg_bytes){id, strlen(id)}, &p);
+
+    if (b == NULL) return hg_fail(e, HG_E_STATE, "%s", p.msg);
+    hg_backend_release(b);
+    return HG_OK;
+}
+
+const char *hg_server_model_id(const hg_server *s, size_t i)
+{
+    return i < hg_models_count(s->models) ? hg_models_get(s->models, i)->card.id : NULL;
+}
+
+uint64_t hg_server_memory(const hg_server *s)
+{
+    hg_models_state state;
+
+    hg_models_look(s->models, &state);
+    return state.memory;
 }
 
 /* ---- the guard ---- */
@@ -263,6 +290,7 @@ void hg_server_options_init(hg_server_options *o)
     o->port = 8080;
     o->parallel = 4;
     o->max_queue = 64;
+    o->isa = HG_N_ISA;
 }
 
 hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
@@ -280,6 +308,11 @@ hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
         hg_server_free(s);
         return hg_fail(e, HG_E_NOMEM, "no room for the server");
     }
+    hg_status r = hg_models_new(&s->models, &s->o, e);
+    if (r != HG_OK) {
+        hg_server_free(s);
+        return r;
+    }
     s->o.host = s->host;
     s->o.chat_template = s->chat_template;
     s->o.api_key = NULL;
@@ -296,12 +329,14 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
 {
     hg_http_options o;
 
-    if (s->n_models == 0)
+    if (hg_models_count(s->models) == 0)
         return hg_fail(e, HG_E_STATE, "the server has no model; add one before it starts");
     if (http != NULL)
         o = *http;
-    else
+    else {
         hg_http_options_init(&o);
+        o.n_desks = N_DESKS;
+    }
     o.host = s->host;
     o.port = s->o.port;
     o.max_body = o.max_body < HG_SERVE_MAX_BODY ? o.max_body : HG_SERVE_MAX_BODY;
@@ -341,10 +376,9 @@ uint32_t hg_server_drain(hg_server *s, double grace_s, const atomic_bool *hurry)
 void hg_server_free(hg_server *s)
 {
     if (s == NULL) return;
+    if (s->models != NULL) hg_models_close(s->models);
     if (s->http != NULL) hg_http_stop(s->http);
-    for (size_t i = 0; i < s->n_models; i++) {
-        if (s->models[i].free != NULL) s->models[i].free(s->models[i].ctx);
-    }
+    hg_models_free(s->models);
     hg_http_free(s->http);
     hg_free(s->host);
     hg_free(s->chat_template);

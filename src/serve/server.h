@@ -10,7 +10,30 @@
 #include "token/calls.h"
 #include <higgins/serve.h>
 
+/* ---- refusals ---- */
+/* Why a request is refused: status, and what the bodies of the protocols show of it. */
+typedef struct hg_problem {
+    int status;
+    const char *code; /* "model_not_found", or NULL */
+    char param[64];   /* "temperature", "messages[2].role", or "" */
+    char msg[512];
+} hg_problem;
+/* Fills *p and returns false, so that checks read `return hg_refuse(p, ...)`. */
+bool hg_refuse(hg_problem *p, int status, const char *code, const char *param, const char *fmt, ...)
+    HG_PRINTF(5, 6);
+
 /* ---- models ---- */
+/* What is told of a model, in memory or not. It does not change once the server has started. */
+typedef struct hg_card {
+    char id[128];            /* "tiny", or "owner/name" */
+    const char *description; /* "" */
+    int64_t created;
+    uint32_t n_ctx, n_vocab;
+    bool is_unlisted, can_call, can_embed, tells_tokens;
+} hg_card;
+#define HG_DEFAULT_OWNER "local" /* of models whose id names none */
+
+/* A model in memory. */
 typedef struct hg_backend {
     char id[128];
     int64_t created;
@@ -33,35 +56,47 @@ typedef struct hg_backend {
     hg_status (*submit)(void *ctx, const hg_request *r, hg_job *out, hg_err *e);
     /* As hg_forms_get; NULL: answers cannot be held to a form. */
     hg_status (*form)(void *ctx, hg_form_kind kind, hg_bytes schema, hg_form **out, hg_err *e);
+    /* One vector [d_embed] of length 1 for a text; from any thread. NULL: it makes none. */
+    hg_status (*embed)(void *ctx, hg_bytes text, float *out, size_t *n_tokens, hg_err *e);
+    uint32_t d_embed;
     /* A token's bytes, a special one's too; NULL: what answers tells no probabilities. */
     hg_bytes (*piece)(void *ctx, int32_t id);
     void (*cancel)(void *ctx, hg_job job);
     void (*free)(void *ctx);
     void *ctx;
+    /* What its requests are computed with beside the weights; use.adapter NULL: nothing. */
+    hg_adapter_use use;
+    atomic_uint *n_users; /* set by the table of models */
 } hg_backend;
+/* Opens what is at `path`, with an engine; `room` bounds the bytes that weights and caches take
+ * where o->n_ctx does not say how long the context is; *taken gets what it may take. It is not in
+ * any table. b->free ends it. */
+hg_status hg_backend_open(hg_backend *b, uint64_t *taken, const char *path,
+                          const hg_server_options *o, uint64_t room, hg_err *e);
+/* The same engine with an adapter; `base` must outlive it. hg_backend_unadapt ends it. */
+hg_status hg_backend_adapt(hg_backend *b, uint64_t *taken, const hg_backend *base, const char *path,
+                           hg_err *e);
+void hg_backend_unadapt(hg_backend *b);
+/* Whoever holds a backend may hand another hold on. It stays in memory while somebody does. */
+void hg_backend_hold(const hg_backend *b);
+void hg_backend_release(const hg_backend *b); /* NULL is fine */
 
 /* Copies *b; the server calls b->free in the end, also when this fails. */
 hg_status hg_server_add_backend(hg_server *s, const hg_backend *b, hg_err *e);
 /* NULL: no such model. */
-const hg_backend *hg_server_find(const hg_server *s, hg_bytes id);
+const hg_card *hg_server_find(const hg_server *s, hg_bytes id);
+/* The model in memory, held for the caller; waits while it is loaded. NULL and *p: there is none,
+ * or it cannot be loaded. */
+const hg_backend *hg_server_take(hg_server *s, hg_bytes id, hg_problem *p);
 const hg_server_options *hg_server_get_options(const hg_server *s);
 size_t hg_server_count(const hg_server *s);
-const hg_backend *hg_server_model(const hg_server *s, size_t i);
+const hg_card *hg_server_model(const hg_server *s, size_t i);
+struct hg_models;
+struct hg_models *hg_server_models(const hg_server *s);
 /* The same server with other limits for HTTP (NULL: the defaults); for tests. */
 hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err *e);
 
 /* ---- protocols ---- */
-/* Why a request is refused: status, and what the bodies of the protocols show of it. */
-typedef struct hg_problem {
-    int status;
-    const char *code; /* "model_not_found", or NULL */
-    char param[64];   /* "temperature", "messages[2].role", or "" */
-    char msg[512];
-} hg_problem;
-/* Fills *p and returns false, so that checks read `return hg_refuse(p, ...)`. */
-bool hg_refuse(hg_problem *p, int status, const char *code, const char *param, const char *fmt, ...)
-    HG_PRINTF(5, 6);
-
 typedef struct hg_route {
     const char *method,
         *path; /* a path that ends with a slash takes one more, raw segment or more */
@@ -89,7 +124,7 @@ void hg_reply_json(hg_exchange *x, const hg_protocol *protocol, hg_buf *b);
 /* 404; false. */
 bool hg_no_model(hg_problem *p, const hg_server *s, hg_bytes id);
 /* How a protocol tells a model, as a member of an array or a whole answer. */
-typedef void hg_put_model(hg_json_out *o, const hg_backend *m);
+typedef void hg_put_model(hg_json_out *o, const hg_card *m);
 /* The models that are listed, as the array `key`. */
 void hg_put_models(hg_json_out *o, const char *key, const hg_server *s, hg_put_model *put);
 /* Answers with the model of a path's last segment, or 404. */

@@ -117,9 +117,17 @@ test('every refusal is the client\'s own error and names the field', async () =>
   await refused(generate({}, [{ role: 'user', parts: [{ inlineData: { mimeType: 'image/png', data: 'AA==' } }] }]), 400, 'INVALID_ARGUMENT', /pictures/);
   await refused(generate({}, 'word '.repeat(2000)), 400, 'INVALID_ARGUMENT', /context/);
   await refused(ai.models.generateContent({ model: 'gemini', contents }), 404, 'NOT_FOUND', /no model "gemini"/);
-  await refused(ai.models.embedContent({ model: 'random', contents }), 501, 'UNIMPLEMENTED', /no embeddings/);
+  await refused(ai.models.embedContent({ model: 'random', contents: 'word '.repeat(2000) }), 400, 'INVALID_ARGUMENT', /context/);
   assert.equal((await post('/v1/models/random:generateContent', { contents: [] })).status, 400);
   assert.equal((await post('/v1beta/models/random:sing', {})).status, 404);
+});
+
+test('texts become vectors', async () => {
+  const { embeddings } = await ai.models.embedContent({ model: 'random', contents: ['Once', 'upon a time'], config: { outputDimensionality: 16 } });
+  assert.equal(embeddings.length, 2);
+  assert.equal(embeddings[0].values.length, 16);
+  const { embedding } = await (await post('/v1beta/models/random:embedContent', { content: { parts: [{ text: 'Once' }] } })).json();
+  assert.ok(Math.abs(Math.hypot(...embedding.values) - 1) < 1e-5);
 });
 
 test('eight streams at once say what each says alone', async () => {

@@ -32,7 +32,7 @@ async function refused(promise, status, words) {
 test('models are listed and shown, and the version is told', async () => {
   assert.deepEqual((await ollama.list()).models.map((m) => m.name), ['random']);
   const shown = await ollama.show({ model: 'random:latest' });
-  assert.deepEqual(shown.capabilities, ['completion', 'tools']);
+  assert.deepEqual(shown.capabilities, ['completion', 'embedding', 'tools']);
   assert.match((await ollama.version()).version, /^\d+\.\d+/);
   await refused(ollama.show({ model: 'none' }), 404, /no model "none"/);
 });
@@ -90,7 +90,14 @@ test('every refusal is the client\'s own error', async () => {
   await refused(chat({ messages: [{ role: 'user', content: 'word '.repeat(2000) }] }), 400, /context/);
   await refused(chat({ model: 'none', stream: true }), 404, /no model/);
   await refused(generate({ suffix: 'end' }), 400, /suffix/);
-  await refused(ollama.embed({ model: 'random', input: 'x' }), 501, /no embeddings/);
+  await refused(ollama.embed({ model: 'random', input: [] }), 400, /1 to 2048 texts/);
+});
+
+test('texts become vectors', async () => {
+  const { embeddings, prompt_eval_count: n } = await ollama.embed({ model: 'random', input: ['Once', 'upon a time'] });
+  assert.equal(embeddings.length, 2);
+  assert.ok(Math.abs(Math.hypot(...embeddings[1]) - 1) < 1e-5);
+  assert.ok(n > 2);
 });
 
 test('eight streams at once say what each says alone', async () => {

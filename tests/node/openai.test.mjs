@@ -249,7 +249,22 @@ test('every refusal is the client\'s own error with its status, parameter and co
   await refused(chat({ messages: [{ role: 'user', content: 'word '.repeat(2000) }], stream: true }), 400, { code: 'context_length_exceeded' });
   const missing = await refused(chat({ model: 'gpt-5' }), 404, { code: 'model_not_found' });
   assert.ok(missing instanceof OpenAI.NotFoundError);
-  await refused(client.post('/embeddings', { body: {} }), 404);
+  await refused(client.post('/embeddings', { body: {} }), 400);
+  await refused(client.post('/nowhere', { body: {} }), 404);
+});
+
+test('texts become vectors, in base64 or as numbers', async () => {
+  const input = ['Once upon a time', 'there was a little mouse'];
+  const both = await client.embeddings.create({ model: 'random', input });
+  assert.equal(both.data.length, 2);
+  assert.equal(both.data[1].index, 1);
+  const one = await client.embeddings.create({ model: 'random', input: input[0], encoding_format: 'float' });
+  const length = Math.hypot(...one.data[0].embedding);
+  assert.ok(Math.abs(length - 1) < 1e-5, `${length}`);
+  one.data[0].embedding.forEach((v, i) => assert.ok(Math.abs(v - both.data[0].embedding[i]) < 1e-6));
+  assert.ok(both.usage.prompt_tokens > one.usage.prompt_tokens);
+  assert.equal((await client.embeddings.create({ model: 'random', input, dimensions: 8 })).data[0].embedding.length, 8);
+  await refused(client.embeddings.create({ model: 'random', input: 'word '.repeat(2000) }), 400, { code: 'context_length_exceeded' });
 });
 
 test('eight streams at once say what each says alone', async () => {

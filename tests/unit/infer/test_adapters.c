@@ -1,5 +1,5 @@
 /* LoRA adapters: what they add, to whom, and what their files may not say. */
-#include "adapters.h"
+#include "harness/adapters.h"
 #include "base/file.h"
 #include "harness/test.h"
 #include "tiny.h"

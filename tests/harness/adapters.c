@@ -1,5 +1,5 @@
 /* Adapters by hand. */
-#include "adapters.h"
+#include "harness/adapters.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"

@@ -1,0 +1,67 @@
+/* serve.yaml: what models are called beside their own names, and what is told of them.
+ *
+ *   aliases:
+ *     meta/meta-llama-3-70b-instruct: tiny
+ *   descriptions:
+ *     tiny: a model of our own
+ */
+#include "serve/config.h"
+#include "serve/models.h"
+#include "text/yaml.h"
+
+#include <string.h>
+
+static const char *const known[] = {"aliases", "descriptions", NULL};
+
+static hg_status read_aliases(hg_models *ms, hg_yaml *map, hg_err *e)
+{
+    for (hg_yaml *v = map != NULL ? map->first : NULL; v != NULL; v = v->next) {
+        const char *target = NULL;
+        hg_err why = {0};
+        HG_TRY(hg_yaml_text(map, v->key, &target, e));
+        if (target == NULL) return hg_yaml_fail(v, e, "%s needs the name of a model", v->key);
+        if (hg_models_alias(ms, v->key, target, &why) != HG_OK)
+            return hg_yaml_fail(v, e, "%s", why.msg);
+    }
+    return HG_OK;
+}
+
+static hg_status read_descriptions(hg_models *ms, hg_yaml *map, hg_err *e)
+{
+    for (hg_yaml *v = map != NULL ? map->first : NULL; v != NULL; v = v->next) {
+        const char *text = NULL;
+        hg_offer *o = hg_models_find(ms, (hg_bytes){v->key, strlen(v->key)});
+        HG_TRY(hg_yaml_text(map, v->key, &text, e));
+        if (o == NULL) return hg_yaml_fail(v, e, "there is no model %s to describe", v->key);
+        if (text == NULL) continue;
+        char *copy = hg_strdup(text);
+        if (copy == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the configuration");
+        hg_free(o->about);
+        o->card.description = o->about = copy;
+    }
+    return HG_OK;
+}
+
+static hg_status read_tree(hg_models *ms, hg_yaml *root, hg_err *e)
+{
+    hg_yaml *aliases = NULL, *descriptions = NULL;
+
+    if (root->kind != HG_YAML_MAP) return hg_yaml_fail(root, e, "a configuration is a map of keys");
+    HG_TRY(hg_yaml_map(root, "aliases", &aliases, e));
+    HG_TRY(hg_yaml_map(root, "descriptions", &descriptions, e));
+    HG_TRY(read_aliases(ms, aliases, e));
+    HG_TRY(read_descriptions(ms, descriptions, e));
+    return hg_yaml_no_others(root, known, e);
+}
+
+hg_status hg_config_read(hg_server *s, const char *path, hg_err *e)
+{
+    hg_arena mem;
+    hg_yaml *root = NULL;
+
+    hg_arena_init(&mem, 0);
+    hg_status r = hg_yaml_read(&root, &mem, path, e);
+    if (r == HG_OK) r = read_tree(hg_server_models(s), root, e);
+    hg_arena_free(&mem);
+    return r;
+}

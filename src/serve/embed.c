@@ -1,0 +1,95 @@
+/* Embeddings: a text's vector is the mean of what the model makes of its tokens. Each text is
+ * worked off in a session beside the engine, one at a time, in the time of the desk that asks. */
+#include "serve/embed.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool check_texts(const json_t *input, const char *param, hg_problem *p)
+{
+    const size_t n = json_is_string(input) ? 1 : json_array_size(input);
+
+    if (n == 0 || n > HG_EMBED_MAX_TEXTS)
+        return hg_refuse(p, 400, "invalid_value", param, "%s must be 1 to %d texts", param,
+                         HG_EMBED_MAX_TEXTS);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *t = json_is_string(input) ? input : json_array_get(input, i);
+        if (!json_is_string(t) || json_string_length(t) == 0)
+            return hg_refuse(p, 400, "invalid_value", param,
+                             "%s: text %zu must be a string that is not empty", param, i + 1);
+    }
+    return true;
+}
+
+static void shorten(float *v, size_t d)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < d; i++) sum += (double)v[i] * (double)v[i];
+    const float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+    for (size_t i = 0; i < d; i++) v[i] *= scale;
+}
+
+static bool run(const hg_backend *m, const json_t *input, const char *param, hg_vectors *out,
+                hg_problem *p)
+{
+    float *whole = hg_alloc(m->d_embed, sizeof *whole);
+    hg_status s = whole != NULL ? HG_OK : HG_E_NOMEM;
+    hg_err e = {.msg = "no room for a vector"};
+
+    for (size_t i = 0; s == HG_OK && i < out->n; i++) {
+        const json_t *t = json_is_string(input) ? input : json_array_get(input, i);
+        size_t n = 0;
+        s = m->embed(m->ctx, (hg_bytes){json_string_value(t), json_string_length(t)}, whole, &n,
+                     &e);
+        if (s != HG_OK) break;
+        memcpy(out->v + i * out->d, whole, out->d * sizeof *whole);
+        if (out->d < m->d_embed) shorten(out->v + i * out->d, out->d);
+        out->n_tokens += n;
+    }
+    hg_free(whole);
+    return s == HG_OK ||
+           hg_refuse(p, s == HG_E_LIMIT || s == HG_E_ARG ? 400 : 500,
+                     s == HG_E_LIMIT ? "context_length_exceeded" : NULL, param, "%s", e.msg);
+}
+
+static bool embed_with(const hg_backend *m, const json_t *input, int64_t dimensions,
+                       const char *param, hg_vectors *out, hg_problem *p)
+{
+    if (m->embed == NULL)
+        return hg_refuse(p, 400, "unsupported_parameter", "model", "%s makes no embeddings", m->id);
+    if (dimensions < 0 || dimensions > (int64_t)m->d_embed)
+        return hg_refuse(p, 400, "invalid_value", "dimensions",
+                         "dimensions must be from 1 to the model's %u", m->d_embed);
+    memcpy(out->model, m->id, sizeof out->model);
+    out->n = json_is_string(input) ? 1 : json_array_size(input);
+    out->d = dimensions > 0 ? (size_t)dimensions : m->d_embed;
+    out->v = hg_alloc(out->n * out->d, sizeof *out->v);
+    if (out->v == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the vectors");
+    return run(m, input, param, out, p);
+}
+
+bool hg_embed(hg_server *s, hg_bytes model, const json_t *input, int64_t dimensions,
+              const char *param, hg_vectors *out, hg_problem *p)
+{
+    memset(out, 0, sizeof *out);
+    if (!check_texts(input, param, p)) return false;
+    const hg_backend *m = hg_server_take(s, model, p);
+    if (m == NULL) return false;
+    const bool ok = embed_with(m, input, dimensions, param, out, p);
+    hg_backend_release(m);
+    return ok;
+}
+
+void hg_vectors_free(hg_vectors *v)
+{
+    hg_free(v->v);
+    v->v = NULL;
+}
+
+void hg_put_vector(hg_json_out *o, const char *key, const hg_vectors *v, size_t i)
+{
+    hg_json_begin(o, key, '[');
+    for (size_t k = 0; k < v->d; k++) hg_json_number(o, NULL, (double)v->v[i * v->d + k]);
+    hg_json_end(o);
+}

@@ -1,0 +1,212 @@
+/* The requests for embeddings of OpenAI, Ollama and Gemini. */
+#include "serve/embed.h"
+#include "base/clock.h"
+#include "serve/gemini.h"
+#include "serve/ollama.h"
+#include "serve/openai.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct wish {
+    hg_bytes model;
+    const json_t *input;
+    int64_t dimensions;
+    bool as_base64;
+} wish;
+
+static bool read_wish(const json_t *body, wish *w, hg_problem *p)
+{
+    hg_bytes format = {"float", 5};
+    hg_err e = {0};
+
+    memset(w, 0, sizeof *w);
+    hg_status s = hg_json_get_text(body, "model", &w->model, &e);
+    if (s == HG_OK) s = hg_json_opt_int(body, "dimensions", 1, 1 << 20, &w->dimensions, &e);
+    if (s == HG_OK) s = hg_json_opt_text(body, "encoding_format", &format, &e);
+    if (s != HG_OK) return hg_refuse(p, 400, "invalid_value", NULL, "%s", e.msg);
+    w->input = json_object_get(body, "input");
+    w->as_base64 = format.n == 6 && memcmp(format.p, "base64", 6) == 0;
+    if (!w->as_base64 && !(format.n == 5 && memcmp(format.p, "float", 5) == 0))
+        return hg_refuse(p, 400, "invalid_value", "encoding_format",
+                         "encoding_format must be float or base64");
+    return true;
+}
+
+/* float32, little-endian, as both of our processors have it. */
+static void put_base64(hg_json_out *o, const char *key, const hg_vectors *v, size_t i)
+{
+    const size_t n = v->d * sizeof *v->v;
+    const size_t room = sodium_base64_ENCODED_LEN(n, sodium_base64_VARIANT_ORIGINAL);
+    char *text = hg_alloc(room, 1);
+
+    if (text == NULL) {
+        o->b->failed = true;
+        return;
+    }
+    (void)sodium_bin2base64(text, room, (const unsigned char *)(v->v + i * v->d), n,
+                            sodium_base64_VARIANT_ORIGINAL);
+    hg_json_text(o, key, text);
+    hg_free(text);
+}
+
+static void tell_openai(hg_exchange *x, const hg_vectors *v, bool as_base64)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_text(&o, "object", "list");
+    hg_json_text(&o, "model", v->model);
+    hg_json_begin(&o, "data", '[');
+    for (size_t i = 0; i < v->n; i++) {
+        hg_json_begin(&o, NULL, '{');
+        hg_json_text(&o, "object", "embedding");
+        hg_json_int(&o, "index", (int64_t)i);
+        if (as_base64)
+            put_base64(&o, "embedding", v, i);
+        else
+            hg_put_vector(&o, "embedding", v, i);
+        hg_json_end(&o);
+    }
+    hg_json_end(&o);
+    hg_json_begin(&o, "usage", '{');
+    hg_json_int(&o, "prompt_tokens", (int64_t)v->n_tokens);
+    hg_json_int(&o, "total_tokens", (int64_t)v->n_tokens);
+    hg_json_end(&o);
+    hg_json_end(&o);
+    hg_reply_json(x, &hg_openai, &b);
+}
+
+static void tell_ollama(hg_exchange *x, const hg_vectors *v, double began)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_text(&o, "model", v->model);
+    hg_json_begin(&o, "embeddings", '[');
+    for (size_t i = 0; i < v->n; i++) hg_put_vector(&o, NULL, v, i);
+    hg_json_end(&o);
+    hg_json_int(&o, "total_duration", (int64_t)((hg_seconds() - began) * 1e9));
+    hg_json_int(&o, "load_duration", 0);
+    hg_json_int(&o, "prompt_eval_count", (int64_t)v->n_tokens);
+    hg_json_end(&o);
+    hg_reply_json(x, &hg_ollama, &b);
+}
+
+static void answer(hg_server *s, hg_exchange *x, const hg_protocol *protocol)
+{
+    const double began = hg_seconds();
+    json_t *body = NULL;
+    hg_vectors v = {0};
+    hg_problem p;
+    wish w;
+    const bool ok = hg_body_parse(&body, hg_exchange_body(x), &p) && read_wish(body, &w, &p) &&
+                    hg_embed(s, w.model, w.input, w.dimensions, "input", &v, &p);
+
+    if (!ok)
+        hg_answer_problem(x, protocol, &p);
+    else if (protocol == &hg_openai)
+        tell_openai(x, &v, w.as_base64);
+    else
+        tell_ollama(x, &v, began);
+    hg_vectors_free(&v);
+    json_decref(body);
+}
+
+void hg_openai_embeddings(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    (void)rest;
+    answer(s, x, &hg_openai);
+}
+
+void hg_ollama_embed(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    (void)rest;
+    answer(s, x, &hg_ollama);
+}
+
+/* ---- Gemini ---- */
+/* The texts of a content's parts, joined. */
+static bool add_content(json_t *texts, const json_t *content, hg_problem *p)
+{
+    const json_t *parts = json_object_get(content, "parts");
+    hg_buf b = {0};
+    bool ok = json_array_size(parts) > 0;
+
+    for (size_t i = 0; ok && i < json_array_size(parts); i++) {
+        const json_t *t = json_object_get(json_array_get(parts, i), "text");
+        ok = json_is_string(t);
+        if (ok) hg_buf_put(&b, json_string_value(t), json_string_length(t));
+    }
+    if (ok) ok = json_array_append_new(texts, json_stringn(b.n > 0 ? b.p : "", b.n)) == 0;
+    hg_buf_free(&b);
+    return ok || hg_refuse(p, 400, NULL, NULL, "content.parts must be parts of text");
+}
+
+static int64_t dimensions_of(const json_t *request)
+{
+    const json_t *v = json_object_get(request, "outputDimensionality");
+
+    return json_is_integer(v) ? json_integer_value(v) : json_is_number(v) ? -1 : 0;
+}
+
+static bool read_gemini(const json_t *body, bool is_batch, json_t *texts, int64_t *dimensions,
+                        hg_problem *p)
+{
+    const json_t *requests = json_object_get(body, "requests");
+
+    if (!is_batch) {
+        *dimensions = dimensions_of(body);
+        return add_content(texts, json_object_get(body, "content"), p);
+    }
+    if (json_array_size(requests) == 0)
+        return hg_refuse(p, 400, NULL, NULL, "requests must be an array of requests");
+    for (size_t i = 0; i < json_array_size(requests); i++) {
+        const json_t *r = json_array_get(requests, i);
+        if (i > 0 && dimensions_of(r) != *dimensions)
+            return hg_refuse(p, 400, NULL, NULL,
+                             "requests[%zu].outputDimensionality: all must ask for the same", i);
+        *dimensions = dimensions_of(r);
+        if (!add_content(texts, json_object_get(r, "content"), p)) return false;
+    }
+    return true;
+}
+
+static void tell_gemini(hg_exchange *x, const hg_vectors *v, bool is_batch)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, is_batch ? "embeddings" : "embedding", is_batch ? '[' : '{');
+    for (size_t i = 0; i < v->n; i++) {
+        if (is_batch) hg_json_begin(&o, NULL, '{');
+        hg_put_vector(&o, "values", v, i);
+        if (is_batch) hg_json_end(&o);
+    }
+    hg_json_end(&o);
+    hg_json_end(&o);
+    hg_reply_json(x, &hg_gemini, &b);
+}
+
+bool hg_gemini_embed(hg_server *s, hg_exchange *x, hg_bytes model, bool is_batch, hg_problem *p)
+{
+    json_t *body = NULL, *texts = json_array();
+    hg_vectors v = {0};
+    int64_t dimensions = 0;
+    const bool ok = hg_body_parse(&body, hg_exchange_body(x), p) &&
+                    read_gemini(body, is_batch, texts, &dimensions, p) &&
+                    hg_embed(s, model, texts, dimensions, "content", &v, p);
+
+    if (ok) tell_gemini(x, &v, is_batch);
+    hg_vectors_free(&v);
+    json_decref(texts);
+    json_decref(body);
+    return ok;
+}

@@ -1,0 +1,197 @@
+/* The table of what is offered. Offers are added at the start and by trainings while the server
+ * runs, and never taken out, so that threads look them up without a lock. */
+#include "serve/models_internal.h"
+#include "base/clock.h"
+
+#include <higgins/machine.h>
+
+#include <stdio.h>
+#include <string.h>
+
+hg_status hg_models_new(hg_models **out, const hg_server_options *o, hg_err *e)
+{
+    hg_machine_info machine;
+    hg_models *ms = hg_alloc(1, sizeof *ms);
+
+    *out = NULL;
+    if (ms == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the table of models");
+    (void)pthread_mutex_init(&ms->lock, NULL);
+    (void)pthread_cond_init(&ms->changed, NULL);
+    ms->o = o;
+    hg_machine_describe(&machine);
+    ms->memory = o->memory > 0 ? o->memory : machine.memory_free / 5 * 4;
+    *out = ms;
+    return HG_OK;
+}
+
+void hg_models_close(hg_models *ms)
+{
+    (void)pthread_mutex_lock(&ms->lock);
+    ms->closing = true;
+    (void)pthread_cond_broadcast(&ms->changed);
+    (void)pthread_mutex_unlock(&ms->lock);
+}
+
+static void free_offer(hg_offer *o)
+{
+    if (o == NULL) return;
+    hg_free(o->path);
+    hg_free(o->about);
+    hg_free(o->base_name);
+    hg_free(o);
+}
+
+void hg_models_free(hg_models *ms)
+{
+    if (ms == NULL) return;
+    const size_t n = hg_models_count(ms);
+    for (size_t i = 0; i < n; i++) /* adapters before what they stand on */
+        if (ms->offer[i]->is_adapter) hg_offer_unload(ms->offer[i]);
+    for (size_t i = 0; i < n; i++) hg_offer_unload(ms->offer[i]);
+    for (size_t i = 0; i < n; i++) free_offer(ms->offer[i]);
+    (void)pthread_cond_destroy(&ms->changed);
+    (void)pthread_mutex_destroy(&ms->lock);
+    hg_free(ms);
+}
+
+size_t hg_models_count(const hg_models *ms)
+{
+    return atomic_load(&ms->n_offers);
+}
+
+hg_offer *hg_models_get(const hg_models *ms, size_t i)
+{
+    return ms->offer[i];
+}
+
+static hg_offer *find_exact(const hg_models *ms, hg_bytes id)
+{
+    const size_t n = hg_models_count(ms);
+
+    for (size_t i = 0; i < n; i++) {
+        const char *name = ms->offer[i]->card.id;
+        if (strlen(name) == id.n && memcmp(name, id.p, id.n) == 0) return ms->offer[i];
+    }
+    return NULL;
+}
+
+hg_offer *hg_models_find(const hg_models *ms, hg_bytes id)
+{
+    const size_t n = strlen(HG_DEFAULT_OWNER "/");
+    hg_offer *o = find_exact(ms, id);
+
+    if (o == NULL && id.n > n && memcmp(id.p, HG_DEFAULT_OWNER "/", n) == 0)
+        o = find_exact(ms, (hg_bytes){id.p + n, id.n - n});
+    return o;
+}
+
+static hg_status check_id(const hg_models *ms, const char *id, hg_err *e)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:";
+    size_t n = strlen(id);
+
+    if (n == 0 || n >= sizeof ms->offer[0]->card.id || strspn(id, allowed) != n || id[0] == '/')
+        return hg_fail(e, HG_E_ARG,
+                       "\"%.100s\" cannot name a model; use 1 to %zu letters, digits and - . _ / :",
+                       id, sizeof ms->offer[0]->card.id - 1);
+    if (hg_models_find(ms, (hg_bytes){id, n}) != NULL)
+        return hg_fail(e, HG_E_STATE, "two models are named %s; give one another name", id);
+    return HG_OK;
+}
+
+static hg_status add_locked(hg_models *ms, const char *id, hg_offer **out, hg_err *e)
+{
+    const size_t n = hg_models_count(ms);
+
+    HG_TRY(check_id(ms, id, e));
+    if (n == HG_SERVE_MAX_MODELS)
+        return hg_fail(e, HG_E_LIMIT, "more than %d models; serve fewer", HG_SERVE_MAX_MODELS);
+    hg_offer *o = hg_alloc(1, sizeof *o);
+    if (o == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a model's card");
+    memcpy(o->card.id, id, strlen(id) + 1);
+    o->card.created = hg_unix_time();
+    o->card.description = "";
+    ms->offer[n] = o;
+    atomic_store(&ms->n_offers, n + 1);
+    *out = o;
+    return HG_OK;
+}
+
+hg_status hg_models_add(hg_models *ms, const char *id, hg_offer **out, hg_err *e)
+{
+    (void)pthread_mutex_lock(&ms->lock);
+    const hg_status s = add_locked(ms, id, out, e);
+    (void)pthread_mutex_unlock(&ms->lock);
+    return s;
+}
+
+hg_status hg_models_add_backend(hg_models *ms, const hg_backend *b, hg_err *e)
+{
+    hg_offer *o = NULL;
+    hg_backend *copy = hg_alloc(1, sizeof *copy);
+    hg_status s = copy != NULL ? hg_models_add(ms, b->id, &o, e)
+                               : hg_fail(e, HG_E_NOMEM, "no room for a model");
+
+    if (s != HG_OK) {
+        if (b->free != NULL) b->free(b->ctx);
+        hg_free(copy);
+        return s;
+    }
+    *copy = *b;
+    copy->n_users = &o->n_users;
+    o->card.created = b->created;
+    o->card.n_ctx = b->n_ctx;
+    o->card.n_vocab = b->n_vocab;
+    o->card.is_unlisted = b->is_unlisted;
+    o->card.can_call = b->converse != NULL;
+    o->card.can_embed = b->embed != NULL;
+    o->card.tells_tokens = b->piece != NULL;
+    o->loaded = copy;
+    return HG_OK;
+}
+
+hg_status hg_models_alias(hg_models *ms, const char *id, const char *target, hg_err *e)
+{
+    hg_offer *o = NULL, *to = hg_models_find(ms, (hg_bytes){target, strlen(target)});
+
+    if (to == NULL)
+        return hg_fail(e, HG_E_MISSING, "%s is to be another name of %s, which is not here", id,
+                       target);
+    HG_TRY(hg_models_add(ms, id, &o, e));
+    const int64_t created = o->card.created;
+    o->card = to->card;
+    o->card.created = created;
+    o->card.is_unlisted = false;
+    (void)snprintf(o->card.id, sizeof o->card.id, "%s", id);
+    o->target = to->target != NULL ? to->target : to;
+    return HG_OK;
+}
+
+void hg_models_look(hg_models *ms, hg_models_state *out)
+{
+    (void)pthread_mutex_lock(&ms->lock);
+    *out = (hg_models_state){
+        .memory = ms->memory, .used = ms->used, .n_loads = ms->n_loads, .n_unloads = ms->n_unloads};
+    for (size_t i = 0; i < hg_models_count(ms); i++)
+        out->n_loaded += ms->offer[i]->path != NULL && ms->offer[i]->loaded != NULL;
+    (void)pthread_mutex_unlock(&ms->lock);
+}
+
+bool hg_models_is_loaded(hg_models *ms, hg_offer *o)
+{
+    (void)pthread_mutex_lock(&ms->lock);
+    const bool is = (o->target != NULL ? o->target : o)->loaded != NULL;
+    (void)pthread_mutex_unlock(&ms->lock);
+    return is;
+}
+
+void hg_backend_hold(const hg_backend *b)
+{
+    (void)atomic_fetch_add(b->n_users, 1);
+}
+
+void hg_backend_release(const hg_backend *b)
+{
+    if (b != NULL) (void)atomic_fetch_sub(b->n_users, 1);
+}

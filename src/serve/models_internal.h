@@ -1,0 +1,24 @@
+/* What models.c and models_load.c share. */
+#ifndef HG_SERVE_MODELS_INTERNAL_H
+#define HG_SERVE_MODELS_INTERNAL_H
+
+#include "serve/models.h"
+
+#include <pthread.h>
+
+struct hg_models {
+    const hg_server_options *o;
+    hg_offer *offer[HG_SERVE_MAX_MODELS]; /* [n_offers]; slots are filled before the count rises */
+    atomic_size_t n_offers;
+    pthread_mutex_t lock; /* guards what follows, the offers' loads, and who adds */
+    pthread_cond_t changed;
+    bool loading, closing;
+    int n_waiting;
+    uint64_t memory, used;
+    uint32_t n_loads, n_unloads;
+};
+
+/* Frees what is loaded of an offer that nobody uses. */
+void hg_offer_unload(hg_offer *o);
+
+#endif

@@ -1,0 +1,179 @@
+/* Into memory and out of it. One model is loaded at a time, outside the lock, so that whoever asks
+ * for one that is there already does not wait. Unloading takes what nobody holds, the one used
+ * longest ago first. */
+#include "serve/models_internal.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_WAITING = 6 }; /* fewer than there are desks: others still answer */
+static const double BUSY_PATIENCE_S = 30;
+
+void hg_offer_unload(hg_offer *o)
+{
+    hg_backend *b = o->loaded;
+
+    if (b == NULL) return;
+    o->loaded = NULL;
+    o->taken = 0;
+    if (o->is_adapter)
+        hg_backend_unadapt(b);
+    else if (b->free != NULL)
+        b->free(b->ctx);
+    hg_free(b);
+    if (o->base != NULL) (void)atomic_fetch_sub(&o->base->n_users, 1);
+}
+
+/* With the lock; other threads may have changed anything meanwhile. */
+static void wait_a_little(hg_models *ms)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 50 * 1000 * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    (void)pthread_cond_timedwait(&ms->changed, &ms->lock, &until);
+}
+
+static hg_offer *least_used(const hg_models *ms)
+{
+    hg_offer *least = NULL;
+
+    for (size_t i = 0; i < hg_models_count(ms); i++) {
+        hg_offer *o = ms->offer[i];
+        if (o->path == NULL || o->loaded == NULL || atomic_load(&o->n_users) > 0) continue;
+        if (least == NULL || o->last_used < least->last_used) least = o;
+    }
+    return least;
+}
+
+/* Takes it out of the table first, so that nobody finds it while it is freed without the lock. */
+static void unload(hg_models *ms, hg_offer *o)
+{
+    hg_offer gone = {.loaded = o->loaded, .is_adapter = o->is_adapter, .base = o->base};
+
+    ms->used -= o->taken;
+    ms->n_unloads++;
+    o->loaded = NULL;
+    o->taken = 0;
+    (void)pthread_mutex_unlock(&ms->lock);
+    hg_offer_unload(&gone);
+    (void)pthread_mutex_lock(&ms->lock);
+}
+
+static bool make_room(hg_models *ms, const hg_offer *o, hg_problem *p)
+{
+    const double until = hg_seconds() + BUSY_PATIENCE_S;
+
+    if (o->n_bytes > ms->memory)
+        return hg_refuse(p, 503, "no_memory", "model",
+                         "%s needs %.0f MB; models may take %.0f MB (--memory)", o->card.id,
+                         (double)o->n_bytes / 1e6, (double)ms->memory / 1e6);
+    while (ms->used + o->n_bytes > ms->memory) {
+        hg_offer *victim = least_used(ms);
+        if (victim != NULL) {
+            unload(ms, victim);
+        } else if (ms->closing || hg_seconds() > until) {
+            return hg_refuse(p, 503, "server_overloaded", "model",
+                             "no room for %s: the models in memory are all at work; try again",
+                             o->card.id);
+        } else {
+            wait_a_little(ms);
+        }
+    }
+    return true;
+}
+
+/* Without the lock. */
+static hg_backend *open_offer(hg_models *ms, const hg_offer *o, uint64_t room, uint64_t *taken,
+                              hg_err *e)
+{
+    hg_backend *b = hg_alloc(1, sizeof *b);
+    hg_status s = HG_OK;
+
+    if (b == NULL) s = hg_fail(e, HG_E_NOMEM, "no room for a model");
+    if (s == HG_OK && o->is_adapter)
+        s = hg_backend_adapt(b, taken, o->base->loaded, o->path, e);
+    else if (s == HG_OK)
+        s = hg_backend_open(b, taken, o->path, ms->o, room, e);
+    if (s != HG_OK) {
+        hg_free(b);
+        return NULL;
+    }
+    memcpy(b->id, o->card.id, sizeof b->id);
+    b->created = o->card.created;
+    return b;
+}
+
+/* With the lock and nobody else loading; an adapter's base is in memory. */
+static bool load(hg_models *ms, hg_offer *o, hg_problem *p)
+{
+    hg_err e = {0};
+    uint64_t taken = 0;
+
+    ms->loading = true;
+    if (o->base != NULL) (void)atomic_fetch_add(&o->base->n_users, 1);
+    bool ok = make_room(ms, o, p);
+    hg_backend *b = NULL;
+    if (ok) {
+        const uint64_t room = ms->memory - ms->used;
+        (void)pthread_mutex_unlock(&ms->lock);
+        b = open_offer(ms, o, room, &taken, &e);
+        (void)pthread_mutex_lock(&ms->lock);
+        ok = b != NULL || hg_refuse(p, e.status == HG_E_NOMEM ? 503 : 500, "model_not_loaded",
+                                    "model", "%s cannot be loaded: %s", o->card.id, e.msg);
+    }
+    if (ok) {
+        b->n_users = &o->n_users;
+        o->loaded = b;
+        o->taken = taken;
+        ms->used += taken;
+        ms->n_loads++;
+    } else if (o->base != NULL) {
+        (void)atomic_fetch_sub(&o->base->n_users, 1);
+    }
+    ms->loading = false;
+    (void)pthread_cond_broadcast(&ms->changed);
+    return ok;
+}
+
+static bool wait_for_load(hg_models *ms, const hg_offer *o, hg_problem *p)
+{
+    if (ms->n_waiting >= MAX_WAITING || ms->closing)
+        return hg_refuse(p, 503, "server_overloaded", "model",
+                         "%s is not in memory and others wait for models already; try again",
+                         o->card.id);
+    ms->n_waiting++;
+    wait_a_little(ms);
+    ms->n_waiting--;
+    return true;
+}
+
+const hg_backend *hg_models_take(hg_models *ms, hg_offer *o, hg_problem *p)
+{
+    bool ok = true;
+
+    if (o->target != NULL) o = o->target;
+    (void)pthread_mutex_lock(&ms->lock);
+    while (ok && o->loaded == NULL) {
+        if (o->path == NULL)
+            ok =
+                hg_refuse(p, 404, "model_not_found", "model", "%s has no weights here", o->card.id);
+        else if (ms->loading)
+            ok = wait_for_load(ms, o, p);
+        else
+            ok = load(ms, o->base != NULL && o->base->loaded == NULL ? o->base : o, p);
+    }
+    const hg_backend *b = ok ? o->loaded : NULL;
+    if (ok) {
+        o->last_used = hg_seconds();
+        hg_backend_hold(b);
+    }
+    (void)pthread_mutex_unlock(&ms->lock);
+    return b;
+}

@@ -1,0 +1,316 @@
+/* Models that are found in folders, loaded when they are asked for and unloaded within a budget. */
+#include "fake.h"
+#include "small.h"
+#include "harness/test.h"
+#include "serve/models.h"
+#include "base/file.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static hg_server *new_server(uint64_t memory)
+{
+    hg_server_options o;
+    hg_server *s = NULL;
+    hg_err e = {0};
+
+    hg_server_options_init(&o);
+    o.port = 0;
+    o.memory = memory;
+    o.threads = 1;
+    o.parallel = 1;
+    CHECK_OK(hg_server_new(&s, &o, &e), e);
+    return s;
+}
+
+static void look(hg_server *s, hg_models_state *out)
+{
+    hg_models_look(hg_server_models(s), out);
+}
+
+static const hg_backend *take(hg_server *s, const char *id, hg_problem *p)
+{
+    return hg_server_take(s, (hg_bytes){id, strlen(id)}, p);
+}
+
+static void log_line(void *ctx, hg_level level, const char *line)
+{
+    (void)level;
+    (void)snprintf(ctx, 512, "%s", line);
+}
+
+TEST(models_are_found_with_owner_and_name)
+{
+    static const char *const expected[] = {"meta/llama", "run", "solo"};
+    hg_server *s = new_server(0);
+    size_t n = 0;
+    hg_err e = {0};
+    char told[512] = "";
+    const hg_watch w = {.log = log_line, .ctx = told};
+
+    small_write("all/meta/llama", 1, NULL);
+    small_write("all/run/model", 2, NULL);
+    small_write("all/solo", 3, NULL);
+    CHECK_OK(hg_mkdirs(test_path("all/broken"), &e), e);
+    CHECK_OK(hg_file_write(test_path("all/broken/config.json"), "{}", 2, &e), e);
+    CHECK_OK(hg_server_offer(s, test_path("all"), NULL, &w, &n, &e), e);
+    CHECK_EQ(n, 3);
+    for (size_t i = 0; i < 3; i++) CHECK_STR(hg_server_model_id(s, i), expected[i]);
+    CHECK(hg_server_model_id(s, 3) == NULL);
+    CHECK_HAS(told, "passed over: ");
+    CHECK_HAS(told, "broken");
+    CHECK(hg_server_find(s, (hg_bytes){"local/solo", 10}) != NULL);
+    CHECK(hg_server_find(s, (hg_bytes){"solo/", 5}) == NULL);
+    CHECK_EQ(hg_server_model(s, 0)->n_ctx, 512);
+    hg_server_free(s);
+}
+
+TEST(what_holds_no_model_is_refused)
+{
+    hg_server *s = new_server(0);
+    size_t n = 0;
+    hg_err e = {0};
+
+    CHECK_EQ(hg_server_offer(s, test_path("nowhere"), NULL, NULL, &n, &e), HG_E_MISSING);
+    CHECK_HAS(e.msg, "nowhere is not there; name a model's folder or file");
+    CHECK_OK(hg_mkdirs(test_path("empty"), &e), e);
+    CHECK_EQ(hg_server_offer(s, test_path("empty"), NULL, NULL, &n, &e), HG_E_MISSING);
+    CHECK_HAS(e.msg, "holds no model: neither a folder with config.json nor a .gguf");
+    CHECK_EQ(n, 0);
+    hg_server_free(s);
+}
+
+/* Room for one model at a time: the second drives the first out, unless it is held. */
+TEST(the_model_used_longest_ago_makes_room)
+{
+    hg_server *s = new_server(1);
+    hg_models_state state;
+    hg_problem p = {0};
+    hg_err e = {0};
+    size_t n = 0;
+
+    small_write("m/a", 1, NULL);
+    small_write("m/b", 2, NULL);
+    CHECK_OK(hg_server_offer(s, test_path("m"), NULL, NULL, &n, &e), e);
+    CHECK(take(s, "a", &p) == NULL);
+    CHECK_EQ(p.status, 503);
+    CHECK_HAS(p.msg, "a needs 0 MB; models may take 0 MB (--memory)");
+    hg_server_free(s);
+
+    s = new_server(3000000);
+    n = 0;
+    CHECK_OK(hg_server_offer(s, test_path("m"), NULL, NULL, &n, &e), e);
+    look(s, &state);
+    CHECK_EQ(state.n_loaded, 0);
+    const hg_backend *a = take(s, "a", &p);
+    CHECK(a != NULL);
+    CHECK_STR(a->id, "a");
+    hg_backend_release(a);
+    const hg_backend *b = take(s, "b", &p);
+    if (b == NULL) test_fail(__FILE__, __LINE__, "%s", p.msg);
+    hg_backend_release(b);
+    look(s, &state);
+    CHECK_EQ(state.n_loads, 2);
+    CHECK_EQ(state.n_unloads, 1);
+    CHECK_EQ(state.n_loaded, 1);
+    CHECK(state.used <= state.memory);
+    CHECK(!hg_models_is_loaded(hg_server_models(s), hg_models_get(hg_server_models(s), 0)));
+    hg_server_free(s);
+}
+
+TEST(a_model_at_work_is_not_unloaded)
+{
+    hg_server *s = new_server(3000000);
+    hg_models_state state;
+    hg_problem p = {0};
+    hg_err e = {0};
+    size_t n = 0;
+
+    small_write("m/a", 1, NULL);
+    small_write("m/b", 2, NULL);
+    CHECK_OK(hg_server_offer(s, test_path("m"), NULL, NULL, &n, &e), e);
+    const hg_backend *a = take(s, "a", &p);
+    CHECK(a != NULL);
+    hg_models_close(hg_server_models(s)); /* waiting ends at once */
+    CHECK(take(s, "b", &p) == NULL);
+    CHECK_EQ(p.status, 503);
+    CHECK_HAS(p.msg, "no room for b: the models in memory are all at work; try again");
+    look(s, &state);
+    CHECK_EQ(state.n_unloads, 0);
+    hg_backend_release(a);
+    hg_server_free(s);
+}
+
+typedef struct crowd {
+    hg_server *s;
+    const char *id;
+    bool ok;
+} crowd;
+
+static void *use_many_times(void *ctx)
+{
+    crowd *c = ctx;
+    float v[64];
+    size_t n;
+
+    for (int i = 0; i < 6 && c->ok; i++) {
+        hg_problem p;
+        hg_err e;
+        const hg_backend *b = take(c->s, c->id, &p);
+        c->ok = b != NULL && b->embed(b->ctx, (hg_bytes){"the cat", 7}, v, &n, &e) == HG_OK;
+        hg_backend_release(b);
+    }
+    return NULL;
+}
+
+TEST(models_come_and_go_under_many_hands)
+{
+    hg_server *s = new_server(3000000);
+    crowd c[4] = {{s, "a", true}, {s, "b", true}, {s, "a", true}, {s, "b", true}};
+    pthread_t t[4];
+    hg_err e = {0};
+    size_t n = 0;
+
+    small_write("m/a", 1, NULL);
+    small_write("m/b", 2, NULL);
+    CHECK_OK(hg_server_offer(s, test_path("m"), NULL, NULL, &n, &e), e);
+    for (int i = 0; i < 4; i++) CHECK_EQ(pthread_create(&t[i], NULL, use_many_times, &c[i]), 0);
+    for (int i = 0; i < 4; i++) CHECK_EQ(pthread_join(t[i], NULL), 0);
+    for (int i = 0; i < 4; i++) CHECK(c[i].ok);
+    hg_server_free(s);
+}
+
+TEST(adapters_are_models_beside_their_base)
+{
+    hg_server *s = new_server(0);
+    hg_models_state state;
+    hg_problem p = {0};
+    hg_err e = {0};
+    size_t n = 0;
+
+    small_write("m/a", 1, "m/tuned");
+    CHECK_OK(hg_server_offer(s, test_path("m"), NULL, NULL, &n, &e), e);
+    CHECK_EQ(n, 2);
+    CHECK_OK(hg_server_configure(s, NULL, NULL, &e), e);
+    const hg_backend *b = take(s, "tuned", &p);
+    if (b == NULL) test_fail(__FILE__, __LINE__, "%s", p.msg);
+    CHECK(b->use.adapter != NULL);
+    look(s, &state);
+    CHECK_EQ(state.n_loaded, 2);
+    hg_backend_release(b);
+    CHECK_OK(hg_server_start(s, &e), e);
+    char *a = raw_post(s, "/v1/chat/completions",
+                       "{\"model\":\"tuned\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                       "\"max_tokens\":4,\"seed\":1}");
+    CHECK_EQ(raw_status(a), 200);
+    CHECK_HAS(a, "\"model\":\"tuned\"");
+    hg_server_free(s);
+}
+
+TEST(an_adapter_without_its_base_answers_to_nobody)
+{
+    hg_server *s = new_server(0);
+    hg_problem p = {0};
+    hg_err e = {0};
+    size_t n = 0;
+    char told[512] = "";
+    const hg_watch w = {.log = log_line, .ctx = told};
+
+    small_write("m/a", 1, "n/tuned");
+    CHECK_OK(hg_server_offer(s, test_path("n"), NULL, NULL, &n, &e), e);
+    CHECK_OK(hg_server_configure(s, NULL, &w, &e), e);
+    CHECK_HAS(told, "tuned was made for \"a\", which is not here");
+    CHECK(take(s, "tuned", &p) == NULL);
+    CHECK_EQ(p.status, 404);
+    CHECK_HAS(p.msg, "tuned has no weights here");
+    hg_server_free(s);
+}
+
+static void configure(hg_server *s, const char *text, hg_err *e, hg_status expected)
+{
+    const char *path = test_path("serve.yaml");
+
+    CHECK_OK(hg_file_write(path, text, strlen(text), e), *e);
+    CHECK_EQ(hg_server_configure(s, path, NULL, e), expected);
+}
+
+TEST(aliases_point_at_models)
+{
+    fake *f = fake_new();
+    hg_server *s = new_server(0);
+    hg_problem p = {0};
+    hg_err e = {0};
+
+    fake_add(f, s, "bird", 256);
+    configure(s,
+              "aliases:\n  meta/meta-llama-3-70b-instruct: bird\n  b: local/bird\n"
+              "descriptions:\n  bird: says all back\n",
+              &e, HG_OK);
+    const hg_card *c = hg_server_find(s, (hg_bytes){"meta/meta-llama-3-70b-instruct", 30});
+    CHECK(c != NULL);
+    CHECK_EQ(c->n_ctx, 256);
+    CHECK_STR(hg_server_model(s, 0)->description, "says all back");
+    const hg_backend *b = take(s, "meta/meta-llama-3-70b-instruct", &p);
+    CHECK(b != NULL);
+    CHECK_STR(b->id, "bird");
+    hg_backend_release(b);
+    configure(s, "aliases:\n  x: nobody\n", &e, HG_E_FORMAT);
+    CHECK_HAS(e.msg, "serve.yaml, line 2: x is to be another name of nobody, which is not here");
+    configure(s, "aliases:\n  bird: b\n", &e, HG_E_FORMAT);
+    CHECK_HAS(e.msg, "line 2: two models are named bird; give one another name");
+    configure(s, "alias:\n  x: bird\n", &e, HG_E_FORMAT);
+    CHECK_HAS(e.msg, "unknown key \"alias\"; did you mean \"aliases\"?");
+    configure(s, "descriptions:\n  y: z\n", &e, HG_E_FORMAT);
+    CHECK_HAS(e.msg, "line 2: there is no model y to describe");
+    configure(s, "- 1\n", &e, HG_E_FORMAT);
+    hg_server_free(s);
+}
+
+TEST(texts_become_vectors_of_length_1)
+{
+    fake *f = fake_new();
+    hg_server *s = new_server(0);
+    hg_err e = {0};
+    size_t n = 0;
+
+    small_write("a", 1, NULL);
+    CHECK_OK(hg_server_offer(s, test_path("a"), NULL, NULL, &n, &e), e);
+    fake_add(f, s, "bird", 256);
+    CHECK_OK(hg_server_start(s, &e), e);
+    char *a = raw_post(s, "/v1/embeddings", "{\"model\":\"a\",\"input\":[\"the cat\",\"a mat\"]}");
+    CHECK_EQ(raw_status(a), 200);
+    CHECK_HAS(a, "{\"object\":\"embedding\",\"index\":1,\"embedding\":[");
+    a = raw_post(s, "/v1/embeddings",
+                 "{\"model\":\"a\",\"input\":\"the cat\",\"encoding_format\":\"base64\","
+                 "\"dimensions\":1}");
+    CHECK(strstr(a, "\"embedding\":\"AACAPw==\"") != NULL ||
+          strstr(a, "\"embedding\":\"AACAvw==\"") != NULL); /* 1 or -1 */
+    static const struct {
+        const char *body, *says;
+        int status;
+    } bad[] = {
+        {"{\"model\":\"bird\",\"input\":\"x\"}", "bird makes no embeddings", 400},
+        {"{\"model\":\"a\",\"input\":[]}", "input must be 1 to 2048 texts", 400},
+        {"{\"model\":\"a\",\"input\":[[1,2]]}", "text 1 must be a string that is not empty", 400},
+        {"{\"model\":\"a\",\"input\":\"x\",\"dimensions\":65}",
+         "dimensions must be from 1 to the model's 64", 400},
+        {"{\"model\":\"a\",\"input\":\"x\",\"encoding_format\":\"int8\"}",
+         "encoding_format must be float or base64", 400},
+        {"{\"model\":\"c\",\"input\":\"x\"}", "there is no model", 404},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        a = raw_post(s, "/v1/embeddings", bad[i].body);
+        CHECK_EQ(raw_status(a), bad[i].status);
+        CHECK_HAS(a, bad[i].says);
+    }
+    a = raw_post(s, "/v1beta/models/a:embedContent",
+                 "{\"content\":{\"parts\":[{\"text\":\"x\"}]}}");
+    CHECK_HAS(a, "{\"embedding\":{\"values\":[");
+    a = raw_post(s, "/v1beta/models/a:batchEmbedContents", "{\"requests\":[{\"content\":{}}]}");
+    CHECK_EQ(raw_status(a), 400);
+    CHECK_HAS(a, "content.parts must be parts of text");
+    a = raw_post(s, "/api/embed", "{\"model\":\"a\",\"input\":\"x\"}");
+    CHECK_HAS(a, "{\"model\":\"a\",\"embeddings\":[[");
+    hg_server_free(s);
+}
