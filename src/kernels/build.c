@@ -7,6 +7,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <sodium.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -64,6 +65,7 @@ void hg_build_describe(hg_build_info *out)
     add(out, "libsodium", sodium_version_string());
     add(out, "libyaml", yaml_get_version_string());
     add_pcre2(out);
+    add(out, "sqlite", sqlite3_libversion());
     add(out, "utf8proc", utf8proc_version());
     add_xxhash(out);
     add(out, "zlib", zlibVersion());
