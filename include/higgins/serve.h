@@ -24,10 +24,14 @@ typedef struct hg_server_options {
                             answered, so that no web page can reach the server through a name of its
                             own (DNS rebinding) */
     uint16_t port;       /* 0: any free one */
-    const char *api_key; /* asked for by everything but /health and the page; NULL: none */
-    uint32_t n_ctx;      /* of a request, prompt and answer; 0: the model's */
-    uint32_t parallel;   /* requests that are worked on at a time; more wait */
-    uint32_t max_queue;  /* requests that may wait; more are refused (503) */
+    const char *api_key; /* lets in whoever shows it; NULL: there is none */
+    bool asks_token;     /* everything but /health and the page is for those who show a token (or
+                            the key); false without a key: everybody may come */
+    const char *data_dir; /* of tokens, predictions, files: a folder that one server uses at a time;
+                             NULL: in memory */
+    uint32_t n_ctx;       /* of a request, prompt and answer; 0: the model's */
+    uint32_t parallel;    /* requests that are worked on at a time; more wait */
+    uint32_t max_queue;   /* requests that may wait; more are refused (503) */
     const char *chat_template; /* of conversations (Jinja); NULL: the model's */
     uint64_t memory; /* bytes that models which are loaded on demand may take, weights and caches;
                         0: four fifths of what is free when the server is made */
@@ -35,8 +39,32 @@ typedef struct hg_server_options {
     hg_isa isa;      /* bounds their instruction set from above */
 } hg_server_options;
 HG_API void hg_server_options_init(
-    hg_server_options *o); /* 127.0.0.1, 8080, NULL, 0, 4, 64, NULL, 0, 0, HG_N_ISA */
+    hg_server_options *o); /* 127.0.0.1, 8080, NULL, false, NULL, 0, 4, 64, NULL, 0, 0, HG_N_ISA */
 
+/* ---- tokens ---- */
+enum { HG_MAY_RUN = 1, HG_MAY_TRAIN = 2, HG_MAY_MANAGE = 4, HG_MAY_METRICS = 8, HG_MAY_ALL = 15 };
+enum { HG_TOKEN_ROOM = 64, HG_DEFAULT_RATE = 600 };
+/* Scope i and its word, NULL behind the last: "run" (ask models, predictions, files), "train",
+ * "manage" (models, deployments, secrets), "metrics". */
+HG_API const char *hg_scope_word(size_t i, unsigned *scope);
+typedef struct hg_token_card {
+    char name[64]; /* whose predictions and files are seen with it */
+    unsigned scopes;
+    uint32_t rate; /* creating requests a minute, five times as many others; 0: any number */
+    int64_t created, used; /* unix time; used 0: never */
+} hg_token_card;
+/* A new token in the data folder `dir`: shown in `secret` once, kept as its SHA-256. A running
+ * server takes it at once. HG_E_ARG: what cannot be a name; HG_E_STATE: there is one of that name.
+ */
+HG_API hg_status hg_tokens_add(const char *dir, const char *name, unsigned scopes, uint32_t rate,
+                               char secret[HG_TOKEN_ROOM], hg_err *e);
+typedef void hg_token_fn(void *ctx, const hg_token_card *t);
+HG_API hg_status hg_tokens_list(const char *dir, hg_token_fn *fn, void *ctx, hg_err *e);
+HG_API hg_status hg_tokens_revoke(const char *dir, const char *name, hg_err *e); /* HG_E_MISSING */
+/* Whether a server at `host` can be reached from this machine alone. */
+HG_API bool hg_host_is_loopback(const char *host);
+
+/* ---- the server ---- */
 /* A server that does not listen yet. Strings of `o` are copied. */
 HG_API hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e);
 /* Offers the model under `id` (letters, digits and -._/ ; HG_E_ARG otherwise, HG_E_STATE when the
@@ -62,6 +90,8 @@ HG_API hg_status hg_server_preload(hg_server *s, const char *id, hg_err *e);
 /* The i-th model that is offered, NULL behind the last. */
 HG_API const char *hg_server_model_id(const hg_server *s, size_t i);
 HG_API uint64_t hg_server_memory(const hg_server *s); /* bytes that models may take */
+/* Makes the token "first", of all scopes, where there is none yet; else secret is "". */
+HG_API hg_status hg_server_first_token(hg_server *s, char secret[HG_TOKEN_ROOM], hg_err *e);
 /* Listens and answers, on threads of its own, when it returns. HG_E_IO: the address is taken. */
 HG_API hg_status hg_server_start(hg_server *s, hg_err *e);
 HG_API const char *hg_server_url(const hg_server *s); /* "http://127.0.0.1:8080" */

@@ -62,6 +62,9 @@ hg_status cli_runtime(cli *c, hg_runtime **out, hg_err *e);
 void cli_progress_end(cli *c);
 /* All of a file as text, to be freed with free; NULL for no path. */
 hg_status cli_read_text(const char *path, char **out, hg_err *e);
+/* Where a server keeps what outlives it: `given`, or $XDG_DATA_HOME/higgins, or
+ * ~/.local/share/higgins. HG_E_MISSING when nothing says where. */
+hg_status cli_data_folder(const char *given, char *out, size_t size, hg_err *e);
 bool cli_stdout_is_terminal(void);
 /* Bytes of the whole UTF-8 character at p, 0 when it is broken. */
 size_t cli_utf8_length(const char *p, size_t n);

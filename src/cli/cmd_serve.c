@@ -11,7 +11,8 @@
 #include <time.h>
 
 typedef struct serve_values {
-    const char *host, *key, *name, *chat_template, *config;
+    const char *host, *key, *name, *chat_template, *config, *data;
+    bool no_token;
     int64_t port, n_ctx, parallel, queue, grace;
     double memory;
 } serve_values;
@@ -34,16 +35,23 @@ static void serve_init(void *values)
     v->grace = 30;
 }
 
-static void tell_ready(const cli *c, const char *url, const char *id, bool has_key)
+/* `token` is "" unless it was made now. */
+static void tell_ready(const cli *c, const char *url, const char *id, bool has_key,
+                       const char *token)
 {
     if (c->json) {
-        printf("{\"url\": \"%s\", \"base_url\": \"%s/v1\", \"model\": \"%s\", \"api_key\": %s}\n",
-               url, url, id, has_key ? "true" : "false");
+        printf("{\"url\": \"%s\", \"base_url\": \"%s/v1\", \"model\": \"%s\", \"api_key\": %s", url,
+               url, id, has_key ? "true" : "false");
+        printf(token[0] != '\0' ? ", \"token\": \"%s\"}\n" : "}\n", token);
         (void)fflush(stdout);
         return;
     }
     const char *key = has_key ? "YOUR-KEY" : "none";
     printf("%s is served at %s (a page to chat) and %s/v1 (OpenAI's API)\n", id, url, url);
+    if (token[0] != '\0')
+        printf(
+            "Its first token, shown this once and kept as a digest; give it as your key:\n  %s\n",
+            token);
     (void)fflush(stdout);
     if (c->quiet) return;
     fprintf(
@@ -113,62 +121,88 @@ static void tell_memory(const cli *c, const hg_server *s, const served *what)
             what->n, cli_bytes(a, (double)hg_server_memory(s)));
 }
 
+static void fill_options(const cli *c, const serve_values *v, hg_server_options *o)
+{
+    o->host = v->host;
+    o->port = (uint16_t)v->port;
+    o->api_key = v->key != NULL ? v->key : getenv("HIGGINS_API_KEY");
+    o->asks_token = !v->no_token && o->api_key == NULL;
+    o->n_ctx = (uint32_t)v->n_ctx;
+    o->parallel = (uint32_t)v->parallel;
+    o->max_queue = (uint32_t)v->queue;
+    o->memory = (uint64_t)(v->memory * 1e9);
+    o->threads = c->threads;
+    o->isa = c->isa;
+}
+
+static hg_status start(cli *c, const serve_values *v, const hg_server_options *o, int n_args,
+                       char **args, hg_server **s, hg_err *e)
+{
+    served what = {0};
+    char token[HG_TOKEN_ROOM] = "";
+
+    HG_TRY(hg_server_new(s, o, e));
+    HG_TRY(add_models(c, v, *s, n_args, args, &what, e));
+    HG_TRY(hg_server_start(*s, e));
+    if (o->asks_token) HG_TRY(hg_server_first_token(*s, token, e));
+    tell_memory(c, *s, &what);
+    tell_ready(c, hg_server_url(*s), what.first, o->asks_token || o->api_key != NULL, token);
+    return HG_OK;
+}
+
+static void end(const cli *c, const serve_values *v, hg_server *s)
+{
+    const uint32_t cut = hg_server_drain(s, (double)v->grace, NULL);
+
+    if (c->quiet) return;
+    fprintf(stderr,
+            cut == 0 ? "higgins: ended; every answer was finished\n"
+                     : "higgins: ended; %u answers were cut off after %d seconds\n",
+            cut, (int)v->grace);
+}
+
 static int serve_run(cli *c, void *values, int n_args, char **args)
 {
     const serve_values *v = values;
     hg_server_options o;
     hg_server *s = NULL;
     hg_err e = {0};
-    served what = {0};
-    char *chat_template = NULL;
-    int code = 1;
+    char *chat_template = NULL, folder[4096];
 
     if (v->name != NULL && n_args > 1)
         return cli_misuse(c, "--name is for one model; %d are named", n_args);
     hg_server_options_init(&o);
-    o.host = v->host;
-    o.port = (uint16_t)v->port;
-    o.api_key = v->key != NULL ? v->key : getenv("HIGGINS_API_KEY");
-    o.n_ctx = (uint32_t)v->n_ctx;
-    o.parallel = (uint32_t)v->parallel;
-    o.max_queue = (uint32_t)v->queue;
-    o.memory = (uint64_t)(v->memory * 1e9);
-    o.threads = c->threads;
-    o.isa = c->isa;
-    if (cli_read_text(v->chat_template, &chat_template, &e) != HG_OK) return cli_fail(c, &e);
+    fill_options(c, v, &o);
+    if (v->no_token && o.api_key == NULL && !hg_host_is_loopback(v->host))
+        return cli_misuse(c, "--no-token is for this machine alone; %s can be reached by others",
+                          v->host);
+    hg_status r = cli_data_folder(v->data, folder, sizeof folder, &e);
+    o.data_dir = folder;
+    if (r == HG_OK) r = cli_read_text(v->chat_template, &chat_template, &e);
     o.chat_template = chat_template;
-    if (hg_server_new(&s, &o, &e) != HG_OK ||
-        add_models(c, v, s, n_args, args, &what, &e) != HG_OK || hg_server_start(s, &e) != HG_OK) {
+    if (r == HG_OK) r = start(c, v, &o, n_args, args, &s, &e);
+    if (r != HG_OK) {
         (void)cli_fail(c, &e);
-        goto done;
+    } else {
+        wait_for_stop(c);
+        end(c, v, s);
     }
-    if (o.api_key == NULL && strncmp(hg_server_url(s), "http://127.", 11) != 0 &&
-        strcmp(v->host, "localhost") != 0 && strcmp(v->host, "::1") != 0)
-        fprintf(stderr,
-                "higgins: warning: everybody who reaches %s may use the model; --api-key "
-                "asks for a key\n",
-                hg_server_url(s));
-    tell_memory(c, s, &what);
-    tell_ready(c, hg_server_url(s), what.first, o.api_key != NULL);
-    wait_for_stop(c);
-    uint32_t cut = hg_server_drain(s, (double)v->grace, NULL);
-    if (!c->quiet)
-        fprintf(stderr,
-                cut == 0 ? "higgins: ended; every answer was finished\n"
-                         : "higgins: ended; %u answers were cut off after %d seconds\n",
-                cut, (int)v->grace);
-    code = 0;
-done:
     hg_server_free(s);
     free(chat_template);
-    return code;
+    return r == HG_OK ? 0 : 1;
 }
 
 static const cli_option serve_options[] = {
     {"host", 0, CLI_TEXT, "ADDRESS", "address to listen on", offsetof(serve_values, host), 0, 0},
     {"port", 'p', CLI_INT, "N", "port to listen on; 0 takes any free one",
      offsetof(serve_values, port), 0, 65535},
-    {"api-key", 0, CLI_TEXT, "KEY", "ask for this key (also: environment HIGGINS_API_KEY)",
+    {"data", 0, CLI_TEXT, "DIR",
+     "where tokens, predictions and files are kept; else ~/.local/share/higgins",
+     offsetof(serve_values, data), 0, 0},
+    {"no-token", 0, CLI_FLAG, NULL, "ask for no token: for programs on this machine alone",
+     offsetof(serve_values, no_token), 0, 0},
+    {"api-key", 0, CLI_TEXT, "KEY",
+     "ask for this key instead of tokens (also: environment HIGGINS_API_KEY)",
      offsetof(serve_values, key), 0, 0},
     {"name", 0, CLI_TEXT, "NAME", "the model's name in the API; else its file's or folder's",
      offsetof(serve_values, name), 0, 0},
@@ -197,8 +231,8 @@ static const char *const serve_examples[] = {
     "any free port, told as JSON",
     "higgins serve models/ --config serve.yaml --memory 12",
     "all models in a folder, loaded on demand within 12 GB",
-    "HIGGINS_API_KEY=secret higgins serve models/first --host 0.0.0.0",
-    "for the whole network, with a key",
+    "higgins serve models/first --host 0.0.0.0",
+    "for the whole network, for those who have a token (higgins token add NAME)",
     NULL};
 
 const cli_command cli_serve = {
@@ -212,7 +246,8 @@ const cli_command cli_serve = {
         "/v1/completions), Anthropic's (/v1/messages), Gemini's (/v1beta/models/...) or "
         "Ollama's (/api), and a chat page at /. It listens on this machine only unless --host "
         "says more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within "
-        "--grace seconds and ends with 0. Every server also answers to the model "
+        "--grace seconds and ends with 0. Who asks shows a token: the first start prints one, "
+        "higgins token makes more. Every server also answers to the model "
         "weizenbaum/eliza. Of several models each is loaded when it is first asked for; the one "
         "used longest ago is unloaded when memory is needed.",
     .examples = serve_examples,

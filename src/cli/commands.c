@@ -21,6 +21,9 @@ extern const cli_command cli_bench;
 extern const cli_command cli_report;
 extern const cli_command cli_runs;
 extern const cli_command cli_serve;
+extern const cli_command cli_token_add;
+extern const cli_command cli_token_list;
+extern const cli_command cli_token_revoke;
 extern const cli_command cli_eliza;
 extern const cli_command cli_version;
 extern const cli_command cli_doctor;
@@ -47,6 +50,9 @@ const cli_command *const cli_commands[] = {
     &cli_report,
     &cli_runs,
     &cli_serve,
+    &cli_token_add,
+    &cli_token_list,
+    &cli_token_revoke,
     &cli_eliza,
     &cli_doctor,
     &cli_version,

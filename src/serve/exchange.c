@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -97,6 +98,16 @@ void hg_exchange_release(hg_exchange *x)
     hg_arena_free(&x->mem);
     (void)pthread_mutex_destroy(&x->lock);
     hg_free(x);
+}
+
+const char *hg_exchange_owner(const hg_exchange *x)
+{
+    return x->owner;
+}
+
+void hg_exchange_set_owner(hg_exchange *x, const char *owner)
+{
+    (void)snprintf(x->owner, sizeof x->owner, "%s", owner);
 }
 
 const char *hg_exchange_method(const hg_exchange *x)

@@ -1,24 +1,21 @@
-/* The server as its owner sees it: options, models, start, drain, end; and the guard and the
- * routing that every request passes. Routes are matched on the raw path, protocol by protocol; who
- * may come in is decided before: the Host must be ours when we are bound to loopback, a web page's
- * Origin must be our own page, and the key, where there is one, is compared as a digest in constant
- * time. */
+/* The server as its owner sees it: options, models, start, drain, end; and the routing that every
+ * request passes, on the raw path, protocol by protocol, behind the guard. */
 #include "serve/config.h"
+#include "serve/data.h"
+#include "serve/guard.h"
 #include "serve/models.h"
 #include "base/clock.h"
 
-#include <arpa/inet.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 struct hg_server {
     hg_server_options o;
     char *host, *chat_template;
-    bool has_key, is_loopback;
-    unsigned char key[crypto_hash_sha256_BYTES];
+    hg_data *data;
+    hg_guard *guard;
     hg_models *models;
     hg_http *http;
     char url[128];
@@ -68,6 +65,11 @@ hg_models *hg_server_models(const hg_server *s)
     return s->models;
 }
 
+hg_data *hg_server_data(const hg_server *s)
+{
+    return s->data;
+}
+
 hg_status hg_server_add_backend(hg_server *s, const hg_backend *b, hg_err *e)
 {
     if (s->http == NULL) return hg_models_add_backend(s->models, b, e);
@@ -108,75 +110,6 @@ uint64_t hg_server_memory(const hg_server *s)
 
     hg_models_look(s->models, &state);
     return state.memory;
-}
-
-/* ---- the guard ---- */
-/* "localhost", "127.x.x.x" or "::1", without its port; `own` is what --host said. */
-static bool is_loopback_name(hg_bytes h, const char *own)
-{
-    char name[256];
-    struct in_addr a4;
-    const char *colon = h.n > 0 ? memchr(h.p, ':', h.n) : NULL;
-
-    if (h.n > 0 && h.p[0] == '[') {
-        const char *end = memchr(h.p, ']', h.n);
-        return end != NULL && end - h.p == 4 && memcmp(h.p, "[::1]", 5) == 0;
-    }
-    size_t n = colon != NULL ? (size_t)(colon - h.p) : h.n;
-    if (n == 0 || n >= sizeof name) return false;
-    memcpy(name, h.p, n);
-    name[n] = 0;
-    if (strcasecmp(name, "localhost") == 0 || strcasecmp(name, own) == 0) return true;
-    return inet_pton(AF_INET, name, &a4) == 1 && (ntohl(a4.s_addr) >> 24) == 127;
-}
-
-static bool check_origin(hg_exchange *x, hg_problem *p)
-{
-    const char *host = hg_exchange_header(x, "Host");
-    const char *origin = hg_exchange_header(x, "Origin");
-    const char *sep = origin != NULL ? strstr(origin, "://") : NULL;
-
-    if (origin == NULL || (sep != NULL && host != NULL && strcasecmp(sep + 3, host) == 0))
-        return true;
-    return hg_refuse(p, 403, "foreign_origin", NULL,
-                     "a page of another site may not use this server; its own page is at /");
-}
-
-/* Where the clients of the protocols put it; NULL: nowhere. */
-static const char *given_key(const hg_exchange *x)
-{
-    const char *given = hg_exchange_header(x, "Authorization");
-
-    if (given != NULL && strncasecmp(given, "Bearer ", 7) == 0) return given + 7;
-    given = hg_exchange_header(x, "x-api-key");
-    if (given == NULL) given = hg_exchange_header(x, "x-goog-api-key");
-    return given != NULL ? given : hg_exchange_query(x, "key");
-}
-
-static bool check_key(const hg_server *s, hg_exchange *x, hg_problem *p)
-{
-    const char *given = given_key(x);
-    unsigned char digest[crypto_hash_sha256_BYTES];
-
-    if (!s->has_key) return true;
-    if (given == NULL)
-        return hg_refuse(p, 401, "invalid_api_key", NULL,
-                         "this server asks for its key: Authorization: Bearer KEY");
-    (void)crypto_hash_sha256(digest, (const unsigned char *)given, strlen(given));
-    if (sodium_memcmp(digest, s->key, sizeof digest) == 0) return true;
-    return hg_refuse(p, 401, "invalid_api_key", NULL, "the key is not this server's");
-}
-
-static bool check_guest(const hg_server *s, hg_exchange *x, hg_problem *p)
-{
-    const char *host = hg_exchange_header(x, "Host");
-
-    if (s->is_loopback && host != NULL &&
-        !is_loopback_name((hg_bytes){host, strlen(host)}, s->host))
-        return hg_refuse(p, 403, "foreign_host", NULL,
-                         "this server answers for localhost only, not for the Host \"%.200s\"",
-                         host);
-    return check_origin(x, p);
 }
 
 /* ---- routing ---- */
@@ -253,12 +186,12 @@ static void handle(void *ctx, hg_exchange *x)
     find_route(&m, x);
     if (m.protocol->id_header != NULL)
         hg_exchange_add_header(x, m.protocol->id_header, hg_exchange_id(x));
-    bool ok = check_guest(s, x, &p);
+    bool ok = hg_guard_place(s->guard, x, &p);
     if (ok && strcmp(method, "OPTIONS") == 0 && (m.allow[0] != 0 || strcmp(path, "*") == 0)) {
         answer_options(x, &m);
         return;
     }
-    if (ok && (m.route == NULL || !m.route->is_open)) ok = check_key(s, x, &p);
+    if (ok) ok = hg_guard_guest(s->guard, x, m.route != NULL ? m.route->who : HG_NEEDS_RUN, &p);
     if (ok && m.route == NULL && m.allow[0] != 0) {
         hg_exchange_add_header(x, "Allow", m.allow);
         ok = hg_refuse(&p, 405, "method_not_allowed", NULL,
@@ -293,6 +226,21 @@ void hg_server_options_init(hg_server_options *o)
     o->isa = HG_N_ISA;
 }
 
+static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
+{
+    s->o = *o;
+    s->host = hg_strdup(o->host);
+    if (o->chat_template != NULL) s->chat_template = hg_strdup(o->chat_template);
+    if (s->host == NULL || (s->chat_template == NULL && o->chat_template != NULL))
+        return hg_fail(e, HG_E_NOMEM, "no room for the server");
+    s->o.host = s->host;
+    s->o.chat_template = s->chat_template;
+    HG_TRY(hg_data_open(&s->data, o->data_dir, true, e));
+    HG_TRY(hg_guard_new(&s->guard, &s->o, s->data, e));
+    s->o.api_key = s->o.data_dir = NULL;
+    return hg_models_new(&s->models, &s->o, e);
+}
+
 hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
 {
     *out = NULL;
@@ -301,27 +249,27 @@ hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
         return hg_fail(e, HG_E_ARG, "the API key is empty; give one, or leave the option out");
     hg_server *s = hg_alloc(1, sizeof *s);
     if (s == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server");
-    s->o = *o;
-    s->host = hg_strdup(o->host);
-    if (o->chat_template != NULL) s->chat_template = hg_strdup(o->chat_template);
-    if (s->host == NULL || (s->chat_template == NULL && o->chat_template != NULL)) {
-        hg_server_free(s);
-        return hg_fail(e, HG_E_NOMEM, "no room for the server");
-    }
-    hg_status r = hg_models_new(&s->models, &s->o, e);
+    const hg_status r = set_up(s, o, e);
     if (r != HG_OK) {
         hg_server_free(s);
         return r;
     }
-    s->o.host = s->host;
-    s->o.chat_template = s->chat_template;
-    s->o.api_key = NULL;
-    s->is_loopback = strcmp(o->host, "::1") == 0 ||
-                     is_loopback_name((hg_bytes){o->host, strlen(o->host)}, "localhost");
-    s->has_key = o->api_key != NULL;
-    if (s->has_key)
-        (void)crypto_hash_sha256(s->key, (const unsigned char *)o->api_key, strlen(o->api_key));
     *out = s;
+    return HG_OK;
+}
+
+hg_status hg_server_first_token(hg_server *s, char secret[HG_TOKEN_ROOM], hg_err *e)
+{
+    hg_query q;
+    bool is_there;
+
+    secret[0] = '\0';
+    hg_query_open(&q, hg_data_store(s->data), "SELECT 1 FROM tokens");
+    is_there = hg_query_row(&q);
+    HG_TRY(hg_query_close(&q, e));
+    if (is_there) return HG_OK;
+    HG_TRY(hg_token_add(s->data, "first", HG_MAY_ALL, 0, secret, e));
+    hg_guard_reread(s->guard);
     return HG_OK;
 }
 
@@ -380,8 +328,9 @@ void hg_server_free(hg_server *s)
     if (s->http != NULL) hg_http_stop(s->http);
     hg_models_free(s->models);
     hg_http_free(s->http);
+    hg_guard_free(s->guard);
+    hg_data_close(s->data);
     hg_free(s->host);
     hg_free(s->chat_template);
-    sodium_memzero(s->key, sizeof s->key);
     hg_free(s);
 }

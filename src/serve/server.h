@@ -93,15 +93,25 @@ size_t hg_server_count(const hg_server *s);
 const hg_card *hg_server_model(const hg_server *s, size_t i);
 struct hg_models;
 struct hg_models *hg_server_models(const hg_server *s);
+struct hg_data;
+struct hg_data *hg_server_data(const hg_server *s);
 /* The same server with other limits for HTTP (NULL: the defaults); for tests. */
 hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err *e);
 
 /* ---- protocols ---- */
+/* Whom a route is for. The first two are false and true: whether a route is open to all. */
+typedef enum hg_who {
+    HG_NEEDS_RUN = 0,
+    HG_ANYBODY = 1,
+    HG_NEEDS_TRAIN,
+    HG_NEEDS_MANAGE,
+    HG_NEEDS_METRICS
+} hg_who;
 typedef struct hg_route {
     const char *method,
         *path; /* a path that ends with a slash takes one more, raw segment or more */
     void (*run)(hg_server *s, hg_exchange *x, hg_bytes rest);
-    bool is_open; /* needs no key */
+    hg_who who;
 } hg_route;
 typedef struct hg_protocol {
     const hg_route *routes; /* ends with a NULL method */

@@ -128,7 +128,7 @@ expect_code 1
 expect_err 'eliza: the sets ask how likely a text is, and ELIZA has no probabilities'
 
 golden_case serve_takes_eliza_for_a_model
-"$HIGGINS" serve "eliza:$TMP/small.script" --name small --port 0 --json --quiet >"$TMP/ready" 2>"$TMP/told" &
+"$HIGGINS" serve "eliza:$TMP/small.script" --name small --port 0 --json --quiet --no-token --data "$TMP/data" >"$TMP/ready" 2>"$TMP/told" &
 SERVER=$!
 for _ in $(seq 1200); do [ -s "$TMP/ready" ] && break; sleep 0.05; done
 URL=$(sed 's/.*"url": "\([^"]*\)".*/\1/' "$TMP/ready")

@@ -7,7 +7,7 @@ M=$TMP/tiny
 # start ARGS...: runs the server in the background; its first line is in $READY, its address in $URL.
 start() {
     rm -f "$TMP/ready" # what an earlier server wrote is no sign of this one
-    "$HIGGINS" serve "$@" >"$TMP/ready" 2>"$TMP/told" &
+    "$HIGGINS" serve --data "$TMP/data" "$@" >"$TMP/ready" 2>"$TMP/told" &
     SERVER=$!
     for _ in $(seq 1200); do
         [ -s "$TMP/ready" ] && break
@@ -25,7 +25,7 @@ stop() { # stop [SIGNAL]: the exit code is in $CODE, all of stderr in $ERR
 }
 
 golden_case serve_tells_where_it_is_and_how_it_is_used
-start "$M" --port 0
+start "$M" --port 0 --no-token
 OUT=$READY
 expect_out "tiny is served at http://127.0.0.1:"
 expect_out "/v1 (OpenAI's API)"
@@ -49,7 +49,7 @@ stop INT
 expect_code 0
 
 golden_case serve_answers_in_json_when_asked
-start "$M" --port 0 --json --name owner/bird
+start "$M" --port 0 --no-token --json --name owner/bird
 expect_equal "$READY" "{\"url\": \"$URL\", \"base_url\": \"$URL/v1\", \"model\": \"owner/bird\", \"api_key\": false}"
 run curl -s "$URL/v1/models"
 expect_out '"id":"owner/bird"'
@@ -65,19 +65,78 @@ stop
 
 golden_case serve_says_when_a_port_is_taken
 start "$M" --port 0
-run "$HIGGINS" serve "$M" --port "${URL##*:}" --quiet
+run "$HIGGINS" serve "$M" --port "${URL##*:}" --quiet --data "$TMP/other"
 expect_code 1
 expect_sentence
 expect_err "cannot listen on 127.0.0.1, port ${URL##*:}: Address already in use; --port 0 takes any free port"
 stop
 
-golden_case serve_warns_when_everybody_may_come
-start "$M" --port 0 --host 0.0.0.0
+golden_case serve_lets_nobody_in_without_a_token
+start "$M" --port 0 --json --data "$TMP/fresh"
+TOKEN=$(sed 's/.*"token": "\([^"]*\)".*/\1/' "$TMP/ready")
+OUT=$READY
+expect_out '"api_key": true, "token": "hg_'
+run curl -s "$URL/v1/models"
+expect_out 'this server asks for a token: Authorization: Bearer TOKEN'
+run curl -s -H "Authorization: Bearer $TOKEN" "$URL/v1/models"
+expect_out '"id":"tiny"'
 stop
-expect_err "may use the model; --api-key asks for a key"
+start "$M" --port 0 --data "$TMP/fresh"
+OUT=$READY
+case $OUT in *hg_*) OUT="a second start shows a token" ;; *) OUT="" ;; esac
+expect_equal "$OUT" ""
+run curl -s -H "Authorization: Bearer $TOKEN" "$URL/v1/models"
+expect_out '"id":"tiny"'
+stop
+
+golden_case token_is_made_listed_and_revoked
+run "$HIGGINS" token add anna --data "$TMP/data" --quiet
+expect_code 0
+TOKEN=$OUT
+run "$HIGGINS" token list --data "$TMP/data"
+expect_out "anna"
+expect_out "600"
+start "$M" --port 0
+run curl -s -H "Authorization: Bearer $TOKEN" "$URL/v1/models"
+expect_out '"id":"tiny"'
+run "$HIGGINS" token revoke anna --data "$TMP/data"
+expect_code 0
+run curl -s -H "Authorization: Bearer $TOKEN" "$URL/v1/models"
+expect_out "the token is not one of this server's"
+stop
+run "$HIGGINS" token revoke anna --data "$TMP/data"
+expect_code 1
+expect_err "there is no token anna; higgins token list shows them"
+run "$HIGGINS" token add anna --scopes everything --data "$TMP/data"
+expect_code 2
+expect_err "--scopes everything: run, train, manage, metrics with commas between, or all"
+run env -u XDG_DATA_HOME -u HOME "$HIGGINS" token list
+expect_code 1
+expect_err "no HOME says where to keep data; --data DIR does"
+
+golden_case serve_loads_the_models_of_a_folder_on_demand
+mkdir -p "$TMP/many/owner"
+cp -r "$M" "$TMP/many/owner/a"
+cp -r "$M" "$TMP/many/b"
+printf 'aliases:\n  meta/meta-llama-3-70b-instruct: b\n' >"$TMP/serve.yaml"
+start "$TMP/many" --port 0 --no-token --config "$TMP/serve.yaml" --memory 1
+run curl -s "$URL/v1/completions" -d '{"model":"meta/meta-llama-3-70b-instruct","prompt":"Once","max_tokens":4}'
+expect_out '"model":"b"'
+run curl -s "$URL/v1/completions" -d '{"model":"owner/a","prompt":"Once","max_tokens":4}'
+expect_out '"model":"owner/a"'
+stop
+expect_err "2 models, loaded when they are asked for, in 1"
+run "$HIGGINS" serve "$TMP/many" --config "$TMP/nowhere.yaml" --data "$TMP/data" --quiet
+expect_code 1
+expect_sentence
+
+golden_case serve_without_tokens_is_for_this_machine_alone
+run "$HIGGINS" serve "$M" --port 0 --host 0.0.0.0 --no-token --data "$TMP/data"
+expect_code 2
+expect_err "--no-token is for this machine alone; 0.0.0.0 can be reached by others"
 
 golden_case serve_finishes_an_open_answer_when_it_is_ended
-start "$M" --port 0
+start "$M" --port 0 --no-token
 rm -f "$TMP/stream"
 curl -sN "$URL/v1/completions" -d '{"model":"tiny","prompt":"Once","max_tokens":400,"stream":true}' >"$TMP/stream" &
 CURL=$!
@@ -91,22 +150,22 @@ expect_out 'data: [DONE]'
 golden_case serve_refuses_what_makes_no_sense
 run "$HIGGINS" serve
 expect_code 2
-run "$HIGGINS" serve /nowhere
+run "$HIGGINS" serve /nowhere --data "$TMP/data"
 expect_code 1
 expect_sentence
 run "$HIGGINS" serve "$M" --port 70000
 expect_code 2
-run "$HIGGINS" serve "$M" --context 100000 --quiet
+run "$HIGGINS" serve "$M" --context 100000 --data "$TMP/data" --quiet
 expect_code 1
 expect_sentence
 expect_err "a context of 100000 tokens; the model has been made for 1024"
-run "$HIGGINS" serve "$M" --name 'no spaces' --quiet
+run "$HIGGINS" serve "$M" --name 'no spaces' --data "$TMP/data" --quiet
 expect_code 1
 expect_err '"no spaces" cannot name a model; use 1 to 127 letters, digits and - . _ / :'
-run "$HIGGINS" serve "$M" --api-key '' --quiet
+run "$HIGGINS" serve "$M" --api-key '' --data "$TMP/data" --quiet
 expect_code 1
 expect_err "the API key is empty; give one, or leave the option out"
-run "$HIGGINS" serve "$M" --host no.such.host.invalid --quiet
+run "$HIGGINS" serve "$M" --host no.such.host.invalid --data "$TMP/data" --quiet
 expect_code 1
 expect_err "cannot listen on no.such.host.invalid: "
 

@@ -8,12 +8,14 @@ import { createInterface } from 'node:readline';
 const build = new URL('../../build/release/', import.meta.url).pathname;
 const higgins = process.env.HIGGINS ?? `${build}higgins`;
 
-// Resolves once the server answers: {url, base, stop(), end(signal), rss(), descriptors()}.
+// Resolves once the server answers. It asks for no token unless --with-token is among the options, or a key: {url, token, base, stop(), end(signal), rss(), descriptors()}.
 export async function serve(...options) {
   const folder = mkdtempSync(join(tmpdir(), 'higgins-serve-'));
   const model = join(folder, 'random');
   execFileSync(`${build}tests/make_model`, [model]);
-  const child = spawn(higgins, ['serve', model, '--port', '0', '--json', '--quiet', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const access = options.some((o) => ['--api-key', '--with-token'].includes(o)) ? [] : ['--no-token'];
+  const given = options.filter((o) => o !== '--with-token');
+  const child = spawn(higgins, ['serve', model, '--port', '0', '--json', '--quiet', '--data', join(folder, 'data'), ...access, ...given], { stdio: ['ignore', 'pipe', 'pipe'] });
   let complaints = '';
   child.stderr.on('data', (d) => { complaints += d; });
   const exit = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal, complaints })));
@@ -25,6 +27,7 @@ export async function serve(...options) {
   return {
     url: ready.url,
     base: ready.base_url,
+    token: ready.token,
     end: (signal) => { child.kill(signal); return exit; },
     stop: async () => {
       child.kill('SIGTERM');

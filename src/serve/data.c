@@ -1,0 +1,113 @@
+/* The folder and the tables in it. A migration, once released, is never changed: what comes later
+ * is a further one. */
+#include "serve/data.h"
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const migrations[] = {
+    "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;"
+    "CREATE TABLE tokens (name TEXT PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, scopes INTEGER NOT "
+    "NULL, rate INTEGER NOT NULL, created INTEGER NOT NULL, used INTEGER) STRICT;",
+};
+
+struct hg_data {
+    hg_store *store;
+    char *dir;
+    int lock; /* -1: none */
+};
+
+static hg_status take_folder(hg_data *d, hg_err *e)
+{
+    char *path = hg_path_join(d->dir, "lock");
+
+    if (path == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    hg_free(path);
+    if (d->lock < 0) return hg_fail(e, HG_E_IO, "cannot write in %s: %s", d->dir, hg_os_error());
+    if (flock(d->lock, LOCK_EX | LOCK_NB) == 0) return HG_OK;
+    return hg_fail(e, HG_E_STATE,
+                   "another server uses %s; give this one a folder of its own (--data)", d->dir);
+}
+
+static hg_status open_folder(hg_data *d, const char *dir, bool alone, hg_err *e)
+{
+    d->dir = hg_strdup(dir);
+    if (d->dir == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    if (!hg_path_is_dir(dir)) {
+        HG_TRY(hg_mkdirs(dir, e));
+        (void)chmod(dir, 0700);
+    }
+    return alone ? take_folder(d, e) : HG_OK;
+}
+
+static hg_status open_store(hg_data *d, hg_err *e)
+{
+    const size_t n = sizeof migrations / sizeof migrations[0];
+    char *path = d->dir != NULL ? hg_path_join(d->dir, "higgins.db") : NULL;
+
+    if (path == NULL && d->dir != NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
+    const hg_status s = hg_store_open(&d->store, path, migrations, n, e);
+    hg_free(path);
+    return s;
+}
+
+hg_status hg_data_open(hg_data **out, const char *dir, bool alone, hg_err *e)
+{
+    hg_data *d = hg_alloc(1, sizeof *d);
+
+    *out = NULL;
+    if (d == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the store");
+    d->lock = -1;
+    hg_status s = dir != NULL ? open_folder(d, dir, alone, e) : HG_OK;
+    if (s == HG_OK) s = open_store(d, e);
+    if (s != HG_OK) {
+        hg_data_close(d);
+        return s;
+    }
+    *out = d;
+    return HG_OK;
+}
+
+void hg_data_close(hg_data *d)
+{
+    if (d == NULL) return;
+    hg_store_close(d->store);
+    if (d->lock >= 0) (void)close(d->lock);
+    hg_free(d->dir);
+    hg_free(d);
+}
+
+hg_store *hg_data_store(const hg_data *d)
+{
+    return d->store;
+}
+
+const char *hg_data_dir(const hg_data *d)
+{
+    return d->dir;
+}
+
+hg_status hg_data_secret(hg_data *d, const char *name, unsigned char *out, size_t n, hg_err *e)
+{
+    hg_query q;
+    hg_bytes found = {0};
+
+    randombytes_buf(out, n);
+    hg_query_open(&q, d->store, "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)");
+    hg_query_text(&q, 1, name);
+    hg_query_blob(&q, 2, (hg_bytes){(const char *)out, n});
+    HG_TRY(hg_query_close(&q, e));
+    hg_query_open(&q, d->store, "SELECT value FROM secrets WHERE name = ?");
+    hg_query_text(&q, 1, name);
+    if (hg_query_row(&q)) found = hg_column_bytes(&q, 0);
+    if (found.n == n) memcpy(out, found.p, n);
+    const bool is_whole = found.n == n;
+    HG_TRY(hg_query_close(&q, e));
+    return is_whole ? HG_OK : hg_fail(e, HG_E_FORMAT, "the store's secret %s is damaged", name);
+}

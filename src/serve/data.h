@@ -1,0 +1,17 @@
+/* The folder in which a server keeps what outlives it: the store, and uploaded files beside it. */
+#ifndef HG_SERVE_DATA_H
+#define HG_SERVE_DATA_H
+
+#include "store/store.h"
+
+typedef struct hg_data hg_data;
+/* `dir` is made when it is not there, for its owner alone; NULL: all is in memory and ends with it.
+ * `alone`: for a server, of which a folder has one at a time (HG_E_STATE). */
+hg_status hg_data_open(hg_data **out, const char *dir, bool alone, hg_err *e);
+void hg_data_close(hg_data *d); /* NULL is fine */
+hg_store *hg_data_store(const hg_data *d);
+const char *hg_data_dir(const hg_data *d); /* NULL: in memory */
+/* Reads the secret that is kept under `name`, `n` random bytes made when it is first asked for. */
+hg_status hg_data_secret(hg_data *d, const char *name, unsigned char *out, size_t n, hg_err *e);
+
+#endif
