@@ -3,6 +3,7 @@
 #ifndef HG_BENCH_PEER_H
 #define HG_BENCH_PEER_H
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

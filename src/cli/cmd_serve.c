@@ -217,7 +217,7 @@ static const cli_option serve_options[] = {
      "tokens of a conversation; 0: what the model was made for and memory holds",
      offsetof(serve_values, n_ctx), 0, HG_MAX_CTX},
     {"parallel", 0, CLI_INT, "N", "answers that are written at a time",
-     offsetof(serve_values, parallel), 1, 64},
+     offsetof(serve_values, parallel), 1, 1024},
     {"queue", 0, CLI_INT, "N", "requests that may wait; more are refused",
      offsetof(serve_values, queue), 1, 4096},
     {"grace", 0, CLI_INT, "SECONDS", "time for open answers when the server is ended",

@@ -131,17 +131,44 @@ static size_t left_to_read(const hg_slot *s)
     return s->work->r.n_prompt - s->n_fed;
 }
 
-/* How much of the budget the i-th slot may read: what the younger ones do not need of their equal
- * shares, so that short prompts do not wait for long ones and the oldest is served first. */
-static size_t reading_share(hg_engine *en, size_t i, size_t n, size_t n_reading, size_t budget)
+/* Who reads in this step. */
+typedef struct readers {
+    size_t n;      /* of the active slots, so many */
+    size_t n_read; /* of which so many read */
+    size_t least;  /* who of them has the least left; n: nobody reads */
+} readers;
+
+static readers count_readers(const hg_engine *en, size_t n)
 {
-    const size_t share = en->o.prefill_chunk / n_reading;
-    size_t others = 0;
-    for (size_t j = i + 1; j < n; j++) {
-        const size_t left = left_to_read(en->active[j]);
-        others += left < share ? left : share;
+    readers r = {.n = n, .least = n};
+    for (size_t i = 0; i < n; i++) {
+        if (!hg_slot_reads(en->active[i])) continue;
+        r.n_read++;
+        if (r.least == n || left_to_read(en->active[i]) < left_to_read(en->active[r.least]))
+            r.least = i;
     }
-    const size_t rest = budget > others ? budget - others : 0;
+    return r;
+}
+
+/* Half of a step's budget belongs to who has the least left to read, so that its first token does
+ * not wait until long prompts are read; the others share the rest. */
+static size_t fair_share(const hg_engine *en, const readers *r, size_t i)
+{
+    const size_t half = en->o.prefill_chunk / 2;
+    if (r->n_read == 1) return en->o.prefill_chunk;
+    return i == r->least ? half : (en->o.prefill_chunk - half) / (r->n_read - 1);
+}
+
+/* How much of the budget the i-th slot may read: what the younger ones do not need of their shares,
+ * so that the oldest is served first. */
+static size_t reading_share(const hg_engine *en, const readers *r, size_t i, size_t budget)
+{
+    size_t others = 0;
+    for (size_t j = i + 1; j < r->n; j++) {
+        const size_t left = left_to_read(en->active[j]), share = fair_share(en, r, j);
+        if (hg_slot_reads(en->active[j])) others += left < share ? left : share;
+    }
+    const size_t rest = budget > others ? budget - others : 0, share = fair_share(en, r, i);
     const size_t own = rest > share ? rest : share;
     return own < budget ? own : budget;
 }
@@ -149,14 +176,14 @@ static size_t reading_share(hg_engine *en, size_t i, size_t n, size_t n_reading,
 /* Every running slot's part of the next batch. */
 static size_t plan(hg_engine *en)
 {
-    size_t budget = en->o.prefill_chunk, n_lanes = 0, n_reading = 0;
+    size_t budget = en->o.prefill_chunk, n_lanes = 0;
     const size_t n = by_age(en);
-    for (size_t i = 0; i < n; i++) n_reading += hg_slot_reads(en->active[i]);
+    const readers r = count_readers(en, n);
     for (size_t i = 0; i < n; i++) {
         hg_slot *s = en->active[i];
         hg_lane *lane = &en->lanes[n_lanes];
         const bool reads = hg_slot_reads(s);
-        size_t share = reads ? reading_share(en, i, n, n_reading, budget) : 0;
+        size_t share = reads ? reading_share(en, &r, i, budget) : 0;
         s->logits = NULL;
         if (s->work->r.echo && share > en->echo_rows) share = en->echo_rows;
         if (!hg_slot_lane(s, share, lane)) continue;

@@ -49,6 +49,7 @@ struct door {
     pthread_t thread;
     bool has_thread;
     atomic_bool closing, quiet;
+    atomic_bool is_woken; /* a wake waits to be read: another one would say nothing new */
     pthread_mutex_t lock; /* guards the visitors */
     visitor *v;           /* [MAX_FD], by socket */
     uint32_t n_visitors;
@@ -236,9 +237,10 @@ static void *run_door(void *ctx)
             int fd = ev[i].data.fd;
             if (fd == d->listener)
                 let_in(d);
-            else if (fd == d->wake)
+            else if (fd == d->wake) {
                 (void)!read(d->wake, &n_wakes, sizeof n_wakes);
-            else if (fd != d->http_fd)
+                atomic_store(&d->is_woken, false); /* before the work: what comes now is seen to */
+            } else if (fd != d->http_fd)
                 look_at(d, fd, ev[i].events);
         }
         http_work(d->http);
@@ -382,7 +384,7 @@ void door_wake(door *d)
 {
     uint64_t one = 1;
 
-    (void)!write(d->wake, &one, sizeof one); /* fails only when a wake is waiting already */
+    if (!atomic_exchange(&d->is_woken, true)) (void)!write(d->wake, &one, sizeof one);
 }
 
 void door_stop(door *d)
