@@ -1,0 +1,29 @@
+/* What carries messages between ranks: point to point, in the order they were begun for each pair.
+ * MPI is one (mpi.c, a shared object of its own, so that the program needs no MPI), threads of one
+ * process another (threads.c, for tests). */
+#ifndef HG_RANKS_TRANSPORT_H
+#define HG_RANKS_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { HG_N_SLOTS = 16, HG_TRANSPORT_VERSION = 1 };
+
+/* Messages in flight have a slot 0 .. HG_N_SLOTS-1 of the caller's choice. Functions that give a
+ * text give NULL when all is well, else what went wrong, which lives until the next call. */
+typedef struct hg_transport {
+    void *ctx;
+    int version, rank, n, n_local; /* version: HG_TRANSPORT_VERSION */
+    char name[64];
+    const char *(*send)(void *ctx, int slot, const void *p, size_t n, int to);
+    const char *(*receive)(void *ctx, int slot, void *p, size_t n, int from);
+    const char *(*test)(void *ctx, int slot, bool *done); /* also makes progress */
+    void (*abort)(void *ctx);
+    void (*close)(void *ctx);
+} hg_transport;
+
+/* The one symbol of a plug-in, HG_TRANSPORT_SYMBOL. */
+typedef const char *hg_transport_open_fn(hg_transport *out);
+#define HG_TRANSPORT_SYMBOL "hg_transport_open"
+
+#endif
