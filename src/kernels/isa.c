@@ -2,7 +2,7 @@
  * system's word that it saves the wide registers (XGETBV). Asked directly, because compilers'
  * built-in probes lack names for some sets. On Arm the kernel tells what it found. Reference: Intel
  * SDM vol. 1, 13.3 and vol. 2A, CPUID. */
-#include <higgins/machine.h>
+#include "kernels/tables.h"
 
 #include <string.h>
 
@@ -75,6 +75,13 @@ hg_isa hg_isa_detect(void)
     return HG_ISA_AVX512;
 }
 
+bool hg_isa_has_slow_bf16(void)
+{
+    unsigned a = 0, name[3] = {0};
+    return __get_cpuid(0, &a, &name[0], &name[2], &name[1]) &&
+           memcmp(name, "GenuineIntel", sizeof name) == 0;
+}
+
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -92,4 +99,11 @@ hg_isa hg_isa_detect(void)
     return HG_ISA_C;
 }
 
+#endif
+
+#if !defined(__x86_64__)
+bool hg_isa_has_slow_bf16(void)
+{
+    return false;
+}
 #endif

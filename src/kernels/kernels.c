@@ -16,6 +16,7 @@ void hg_kernels_init(hg_kernels *k, hg_isa isa)
     if (isa >= HG_ISA_AVX512) {
         k->isa = HG_ISA_AVX512;
         hg_kernels_avx512(k);
+        if (hg_isa_has_slow_bf16()) hg_gemm_avx512_floats(k);
     }
 #elif defined(__aarch64__)
     if (isa >= HG_ISA_NEON) {

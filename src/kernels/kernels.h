@@ -11,7 +11,9 @@
  * results independent of batch and of thread count.
  *   A panel: 1 to mr rows, exactly as high as its rows: bf16 [k/2][rows][2], f32 [k][rows];
  *   B panel: nr columns, the last one padded with zeros: bf16 [k/2][nr][2], f32 [k][nr];
- *   an odd k is padded with one zero in the bf16 family.
+ *   an odd k is padded with one zero where pairs are.
+ * A processor that multiplies pairs of bf16 slower than two floats has float32 panels in the bf16
+ * family too.
  * In the bf16 family both operands are rounded to bf16 (nearest even) when packed; products are
  * exact and are summed in float32. Quantised weights have panels and tiles of their own. */
 #ifndef HG_KERNELS_H
@@ -84,6 +86,9 @@ typedef struct hg_kernels {
     /* The float32 family with B's panels in float16, f16 [k][nr]: a weight in float16 takes the
      * file's bytes and gives the bits of its float32 values. */
     hg_gemm_kernel gemm_f16;
+    /* The bf16 family with B's panels in 16 bits, which a weight in bfloat16 lies in: gemm's own,
+     * or where that has float32 panels, bf16 [k][nr]. */
+    hg_gemm_kernel gemm_bf16;
     hg_qgemm_kernel qgemm;
 
     /* Multiplies and adds HG_PEAK_I8 pairs of bytes, `rounds` times, in registers alone: what the

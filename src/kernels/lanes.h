@@ -59,6 +59,7 @@ static inline lanes cols_of(const hg_matrix *b, size_t col, size_t cols, size_t 
         (k)->gemm[HG_COMPUTE_BF16] =                                                         \
             (hg_gemm_kernel){MR, NR, 2, 2, 2, pack_a_bf16, pack_b_bf16, tile_bf16};          \
         (k)->gemm_f16 = (hg_gemm_kernel){MR, NR, 1, 4, 2, pack_a_f32, pack_b_f16, tile_f16}; \
+        (k)->gemm_bf16 = (k)->gemm[HG_COMPUTE_BF16];                                         \
     } while (0)
 
 #endif

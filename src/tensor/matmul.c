@@ -323,7 +323,7 @@ hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, co
 const hg_gemm_kernel *hg_weight_kernel(const hg_runtime *rt, hg_type type)
 {
     if (type == HG_F16) return &rt->k.gemm_f16;
-    return &rt->k.gemm[type == HG_BF16 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32];
+    return type == HG_BF16 ? &rt->k.gemm_bf16 : &rt->k.gemm[HG_COMPUTE_F32];
 }
 
 /* Products with plain weights that pack A alike. */

@@ -1,6 +1,6 @@
 /* Matrix products with AVX-512. A tile of 14 rows and 32 columns keeps its 28 sums in registers,
  * beside two of B and one of A; A's elements are broadcast. In the bf16 family one 32-bit lane is a
- * pair of k, which vdpbf16ps multiplies and adds.
+ * pair of k, which vdpbf16ps multiplies and adds, or where that is slow a float.
  *
  * Each height 1 to 14 is the same code with another constant, so that a row is summed alike in
  * every tile. Up to four rows the tile is bound by memory (decoding one token reads every weight
@@ -61,20 +61,22 @@ INLINE void bf16_rows(const target *t, const int *a, const int *b, size_t pairs,
 /* Sixteen values of a panel of B of either type. */
 INLINE __m512 floats(const char *b, const hg_type type)
 {
-    return type == HG_F16 ? _mm512_cvtph_ps(_mm256_loadu_si256((const void *)b))
-                          : _mm512_loadu_ps(b);
+    if (type == HG_F32) return _mm512_loadu_ps(b);
+    const __m256i half = _mm256_loadu_si256((const void *)b);
+    if (type == HG_F16) return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
 INLINE void float_rows(const target *t, const float *a, const char *b, size_t kc,
                        const hg_type type, const size_t rows)
 {
-    const size_t step = NR * (type == HG_F16 ? sizeof(hg_f16) : sizeof(float));
+    const size_t step = NR * (type == HG_F32 ? sizeof(float) : sizeof(hg_f16));
     __m512 lo[MR], hi[MR];
 #pragma GCC unroll 14
     for (size_t r = 0; r < rows; r++) lo[r] = hi[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < kc; k++, a += rows, b += step) {
         __m512 b0 = floats(b, type), b1 = floats(b + step / 2, type);
-        if (type == HG_F32 || k % 2 == 0) ahead(b, rows); /* two lines hold two k of float16 */
+        if (type == HG_F32 || k % 2 == 0) ahead(b, rows); /* two lines hold two k of 16 bits */
 #pragma GCC unroll 14
         for (size_t r = 0; r < rows; r++) {
             __m512 ar = _mm512_set1_ps(a[r]);
@@ -136,9 +138,51 @@ static void tile_f16(float *c, size_t ldc, const void *a, const void *b, size_t 
     }
 }
 
+static void tile_bf16_floats(float *c, size_t ldc, const void *a, const void *b, size_t kc,
+                             size_t rows, size_t cols, bool first)
+{
+    const target t = {c, ldc, cols, first};
+    switch (rows) {
+#define HEIGHT(n)                             \
+    case n:                                   \
+        float_rows(&t, a, b, kc, HG_BF16, n); \
+        break;
+        EACH_HEIGHT(HEIGHT)
+#undef HEIGHT
+    default:
+        break;
+    }
+}
+
 DEFINE_PACKING
+
+static void pack_a_rounded(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0,
+                           size_t kc)
+{
+    pack_rounded(dst, a, rows_of(a, row, rows, k0), kc);
+}
+
+static void pack_b_rounded(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0,
+                           size_t kc)
+{
+    pack_rounded(dst, b, cols_of(b, col, cols, k0, NR), kc);
+}
+
+static void pack_b_bf16_alone(void *dst, const hg_matrix *b, size_t col, size_t cols, size_t k0,
+                              size_t kc)
+{
+    pack_bf16_alone(dst, b, cols_of(b, col, cols, k0, NR), kc);
+}
 
 void hg_gemm_avx512(hg_kernels *k)
 {
     FILL_GEMM(k);
+}
+
+void hg_gemm_avx512_floats(hg_kernels *k)
+{
+    k->gemm[HG_COMPUTE_BF16] =
+        (hg_gemm_kernel){MR, NR, 1, 4, 4, pack_a_rounded, pack_b_rounded, tile_f32};
+    k->gemm_bf16 =
+        (hg_gemm_kernel){MR, NR, 1, 4, 2, pack_a_rounded, pack_b_bf16_alone, tile_bf16_floats};
 }

@@ -1,8 +1,8 @@
 /* Packing panels with AVX-512. In a panel one 32-bit cell is a float or a pair of bf16 that follow
  * each other in k; cells of all lanes lie side by side, step after step. Cells of float16 are
- * floats until they are stored. Two cases: k is the near
- * stride (sixteen lanes are read along k and transposed in registers) or the lanes are (rows are
- * copied, in the bf16 family two at a time, interleaved). */
+ * floats until they are stored, as are single ones of bf16, which may stay floats, rounded. Two
+ * cases: k is the near stride (sixteen lanes are read along k and transposed in registers) or the
+ * lanes are (rows are copied, in the bf16 family two at a time, interleaved). */
 #ifndef HG_KERNELS_PACK_AVX512_H
 #define HG_KERNELS_PACK_AVX512_H
 
@@ -10,7 +10,13 @@
 
 #include <immintrin.h>
 
-typedef enum cell { CELL_F32, CELL_BF16_PAIR, CELL_F16 } cell;
+typedef enum cell {
+    CELL_F32,
+    CELL_BF16_PAIR,
+    CELL_F16,
+    CELL_BF16, /* one alone, of 16 bits */
+    CELL_ROUND /* a float that is rounded to bf16 */
+} cell;
 
 static inline __mmask16 lanes_mask(size_t n)
 {
@@ -85,16 +91,24 @@ static inline __attribute__((always_inline)) void transpose16(__m512i r[16])
     }
 }
 
+static inline __attribute__((always_inline)) __m512i rounded_to_bf16(__m512 x)
+{
+    return _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)), 16);
+}
+
 /* Cells `at` and on of a panel. */
 static inline __attribute__((always_inline)) void put_cells(void *dst, size_t at, __mmask16 mask,
                                                             __m512i v, cell how)
 {
-    if (how != CELL_F16) {
-        _mm512_mask_storeu_epi32((uint32_t *)dst + at, mask, v);
-        return;
-    }
-    __m256i half = _mm512_cvtps_ph(_mm512_castsi512_ps(v), _MM_FROUND_TO_NEAREST_INT);
-    _mm256_mask_storeu_epi16((hg_f16 *)dst + at, mask, half);
+    const __m512 x = _mm512_castsi512_ps(v);
+    if (how == CELL_F16)
+        _mm256_mask_storeu_epi16((hg_f16 *)dst + at, mask,
+                                 _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+    else if (how == CELL_BF16)
+        _mm256_mask_storeu_epi16((hg_bf16 *)dst + at, mask, (__m256i)_mm512_cvtneps_pbh(x));
+    else
+        _mm512_mask_storeu_epi32((uint32_t *)dst + at, mask,
+                                 how == CELL_ROUND ? rounded_to_bf16(x) : v);
 }
 
 /* k is near: sixteen lanes at a time, sixteen cells of each. */
@@ -150,8 +164,8 @@ static inline __attribute__((always_inline)) void pack_lanes(void *dst, const hg
         pack_type(dst, m, HG_F32, l, kc, how);
     else if (m->type == HG_F16)
         pack_type(dst, m, HG_F16, l, kc, how);
-    else
-        pack_type(dst, m, HG_BF16, l, kc, how);
+    else /* rounded already */
+        pack_type(dst, m, HG_BF16, l, kc, how == CELL_ROUND ? CELL_F32 : how);
 }
 
 static void pack_f32(void *dst, const hg_matrix *m, lanes l, size_t kc)
@@ -162,6 +176,16 @@ static void pack_f32(void *dst, const hg_matrix *m, lanes l, size_t kc)
 static void pack_bf16(void *dst, const hg_matrix *m, lanes l, size_t kc)
 {
     pack_lanes(dst, m, l, kc, CELL_BF16_PAIR);
+}
+
+static void pack_bf16_alone(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_BF16);
+}
+
+static void pack_rounded(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_ROUND);
 }
 
 static void pack_f16(void *dst, const hg_matrix *m, lanes l, size_t kc)
