@@ -101,5 +101,10 @@ hg_tensor *hg_op_soft_cap(hg_graph *g, hg_tensor *x, float cap);
 hg_tensor *hg_op_linear_cross_entropy(hg_graph *g, hg_tensor *x, hg_tensor *w,
                                       const int32_t *targets, const float *weights, float soft_cap,
                                       float *losses, size_t *n_counted);
+/* The same, summed: sum of w_i l_i over counted rows, with weights [n] of any sign or NULL (all 1).
+ * Where a loss is a function of log-probabilities, w_i is its derivative by row i's surprise
+ * (-log p), and the gradients are that loss's. */
+hg_tensor *hg_op_linear_surprise(hg_graph *g, hg_tensor *x, hg_tensor *w, const int32_t *targets,
+                                 const float *weights, float soft_cap, float *losses);
 
 #endif

@@ -21,7 +21,8 @@ typedef struct loss {
     float soft_cap;
     int32_t *rows; /* [n] the counted rows */
     size_t n, n_vocab, d;
-    double weight; /* of all counted rows */
+    bool is_sum;   /* weights of any sign, and not divided by their sum */
+    double weight; /* what the weighted sum is divided by */
     float *losses; /* [rows of x] */
     bool is_done;  /* gradients were added in the forward pass, for the scale `promised` */
     float promised;
@@ -43,7 +44,7 @@ static float row_weight(const loss *l, size_t row)
     return l->weights != NULL ? l->weights[row] : 1.0f;
 }
 
-/* logits -> scale weight / (sum of weights) (softmax - target) cap', as float32 or rounded to the
+/* logits -> scale weight / l->weight (softmax - target) cap', as float32 or rounded to the
  * type that the products take them in. */
 static void row_gradient(const chunk *c, float *logits, float *p, float sum, size_t row)
 {
@@ -242,18 +243,19 @@ static bool count_rows(hg_graph *g, loss *l)
             return false;
         }
         float weight = row_weight(l, i);
-        if (!(weight >= 0) || isinf(weight)) {
-            (void)hg_graph_fail(g, HG_E_ARG, "cross_entropy: weight %zu is %g; 0 or more is needed",
-                                i, (double)weight);
+        if (!isfinite(weight) || (weight < 0 && !l->is_sum)) {
+            (void)hg_graph_fail(g, HG_E_ARG, "cross_entropy: weight %zu is %g; %s is needed", i,
+                                (double)weight, l->is_sum ? "a finite one" : "0 or more");
             return false;
         }
         l->rows[l->n++] = (int32_t)i;
         l->weight += (double)weight;
     }
+    if (l->is_sum) l->weight = 1;
     return true;
 }
 
-static float mean_loss(const loss *l)
+static float weighted_loss(const loss *l)
 {
     double sum = 0;
     if (!(l->weight > 0)) return 0;
@@ -264,10 +266,10 @@ static float mean_loss(const loss *l)
     return (float)(sum / l->weight);
 }
 
-hg_tensor *hg_op_linear_cross_entropy(hg_graph *g, hg_tensor *x, hg_tensor *w,
-                                      const int32_t *targets, const float *weights, float soft_cap,
-                                      float *losses, size_t *n_counted)
+static hg_tensor *cross_entropy(hg_graph *g, loss from, size_t *n_counted)
 {
+    hg_tensor *x = from.x, *w = from.w;
+    float *losses = from.losses;
     if (n_counted != NULL) *n_counted = 0;
     if (!loss_check(g, x, w)) return NULL;
     size_t n = hg_tensor_rows(x);
@@ -277,23 +279,45 @@ hg_tensor *hg_op_linear_cross_entropy(hg_graph *g, hg_tensor *x, hg_tensor *w,
     if (losses == NULL) losses = HG_NEW_RAW(g->mem, float, n);
     if (out == NULL || l == NULL || rows == NULL || losses == NULL)
         return hg_graph_fail(g, HG_E_NOMEM, "cross_entropy: no memory for %zu rows", n);
-    *l = (loss){.x = x,
-                .w = w,
-                .targets = targets,
-                .weights = weights,
-                .soft_cap = soft_cap,
-                .rows = rows,
-                .n_vocab = w->dim[0],
-                .d = w->dim[1],
-                .losses = losses};
+    *l = from;
+    l->rows = rows;
+    l->n_vocab = w->dim[0];
+    l->d = w->dim[1];
+    l->losses = losses;
     if (!count_rows(g, l)) return NULL;
     if (n_counted != NULL) *n_counted = l->n;
     bool recorded = hg_op_recorded(g, x, w, NULL);
     l->is_done = recorded && l->weight > 0 && (g->loss_scale > 0 || g->loss_scale < 0);
     l->promised = g->loss_scale;
     if (l->n > 0) run_pass(g, l, l->is_done ? g->loss_scale : 0.0f);
-    *(float *)out->data = mean_loss(l);
+    *(float *)out->data = weighted_loss(l);
     if (g->status == HG_OK && recorded)
         (void)hg_op_record(g, loss_back, (hg_tensor *[3]){x, w}, out, l);
     return g->status == HG_OK ? out : NULL;
+}
+
+hg_tensor *hg_op_linear_cross_entropy(hg_graph *g, hg_tensor *x, hg_tensor *w,
+                                      const int32_t *targets, const float *weights, float soft_cap,
+                                      float *losses, size_t *n_counted)
+{
+    const loss l = {.x = x,
+                    .w = w,
+                    .targets = targets,
+                    .weights = weights,
+                    .soft_cap = soft_cap,
+                    .losses = losses};
+    return cross_entropy(g, l, n_counted);
+}
+
+hg_tensor *hg_op_linear_surprise(hg_graph *g, hg_tensor *x, hg_tensor *w, const int32_t *targets,
+                                 const float *weights, float soft_cap, float *losses)
+{
+    const loss l = {.x = x,
+                    .w = w,
+                    .targets = targets,
+                    .weights = weights,
+                    .soft_cap = soft_cap,
+                    .losses = losses,
+                    .is_sum = true};
+    return cross_entropy(g, l, NULL);
 }

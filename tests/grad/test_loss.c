@@ -37,6 +37,53 @@ TEST(cross_entropy_gradient_with_weights_ignored_rows_and_a_cap)
     }
 }
 
+static hg_tensor *build_sum(lab *l, void *ctx)
+{
+    args *a = ctx;
+    return hg_op_linear_surprise(&l->g, a->x, a->w, a->targets, a->weights, a->cap, NULL);
+}
+
+static const float SIGNED[] = {1, -0.5f, 2, 0, -1, 0.25f, -3};
+
+TEST(summed_surprise_has_the_gradient_of_weights_of_any_sign)
+{
+    for (int i = 0; i < 8; i++) {
+        lab l;
+        lab_open(&l, 2);
+        args a = {.x = lab_input(&l, 7, 5, false), .w = lab_input(&l, 11, 5, true)};
+        a.targets = i & 1 ? MASKED : TARGETS;
+        a.weights = i & 2 ? SIGNED : NULL;
+        a.cap = i & 4 ? 1.2f : 0;
+        lab_compare(&l, build_sum, &a, 0.03f, 2e-4);
+        lab_close(&l);
+    }
+}
+
+TEST(summed_surprise_is_the_weighted_sum_of_the_rows_own)
+{
+    lab l;
+    float losses[7];
+    double sum = 0;
+    lab_open(&l, 2);
+    args a = {lab_tensor(&l, 7, 5, false), lab_tensor(&l, 11, 5, true), MASKED, SIGNED, 0, 0};
+    hg_tensor *out = hg_op_linear_surprise(&l.g, a.x, a.w, a.targets, a.weights, a.cap, losses);
+    for (size_t i = 0; i < 7; i++) sum += (double)(SIGNED[i] * losses[i]);
+    CHECK_NEAR(*(float *)out->data, sum, 1e-6);
+    CHECK(losses[0] > 0 && losses[1] == 0);
+    lab_close(&l);
+}
+
+TEST(summed_surprise_refuses_a_weight_that_is_no_number)
+{
+    static const float wrong[] = {1, 1, NAN, 1, 1, 1, 1};
+    lab l;
+    lab_open(&l, 1);
+    args a = {lab_tensor(&l, 7, 5, false), lab_tensor(&l, 11, 5, true), TARGETS, wrong, 0, 0};
+    CHECK(build_sum(&l, &a) == NULL);
+    CHECK_STR(l.g.err.msg, "cross_entropy: weight 2 is nan; a finite one is needed");
+    lab_close(&l);
+}
+
 /* dx and dW of one pass with a scale of 0.5 */
 static void gradients(lab *l, args *a, hg_compute compute, float *dx, float *dw)
 {
