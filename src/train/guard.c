@@ -32,7 +32,9 @@ double hg_trainer_loss_limit(const hg_trainer *t)
     const hg_run_state *s = &t->state;
     const hg_recipe *r = t->job->recipe;
     bool too_early = t->learner.optim.updates < FIRST_LOSSES || !(s->smooth_weight > 0);
-    if (r->on_spike == HG_SPIKE_NONE || too_early || s->spikes_in_a_row >= MAX_SPIKES_IN_A_ROW)
+    bool unguarded = t->job->objective != NULL && !t->job->objective->guards;
+    if (unguarded || r->on_spike == HG_SPIKE_NONE || too_early ||
+        s->spikes_in_a_row >= MAX_SPIKES_IN_A_ROW)
         return (double)INFINITY;
     double mean = hg_smooth_loss(s), square = s->smooth_square / s->smooth_weight;
     double spread = sqrt(fmax(square - mean * mean, 0));

@@ -1,9 +1,8 @@
 /* One step of training. A step's rows are worked off a few at a time: each lot runs forward with a
- * tape and backward, and adds its gradients weighted by its share of the step's counted tokens, so
- * that the result is the mean over all of them whatever way they are cut. Lots of a few thousand
- * tokens keep the activations small and near the last cache, and are long enough for the products.
- * The activations live in an arena that is reset for each lot: after the first, a step takes no
- * memory. */
+ * tape and backward, and adds its gradients with the weight that the objective gives it. Lots of a
+ * few thousand tokens keep the activations small and near the last cache, and are long enough for
+ * the products. The activations live in an arena that is reset for each lot: after the first, a
+ * step takes no memory. */
 #include "train/learner.h"
 #include "base/clock.h"
 #include "tensor/matmul.h"
@@ -48,6 +47,8 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     s->model = model;
     s->compute = compute;
     s->source = source;
+    s->text = hg_objective_text();
+    s->objective = &s->text;
     s->seed = (uint64_t)r->seed;
     s->again = r->recompute;
     s->batch_size = (size_t)r->batch_size;
@@ -66,8 +67,37 @@ void hg_learner_free(hg_learner *s)
     hg_arena_free(&s->step);
 }
 
-/* The loss of s->rows, mean over its targets; a scalar of the graph. */
-static hg_tensor *forward(hg_learner *s, hg_graph *g)
+/* ---- lots ---- */
+
+size_t hg_learner_rows(const hg_learner *s)
+{
+    return s->accumulation * s->batch_size;
+}
+
+size_t hg_learner_fill(hg_learner *s, uint64_t position, size_t at)
+{
+    size_t all = hg_learner_rows(s), n = all - at < s->micro ? all - at : s->micro;
+    hg_rows_fill(&s->rows, s->source, false, s->seed, position + at, n);
+    return n;
+}
+
+size_t hg_learner_fill_held_out(hg_learner *s, uint64_t at, uint64_t n_rows)
+{
+    size_t n = n_rows - at < s->micro ? (size_t)(n_rows - at) : s->micro;
+    hg_rows_fill(&s->rows, s->source, true, s->seed, at, n);
+    return n;
+}
+
+void hg_learner_graph(hg_learner *s, hg_graph *g, double weight)
+{
+    bool learns = weight > 0;
+    hg_arena_reset(&s->step);
+    hg_graph_init(g, s->rt, &s->step, s->compute, learns);
+    g->loss_scale = learns ? (float)weight : 0;
+    g->again = s->again;
+}
+
+hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g)
 {
     const hg_rows *r = &s->rows;
     hg_batch b = {.n = r->n_rows * r->seq_len,
@@ -75,58 +105,33 @@ static hg_tensor *forward(hg_learner *s, hg_graph *g)
                   .pos = r->pos,
                   .spans = r->spans,
                   .n_spans = r->n_spans};
-    hg_tensor *x = hg_model_forward(g, s->model, &b);
-    return hg_op_linear_cross_entropy(g, x, s->model->head, r->targets, NULL, s->model->c.soft_cap,
-                                      NULL, NULL);
+    return hg_model_forward(g, s->model, &b);
 }
 
-/* Runs s->rows; with `weight` above 0 the gradient of weight times the loss is added. */
-static hg_status run_rows(hg_learner *s, double weight, double *loss, hg_err *e)
+/* ---- a step ---- */
+
+static hg_status run_lot(hg_learner *s, double weight, hg_step_result *out, hg_err *e)
 {
     hg_graph g;
-    hg_arena_reset(&s->step);
-    hg_graph_init(&g, s->rt, &s->step, s->compute, weight > 0);
-    g.loss_scale = (float)weight;
-    g.again = s->again;
-    hg_tensor *l = forward(s, &g);
+    hg_learner_graph(s, &g, weight);
+    hg_tensor *l = s->objective->loss(s->objective, s, &g);
     HG_TRY(hg_graph_status(&g, e));
-    *loss = (double)*(const float *)l->data;
-    return weight > 0 ? hg_graph_backward(&g, l, (float)weight, e) : HG_OK;
-}
-
-/* The step's rows from number `at` on that are worked on together; returns how many. */
-static size_t fill(hg_learner *s, uint64_t position, size_t at)
-{
-    size_t all = s->accumulation * s->batch_size, n = all - at < s->micro ? all - at : s->micro;
-    hg_rows_fill(&s->rows, s->source, false, s->seed, position + at, n);
-    return n;
-}
-
-/* Targets of the whole step, counted ahead: rows are cheap to fill, and the weights need the total.
- */
-static uint64_t count_targets(hg_learner *s, uint64_t position)
-{
-    uint64_t n = 0;
-    for (size_t at = 0; at < s->accumulation * s->batch_size;) {
-        at += fill(s, position, at);
-        n += s->rows.n_targets;
-    }
-    return n;
+    out->loss += weight * (double)*(const float *)l->data;
+    return hg_graph_backward(&g, l, (float)weight, e);
 }
 
 hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result *out, hg_err *e)
 {
-    size_t all = s->accumulation * s->batch_size;
-    *out = (hg_step_result){.n_targets = count_targets(s, position)};
-    out->n_tokens = (uint64_t)all * s->source->seq_len;
+    hg_objective *o = s->objective;
+    size_t all = hg_learner_rows(s);
+    *out = (hg_step_result){.n_tokens = (uint64_t)all * s->source->seq_len};
+    HG_TRY(o->begin(o, s, position, out, e));
     for (size_t at = 0; at < all;) {
-        double loss = 0;
-        at += fill(s, position, at);
-        if (s->rows.n_targets == 0) continue;
-        double weight = (double)s->rows.n_targets / (double)out->n_targets;
-        HG_TRY(run_rows(s, weight, &loss, e));
-        out->loss += weight * loss;
+        at += hg_learner_fill(s, position, at);
+        double weight = o->weight(o, s, out);
+        if (weight > 0) HG_TRY(run_lot(s, weight, out, e));
     }
+    o->end(o, out);
     return HG_OK;
 }
 
@@ -143,21 +148,11 @@ hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_r
     return HG_OK;
 }
 
-hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, double *loss, hg_err *e)
+hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, hg_step_result *out, hg_err *e)
 {
-    double sum = 0, n_targets = 0;
+    *out = (hg_step_result){.loss = 0};
     if (n_rows > s->source->n_val_rows) n_rows = s->source->n_val_rows;
-    for (uint64_t at = 0; at < n_rows; at += s->micro) {
-        double l = 0;
-        size_t n = n_rows - at < s->micro ? (size_t)(n_rows - at) : s->micro;
-        hg_rows_fill(&s->rows, s->source, true, s->seed, at, n);
-        if (s->rows.n_targets == 0) continue;
-        HG_TRY(run_rows(s, 0, &l, e));
-        sum += l * (double)s->rows.n_targets;
-        n_targets += (double)s->rows.n_targets;
-    }
-    *loss = n_targets > 0 ? sum / n_targets : (double)NAN;
-    return HG_OK;
+    return s->objective->validate(s->objective, s, n_rows, out, e);
 }
 
 double hg_flops_a_token(const hg_model *m, size_t seq_len)

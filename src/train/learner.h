@@ -4,6 +4,7 @@
 #define HG_TRAIN_LEARNER_H
 
 #include "model/model.h"
+#include "train/objective.h"
 #include "train/optim.h"
 #include "train/source.h"
 
@@ -12,6 +13,8 @@ typedef struct hg_learner {
     hg_model *model;
     hg_compute compute;
     const hg_source *source;
+    hg_objective text;       /* what is minimised unless `objective` is set to another... */
+    hg_objective *objective; /* ...behind hg_learner_init; borrowed then */
     uint64_t seed;
     bool again;                      /* blocks are run again in the backward pass */
     size_t batch_size, accumulation; /* rows of a batch, batches of a step */
@@ -23,11 +26,13 @@ typedef struct hg_learner {
 } hg_learner;
 
 typedef struct hg_step_result {
-    double loss; /* nats, mean over the counted tokens of the whole step */
+    double loss; /* the objective's: of text nats, mean over the step's counted tokens */
     double grad_norm, lr;
     uint64_t n_targets, n_tokens;
     bool is_skipped; /* loss or norm was not finite, or it is a spike: no update */
     bool is_spike;   /* the loss was over the limit */
+    hg_figure figure[HG_MAX_FIGURES];
+    size_t n_figures;
 } hg_step_result;
 
 /* `step_bytes`: what hg_memory_plan says the activations take; the arena's one block. Everything
@@ -41,8 +46,21 @@ hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result 
 /* A whole step. Gradients are zero before and after. */
 hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_result *out,
                           hg_err *e);
-/* Mean loss over the first `n_rows` held-out rows; NaN when there is nothing to count. */
-hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, double *loss, hg_err *e);
+/* Loss, targets and figures of the first `n_rows` held-out rows; the loss is NaN when there is
+ * nothing to count. */
+hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, hg_step_result *out, hg_err *e);
+
+/* ---- for objectives ---- */
+size_t hg_learner_rows(const hg_learner *s); /* of a step */
+/* Fills s->rows with the next lot: of the step at `position` from its row `at` on, or of the first
+ * n_rows held-out ones. Returns how many rows. */
+size_t hg_learner_fill(hg_learner *s, uint64_t position, size_t at);
+size_t hg_learner_fill_held_out(hg_learner *s, uint64_t at, uint64_t n_rows);
+/* A fresh graph over the step's arena: recording, with its loss promised to be scaled by `weight`,
+ * when that is above 0. */
+void hg_learner_graph(hg_learner *s, hg_graph *g, double weight);
+/* The model's states [rows][d_model] of s->rows, from which the head makes logits. */
+hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g);
 
 /* Rows worked on at a time: as the recipe says, or a part of a batch of some HG_MICRO_TOKENS; of a
  * model wider than HG_MICRO_WIDTH, whose products are large enough with fewer, HG_MICRO_WIDE. */

@@ -16,8 +16,9 @@ hg_status hg_rows_init(hg_rows *r, size_t max_rows, size_t seq_len, hg_arena *me
     r->targets = HG_NEW(mem, int32_t, n);
     r->begins = HG_NEW(mem, uint8_t, n);
     r->spans = HG_NEW(mem, hg_span, n);
+    r->of = HG_NEW(mem, uint64_t, max_rows);
     if (r->ids == NULL || r->pos == NULL || r->targets == NULL || r->begins == NULL ||
-        r->spans == NULL)
+        r->spans == NULL || r->of == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for batches of %zu rows", max_rows);
     return HG_OK;
 }
@@ -47,6 +48,7 @@ void hg_rows_fill(hg_rows *r, const hg_source *s, bool held_out, uint64_t seed, 
                   size_t n)
 {
     r->n_rows = n;
+    r->held_out = held_out;
     for (size_t i = 0; i < n; i++) {
         uint64_t at_row = position + i, row = at_row;
         if (!held_out) {
@@ -54,6 +56,7 @@ void hg_rows_fill(hg_rows *r, const hg_source *s, bool held_out, uint64_t seed, 
             if (s->tells_epoch) row += at_row / s->n_rows * s->n_rows;
         }
         size_t at = i * r->seq_len;
+        r->of[i] = row;
         s->row(s, held_out, row, r->ids + at, r->targets + at, r->begins + at);
     }
     cut_spans(r);

@@ -26,6 +26,8 @@ typedef struct hg_rows {
     uint8_t *begins;
     hg_span *spans; /* rows are counted from the first row of the micro-batch they belong to */
     size_t n_spans, n_targets;
+    uint64_t *of; /* [n_rows] which rows of the source they are */
+    bool held_out;
 } hg_rows;
 hg_status hg_rows_init(hg_rows *r, size_t max_rows, size_t seq_len, hg_arena *mem, hg_err *e);
 

@@ -89,6 +89,7 @@ static hg_status trainer_init(hg_trainer *t, const hg_run_job *job, hg_err *e)
     HG_TRY(hg_recipe_text(job->recipe, true, &t->fixed, e));
     HG_TRY(hg_learner_init(&t->learner, job->model, job->rt, job->compute, job->source, job->recipe,
                            (size_t)job->plan->activations, &t->mem, e));
+    if (job->objective != NULL) t->learner.objective = job->objective;
     HG_TRY(begin_or_resume(t, e));
     t->flops_a_token = hg_flops_a_token(job->model, job->source->seq_len);
     t->rate = hg_product_rate(job->rt, job->compute, &t->learner.step);
@@ -129,21 +130,47 @@ static bool checkpoint_is_due(const hg_trainer *t)
            hg_seconds() - t->last_checkpoint > r->checkpoint_minutes * 60;
 }
 
+/* What the objective tells beside the loss: into the log's line, and to TensorBoard. */
+static void log_figures(hg_trainer *t, const hg_step_result *r, const char *prefix)
+{
+    char key[64];
+    for (size_t i = 0; i < r->n_figures; i++) {
+        (void)snprintf(key, sizeof key, "%s%s", prefix, r->figure[i].name);
+        hg_json_number(&t->log.out, key, r->figure[i].value);
+    }
+}
+
+static hg_status put_figures(hg_trainer *t, const hg_step_result *r, const char *group, hg_err *e)
+{
+    hg_scalar scalar[HG_MAX_FIGURES];
+    char tag[HG_MAX_FIGURES][64];
+    for (size_t i = 0; i < r->n_figures; i++) {
+        (void)snprintf(tag[i], sizeof tag[i], "%s/%s", group, r->figure[i].name);
+        scalar[i] = (hg_scalar){tag[i], (float)r->figure[i].value};
+    }
+    if (r->n_figures == 0) return HG_OK;
+    return hg_events_put(&t->events, (double)hg_unix_time(), t->state.step, scalar, r->n_figures,
+                         e);
+}
+
 static hg_status validate(hg_trainer *t, hg_err *e)
 {
     if (t->job->source->n_val_rows == 0) return HG_OK;
     hg_optim_swap(&t->learner.optim); /* the average, where there is one, is what will be kept */
-    hg_status s =
-        hg_learner_validate(&t->learner, (uint64_t)t->job->recipe->val_rows, &t->state.val_loss, e);
+    hg_step_result r;
+    hg_status s = hg_learner_validate(&t->learner, (uint64_t)t->job->recipe->val_rows, &r, e);
     hg_optim_swap(&t->learner.optim);
     if (s != HG_OK) return s;
+    t->state.val_loss = r.loss;
     hg_runlog_begin(&t->log, t->state.step);
     hg_json_number(&t->log.out, "val_loss", t->state.val_loss);
+    log_figures(t, &r, "val_");
     hg_json_number(&t->log.out, "time", hg_trainer_seconds(t));
     hg_watch_log(t->job->watch, HG_INFO, "step %llu: held-out loss %.4f",
                  (unsigned long long)t->state.step, t->state.val_loss);
     const hg_scalar loss = {"loss/held out", (float)t->state.val_loss};
     HG_TRY(hg_events_put(&t->events, (double)hg_unix_time(), t->state.step, &loss, 1, e));
+    HG_TRY(put_figures(t, &r, "held out", e));
     return hg_runlog_end(&t->log, e);
 }
 
@@ -195,6 +222,7 @@ static hg_status log_step(hg_trainer *t, const hg_step_result *r, double seconds
     hg_json_number(o, "tokens_per_s", (double)r->n_tokens / seconds);
     hg_json_number(o, "joules", hg_trainer_joules(t));
     hg_json_number(o, "time", hg_trainer_seconds(t));
+    log_figures(t, r, "");
     if (r->is_skipped) hg_json_bool(o, "skipped", true);
     if (r->is_spike) hg_json_bool(o, "spike", true);
     const hg_scalar scalars[] = {{"loss/training", (float)r->loss},
@@ -205,6 +233,7 @@ static hg_status log_step(hg_trainer *t, const hg_step_result *r, double seconds
                                  {"joules", (float)hg_trainer_joules(t)}};
     HG_TRY(hg_events_put(&t->events, (double)hg_unix_time(), t->state.step, scalars,
                          sizeof scalars / sizeof *scalars, e));
+    HG_TRY(put_figures(t, r, "training", e));
     return hg_runlog_end(&t->log, e);
 }
 

@@ -15,6 +15,7 @@ typedef struct hg_run_job {
     const hg_recipe *recipe;
     hg_model *model; /* with tokenizer and chat template; the weights are trained in place */
     const hg_source *source;
+    hg_objective *objective; /* NULL: mean cross-entropy */
     hg_runtime *rt;
     const hg_watch *watch;
     const hg_memory_plan *plan;
