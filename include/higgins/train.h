@@ -7,6 +7,7 @@
 #define HIGGINS_TRAIN_H
 
 #include <higgins/model.h>
+#include <higgins/ranks.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,8 +19,9 @@ typedef struct hg_train_options {
     const char *recipe;     /* a YAML file, or NULL: defaults and `set` */
     const char *const *set; /* "key=value", in order, over the recipe */
     size_t n_set;
-    bool resume;    /* go on from the newest checkpoint; without one, begin */
-    bool plan_only; /* fill in the result's plan and stop before anything is trained */
+    bool resume;     /* go on from the newest checkpoint; without one, begin */
+    hg_ranks *ranks; /* the others that train this run, borrowed; NULL: this process alone */
+    bool plan_only;  /* fill in the result's plan and stop before anything is trained */
 } hg_train_options;
 HG_API void hg_train_options_init(hg_train_options *o);
 

@@ -37,6 +37,13 @@ const char *hg_ranks_name(const hg_ranks *r)
     return r != NULL ? r->t.name : "";
 }
 
+const hg_watch *hg_ranks_watch(const hg_ranks *r, const hg_watch *w, hg_watch *room)
+{
+    if (hg_ranks_me(r) == 0) return w;
+    *room = (hg_watch){.stop = w != NULL ? w->stop : NULL};
+    return room;
+}
+
 /* ---- joining and leaving ---- */
 
 static hg_status check_size(const hg_transport *t, const hg_ranks_options *o, hg_err *e)
@@ -77,13 +84,13 @@ hg_status hg_ranks_new(hg_ranks **out, const hg_transport *t, const hg_ranks_opt
     return s;
 }
 
-static hg_status load(void *plugin, const char *path, hg_transport *t, hg_err *e)
+static hg_status load(void *plugin, const char *path, hg_transport *t, void *room, hg_err *e)
 {
     hg_transport_open_fn *open_ = NULL;
     void *symbol = dlsym(plugin, HG_TRANSPORT_SYMBOL);
     memset(t, 0, sizeof *t);
     memcpy(&open_, &symbol, sizeof open_); /* C has no cast from data to functions */
-    const char *wrong = open_ == NULL ? "not a plug-in of Higgins" : open_(t);
+    const char *wrong = open_ == NULL ? "not a plug-in of Higgins" : open_(t, room);
     if (wrong != NULL) return hg_fail(e, HG_E_STATE, "%s: %s", path, wrong);
     if (t->version == HG_TRANSPORT_VERSION) return HG_OK;
     return hg_fail(e, HG_E_STATE, "%s: a plug-in of version %d; this program takes %d", path,
@@ -101,9 +108,14 @@ hg_status hg_ranks_open(hg_ranks **out, const hg_ranks_options *o, hg_err *e)
                        "cannot load %s (%s); build with that MPI installed, or launch one process "
                        "alone",
                        o->plugin, dlerror());
-    hg_status s = load(plugin, o->plugin, &t, e);
+    void *room = hg_alloc(1, HG_TRANSPORT_ROOM);
+    hg_status s = room == NULL ? hg_fail(e, HG_E_NOMEM, "no room for a rank") : HG_OK;
+    if (s == HG_OK) s = load(plugin, o->plugin, &t, room, e);
     if (s == HG_OK) s = hg_ranks_new(out, &t, o, e);
-    if (s == HG_OK) (*out)->plugin = plugin;
+    if (s == HG_OK)
+        (*out)->room = room;
+    else
+        hg_free(room);
     return s; /* a library that has been MPI once is never unloaded */
 }
 
@@ -115,6 +127,7 @@ void hg_ranks_close(hg_ranks *r)
         hg_free(r->out[i]);
         hg_free(r->in[i]);
     }
+    hg_free(r->room);
     hg_free(r);
 }
 

@@ -21,6 +21,9 @@ hg_status hg_ranks_wait_for_all(hg_ranks *r, hg_err *e);
 hg_status hg_ranks_send(hg_ranks *r, const void *p, size_t n, int to, hg_err *e);
 hg_status hg_ranks_receive(hg_ranks *r, void *p, size_t n, int from, hg_err *e);
 
+/* What this rank shows of long work: rank 0 all, the others nothing; all listen to its stop. */
+const hg_watch *hg_ranks_watch(const hg_ranks *r, const hg_watch *w, hg_watch *room);
+
 /* ---- rings: a long vector that lies in pieces ---- */
 
 enum { HG_PIECE = 1 << 16 }; /* floats of a piece at the most */

@@ -9,7 +9,7 @@ enum { WINDOW = HG_N_SLOTS / 2 }; /* messages in flight each way; slots: sends f
 struct hg_ranks {
     hg_transport t;
     double patience_s;
-    void *plugin;       /* of dlopen; NULL for other transports */
+    void *room;         /* the plug-in's */
     float *out[WINDOW]; /* [HG_PIECE] each */
     float *in[WINDOW];
 };

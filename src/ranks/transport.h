@@ -22,8 +22,10 @@ typedef struct hg_transport {
     void (*close)(void *ctx);
 } hg_transport;
 
-/* The one symbol of a plug-in, HG_TRANSPORT_SYMBOL. */
-typedef const char *hg_transport_open_fn(hg_transport *out);
+/* The one symbol of a plug-in, HG_TRANSPORT_SYMBOL. `room` [HG_TRANSPORT_ROOM], zeros, is the
+ * plug-in's until close. */
+enum { HG_TRANSPORT_ROOM = 4096 };
+typedef const char *hg_transport_open_fn(hg_transport *out, void *room);
 #define HG_TRANSPORT_SYMBOL "hg_transport_open"
 
 #endif

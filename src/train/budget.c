@@ -36,7 +36,10 @@ hg_status hg_trainer_plan_steps(hg_trainer *t, hg_err *e)
         t->state.total_steps = (uint64_t)r->steps;
     } else if (r->max_minutes > 0) {
         HG_TRY(time_step(t, &step_seconds, e));
-        double left = r->max_minutes * 60 * (1 - RESERVE) - hg_trainer_seconds(t);
+        double time[] = {step_seconds, hg_trainer_seconds(t)};
+        HG_TRY(hg_ranks_share(t->ranks, time, sizeof time, e));
+        step_seconds = time[0];
+        double left = r->max_minutes * 60 * (1 - RESERVE) - time[1];
         t->state.total_steps = steps_in(left, step_seconds);
         hg_watch_log(t->job->watch, HG_INFO,
                      "a step takes %.2f s: %llu steps fit into %g minutes (%.2f epochs)",
@@ -56,7 +59,7 @@ hg_status hg_trainer_refit(hg_trainer *t, hg_err *e)
     if (r->max_minutes <= 0 || every == 0 || s->step % every != 0 || s->step >= s->total_steps)
         return HG_OK;
 
-    double used = hg_trainer_seconds(t), a_step = used / (double)s->step;
+    double used = t->now, a_step = used / (double)s->step;
     double left = r->max_minutes * 60 * (1 - RESERVE / 3) - used;
     uint64_t total = s->step + steps_in(left, a_step);
     if (fabs((double)total - (double)s->total_steps) < 0.05 * (double)s->total_steps) return HG_OK;

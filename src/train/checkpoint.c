@@ -69,18 +69,58 @@ static hg_status put_recipe(sink *s, hg_bytes recipe, hg_err *e)
     return recipe.n % 64 == 0 ? HG_OK : put(s, zero, 64 - recipe.n % 64, e);
 }
 
-static hg_status put_weights(sink *s, const hg_optim *o, hg_err *e)
+/* The body's arrays, in the file's order. */
+enum { WEIGHTS, FIRST, SECOND, AVERAGE, N_ARRAYS };
+
+static bool has(const hg_optim *o, int array, const hg_optim_chunk *k)
 {
-    for (size_t c = 0; c < o->n_chunks; c++) {
-        const hg_optim_chunk *k = &o->chunks[c];
-        HG_TRY(put(s, (const float *)k->param->data + k->at, k->n * sizeof(float), e));
-    }
+    if (array == SECOND) return k->second != SIZE_MAX;
+    return array != AVERAGE || o->average != NULL;
+}
+
+static const float *values(const hg_optim *o, int array, const hg_optim_chunk *k)
+{
+    if (array == WEIGHTS) return hg_optim_weights(o, k);
+    if (array == FIRST) return hg_optim_m(o, k);
+    return array == SECOND ? hg_optim_v(o, k) : hg_optim_average(o, k);
+}
+
+/* Rank 0 writes; a chunk that another rank owns comes from there, one at a time. */
+static hg_status put_arrays(sink *s, const hg_optim *o, float *room, hg_err *e)
+{
+    for (int array = 0; array < N_ARRAYS; array++)
+        for (size_t c = 0, owner = 0; c < o->n_chunks; c++) {
+            const hg_optim_chunk *k = &o->chunks[c];
+            while (c >= o->border[owner + 1]) owner++;
+            if (!has(o, array, k)) continue;
+            const float *x = owner == 0 ? values(o, array, k) : room;
+            if (owner > 0)
+                HG_TRY(hg_ranks_receive(o->ranks, room, k->n * sizeof *x, (int)owner, e));
+            HG_TRY(put(s, x, k->n * sizeof *x, e));
+        }
     return HG_OK;
 }
 
-static hg_status put_moments(sink *s, const float *x, size_t n, hg_err *e)
+/* The other ranks' side of it. */
+static hg_status send_arrays(const hg_optim *o, hg_err *e)
 {
-    return x == NULL ? HG_OK : put(s, x, n * sizeof *x, e);
+    for (int array = 0; array < N_ARRAYS; array++)
+        for (size_t c = o->own; c < o->own_end; c++) {
+            const hg_optim_chunk *k = &o->chunks[c];
+            if (!has(o, array, k)) continue;
+            HG_TRY(hg_ranks_send(o->ranks, values(o, array, k), k->n * sizeof(float), 0, e));
+        }
+    return HG_OK;
+}
+
+static hg_status put_body(sink *s, const hg_optim *o, hg_err *e)
+{
+    float *room = o->ranks == NULL ? NULL : hg_alloc(HG_PIECE, sizeof *room);
+    if (o->ranks != NULL && room == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no room for a piece of a checkpoint");
+    hg_status status = put_arrays(s, o, room, e);
+    hg_free(room);
+    return status;
 }
 
 static hg_status put_all(hg_writer *w, const hg_run_state *state, hg_bytes recipe,
@@ -102,10 +142,7 @@ static hg_status put_all(hg_writer *w, const hg_run_state *state, hg_bytes recip
     s.sum = hg_hash64(h, sizeof h, 0);
     HG_TRY(hg_writer_put(w, h, sizeof h, e));
     HG_TRY(put_recipe(&s, recipe, e));
-    HG_TRY(put_weights(&s, o, e));
-    HG_TRY(put_moments(&s, o->m, o->n_moments, e));
-    HG_TRY(put_moments(&s, o->v, o->n_seconds, e));
-    HG_TRY(put_moments(&s, o->average, o->n_moments, e));
+    HG_TRY(put_body(&s, o, e));
     HG_TRY(flush(&s, e));
     memcpy(h + AT_SUM, &s.sum, 8);
     HG_TRY(hg_writer_seek(w, 0, e));
@@ -194,6 +231,7 @@ hg_status hg_checkpoint_write(const char *folder, const hg_run_state *state, hg_
 {
     char path[1100];
     hg_writer *w = NULL;
+    if (hg_ranks_me(o->ranks) != 0) return send_arrays(o, e);
     HG_TRY(hg_mkdirs(folder, e));
     remove_leftovers(folder);
     (void)snprintf(path, sizeof path, "%.1000s/step-%09llu.hgc", folder,
@@ -304,9 +342,11 @@ hg_status hg_checkpoint_restore(const hg_checkpoint *c, hg_optim *o, const char 
         const hg_optim_chunk *k = &o->chunks[i];
         memcpy((float *)k->param->data + k->at, c->weights + k->moment * 4, k->n * sizeof(float));
     }
-    memcpy(o->m, c->m, o->n_moments * sizeof(float));
-    if (o->n_seconds > 0) memcpy(o->v, c->v, o->n_seconds * sizeof(float));
-    if (o->average != NULL) memcpy(o->average, c->average, o->n_moments * sizeof(float));
+    memcpy(o->m, c->m + o->own_moment * 4, o->n_own_moments * sizeof(float));
+    memcpy(o->v, c->v + o->own_second * 4, o->n_own_seconds * sizeof(float));
+    if (o->average != NULL)
+        memcpy(o->average, c->average + o->own_moment * 4, o->n_own_moments * sizeof(float));
+    hg_optim_settle(o);
     o->updates = c->state.updates;
     return HG_OK;
 }

@@ -33,8 +33,9 @@ typedef struct hg_retention {
     uint64_t newest, every;
 } hg_retention;
 
-/* Writes `folder`/step-<step>.hgc whole or not at all, then removes those that are not kept. Takes
- * no memory that grows with the model. */
+/* Called by every rank; rank 0 writes, and the file is the same for any number of ranks, so that
+ * another number may go on from it. Writes `folder`/step-<step>.hgc whole or not at all, then
+ * removes those that are not kept. Takes no memory that grows with the model. */
 hg_status hg_checkpoint_write(const char *folder, const hg_run_state *state, hg_bytes recipe,
                               const hg_optim *o, hg_retention keep, hg_err *e);
 /* The newest step in `folder`, or false when there is none. */
@@ -42,7 +43,8 @@ bool hg_checkpoint_newest(const char *folder, char path[1100]);
 hg_status hg_checkpoint_open(hg_checkpoint *out, const char *path, hg_err *e);
 hg_status hg_checkpoint_parse(hg_checkpoint *out, const unsigned char *p, size_t n,
                               const char *name, hg_err *e);
-/* Puts weights, moments and average in place. HG_E_FORMAT when the model has another size. */
+/* Puts weights, moments and average in place, of the latter those that this rank owns. HG_E_FORMAT
+ * when the model has another size. */
 hg_status hg_checkpoint_restore(const hg_checkpoint *c, hg_optim *o, const char *name, hg_err *e);
 void hg_checkpoint_close(hg_checkpoint *c);
 

@@ -53,6 +53,10 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     s->again = r->recompute;
     s->batch_size = (size_t)r->batch_size;
     s->accumulation = (size_t)r->accumulation;
+    s->ranks = r->ranks;
+    size_t all = hg_learner_rows(s), n = (size_t)hg_ranks_n(s->ranks);
+    s->first = all * (size_t)hg_ranks_me(s->ranks) / n;
+    s->end = all * ((size_t)hg_ranks_me(s->ranks) + 1) / n;
     hg_arena_init(&s->step, step_bytes);
     s->micro = hg_micro_rows(r, source->seq_len, model->c.d_model);
     HG_TRY(hg_rows_init(&s->rows, s->micro, source->seq_len, mem, e));
@@ -76,7 +80,7 @@ size_t hg_learner_rows(const hg_learner *s)
 
 size_t hg_learner_fill(hg_learner *s, uint64_t position, size_t at)
 {
-    size_t all = hg_learner_rows(s), n = all - at < s->micro ? all - at : s->micro;
+    size_t n = s->end - at < s->micro ? s->end - at : s->micro;
     hg_rows_fill(&s->rows, s->source, false, s->seed, position + at, n);
     return n;
 }
@@ -123,14 +127,17 @@ static hg_status run_lot(hg_learner *s, double weight, hg_step_result *out, hg_e
 hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result *out, hg_err *e)
 {
     hg_objective *o = s->objective;
-    size_t all = hg_learner_rows(s);
-    *out = (hg_step_result){.n_tokens = (uint64_t)all * s->source->seq_len};
+    *out = (hg_step_result){.n_tokens = (uint64_t)hg_learner_rows(s) * s->source->seq_len};
+    if (s->ranks != NULL && !o->is_shared)
+        return hg_fail(e, HG_E_UNSUPPORTED,
+                       "%s is learnt by one process; launch it without mpirun or srun", o->name);
     HG_TRY(o->begin(o, s, position, out, e));
-    for (size_t at = 0; at < all;) {
+    for (size_t at = s->first; at < s->end;) {
         at += hg_learner_fill(s, position, at);
         double weight = o->weight(o, s, out);
         if (weight > 0) HG_TRY(run_lot(s, weight, out, e));
     }
+    HG_TRY(hg_ranks_sum(s->ranks, &out->loss, 1, e));
     o->end(o, out);
     return HG_OK;
 }
@@ -140,7 +147,7 @@ hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_r
 {
     HG_TRY(hg_learner_gradients(s, position, out, e));
     out->lr = lr;
-    out->grad_norm = hg_optim_grad_norm(&s->optim);
+    HG_TRY(hg_optim_reduce(&s->optim, &out->grad_norm, e));
     out->is_spike = isfinite(out->loss) && out->loss > s->loss_limit;
     out->is_skipped = out->is_spike || !isfinite(out->loss) || !isfinite(out->grad_norm);
     if (!out->is_skipped) return hg_optim_step(&s->optim, lr, out->grad_norm, e);

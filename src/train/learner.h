@@ -17,7 +17,9 @@ typedef struct hg_learner {
     hg_objective *objective; /* ...behind hg_learner_init; borrowed then */
     uint64_t seed;
     bool again;                      /* blocks are run again in the backward pass */
+    hg_ranks *ranks;                 /* NULL: alone */
     size_t batch_size, accumulation; /* rows of a batch, batches of a step */
+    size_t first, end;               /* of the step's rows, those of this rank */
     size_t micro;                    /* rows worked on at a time */
     hg_rows rows;
     hg_optim optim;
@@ -41,7 +43,8 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
                           const hg_source *source, const hg_recipe *r, size_t step_bytes,
                           hg_arena *mem, hg_err *e);
 void hg_learner_free(hg_learner *s);
-/* Adds the gradients of the rows at `position` of the run's order. The loss is in *out. */
+/* Adds the gradients of this rank's part of the rows at `position` of the run's order. The loss of
+ * all ranks is in *out. */
 hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result *out, hg_err *e);
 /* A whole step. Gradients are zero before and after. */
 hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_result *out,

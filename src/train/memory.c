@@ -158,6 +158,8 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const
     p->n_params = hg_arch_count(a, c);
     p->weights = p->gradients = 4 * p->n_params;
     HG_TRY(moments(r, c, p->n_params, &p->moments, e));
+    if (r->wire == HG_WIRE_BF16 && r->ranks != NULL) p->moments += 4 * p->n_params; /* exact ones */
+    p->moments /= (uint64_t)hg_ranks_n(r->ranks);
     p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;
     p->total = p->weights + p->gradients + p->moments + p->data;
     HG_TRY(hg_memory_plan_check(p, e));

@@ -5,16 +5,19 @@
 #include "train/learner.h"
 #include <math.h>
 
-/* Targets of the whole step, counted ahead: rows are cheap to fill, and the weights need the total.
- */
+/* Targets of the whole step, each rank its own rows', counted ahead: rows are cheap to fill, and
+ * the weights need the total. */
 static hg_status begin(hg_objective *o, hg_learner *s, uint64_t position, hg_step_result *out,
                        hg_err *e)
 {
-    (void)o, (void)e;
-    for (size_t at = 0; at < hg_learner_rows(s);) {
+    double n = 0;
+    (void)o;
+    for (size_t at = s->first; at < s->end;) {
         at += hg_learner_fill(s, position, at);
-        out->n_targets += s->rows.n_targets;
+        n += (double)s->rows.n_targets;
     }
+    HG_TRY(hg_ranks_sum(s->ranks, &n, 1, e));
+    out->n_targets = (uint64_t)n;
     return HG_OK;
 }
 
@@ -39,18 +42,21 @@ static void end(hg_objective *o, hg_step_result *out)
 static hg_status validate(hg_objective *o, hg_learner *s, uint64_t n_rows, hg_step_result *out,
                           hg_err *e)
 {
-    double sum = 0;
-    for (uint64_t at = 0; at < n_rows;) {
+    double sum[2] = {0, 0}; /* of losses, and of targets */
+    uint64_t n = (uint64_t)hg_ranks_n(s->ranks), me = (uint64_t)hg_ranks_me(s->ranks);
+    for (uint64_t at = n_rows * me / n, last = n_rows * (me + 1) / n; at < last;) {
         hg_graph g;
-        at += hg_learner_fill_held_out(s, at, n_rows);
+        at += hg_learner_fill_held_out(s, at, last);
         if (s->rows.n_targets == 0) continue;
         hg_learner_graph(s, &g, 0);
         const hg_tensor *l = loss(o, s, &g);
         HG_TRY(hg_graph_status(&g, e));
-        sum += (double)*(const float *)l->data * (double)s->rows.n_targets;
-        out->n_targets += s->rows.n_targets;
+        sum[0] += (double)*(const float *)l->data * (double)s->rows.n_targets;
+        sum[1] += (double)s->rows.n_targets;
     }
-    out->loss = out->n_targets > 0 ? sum / (double)out->n_targets : (double)NAN;
+    HG_TRY(hg_ranks_sum(s->ranks, sum, 2, e));
+    out->n_targets = (uint64_t)sum[1];
+    out->loss = sum[1] > 0 ? sum[0] / sum[1] : (double)NAN;
     return HG_OK;
 }
 
@@ -58,6 +64,7 @@ hg_objective hg_objective_text(void)
 {
     return (hg_objective){.name = "cross-entropy",
                           .guards = true,
+                          .is_shared = true,
                           .begin = begin,
                           .weight = weight,
                           .loss = loss,

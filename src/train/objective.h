@@ -22,7 +22,8 @@ enum { HG_MAX_FIGURES = 12 };
 typedef struct hg_objective hg_objective;
 struct hg_objective {
     const char *name;
-    bool guards; /* a jump of its loss is a sign of damage; else no step is skipped for one */
+    bool guards;    /* a jump of its loss is a sign of damage; else no step is skipped for one */
+    bool is_shared; /* begin and validate look at this rank's rows and sum over the ranks */
     /* Before the lots of the rows at `position`: the step's targets, what weights need. */
     hg_status (*begin)(hg_objective *o, struct hg_learner *s, uint64_t position,
                        struct hg_step_result *out, hg_err *e);

@@ -5,7 +5,7 @@
  * added in order, so neither norm nor update depends on the number of threads. Matrices decay,
  * vectors (norms, biases) do not unless asked: pulling a norm's weight to zero shrinks the layer,
  * it does not regularise it. */
-#include "train/optim.h"
+#include "train/optim_shards.h"
 #include <math.h>
 #include <string.h>
 
@@ -95,11 +95,25 @@ static void cut_chunks(hg_optim *o, hg_tensor *const *param, size_t n_params,
 
 static void begin_average(hg_optim *o)
 {
-    for (size_t c = 0; c < o->n_chunks; c++) {
+    for (size_t c = o->own; c < o->own_end; c++) {
         const hg_optim_chunk *k = &o->chunks[c];
-        memcpy(o->average + k->moment, (const float *)k->param->data + k->at,
+        memcpy(hg_optim_average(o, k), (const float *)k->param->data + k->at,
                k->n * sizeof *o->average);
     }
+}
+
+/* State of our own chunks. One float more than needed: a rank may own nothing, and no average is
+ * told from an empty one by its pointer. */
+static bool take_state(hg_optim *o, const hg_recipe *r, size_t n_room, hg_arena *mem)
+{
+    o->m = HG_NEW(mem, float, o->n_own_moments + 1);
+    o->v = HG_NEW(mem, float, o->n_own_seconds + 1);
+    o->room = HG_NEW_RAW(mem, float, n_room);
+    if (r->ema > 0) o->average = HG_NEW_RAW(mem, float, o->n_own_moments + 1);
+    if (o->ranks != NULL && o->wire == HG_WIRE_BF16)
+        o->master = HG_NEW_RAW(mem, float, o->n_own_moments + 1);
+    return o->m != NULL && o->v != NULL && o->room != NULL && (r->ema <= 0 || o->average != NULL) &&
+           (o->ranks == NULL || o->wire == HG_WIRE_F32 || o->master != NULL);
 }
 
 hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, size_t n_params,
@@ -110,15 +124,14 @@ hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, si
     size_t n_room = 0;
     memset(o, 0, sizeof *o);
     o->rt = rt;
+    o->ranks = r->ranks;
+    o->wire = (hg_wire)r->wire;
     count(o, param, n_params, groups, has_muon, &n_room);
     o->chunks = HG_NEW(mem, hg_optim_chunk, o->n_chunks);
     o->part = HG_NEW(mem, double, o->n_chunks);
-    o->m = HG_NEW(mem, float, o->n_moments);
-    o->v = HG_NEW(mem, float, o->n_seconds);
-    o->room = HG_NEW_RAW(mem, float, n_room);
-    if (r->ema > 0) o->average = HG_NEW_RAW(mem, float, o->n_moments);
-    if (o->chunks == NULL || o->part == NULL || o->m == NULL || o->v == NULL || o->room == NULL ||
-        (r->ema > 0 && o->average == NULL))
+    if (o->chunks != NULL) cut_chunks(o, param, n_params, groups, has_muon);
+    if (o->chunks == NULL || o->part == NULL || !hg_optim_share_out(o, mem) ||
+        !take_state(o, r, n_room, mem))
         return hg_fail(e, HG_E_NOMEM, "no room for the optimiser's state of %zu parameters",
                        o->n_moments);
     o->base = (hg_adamw){.beta1 = (float)r->beta1, .beta2 = (float)r->beta2, .eps = (float)r->eps};
@@ -128,16 +141,21 @@ hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, si
     o->decay[HG_GROUP_MATRIX] = r->weight_decay;
     o->clip = r->clip;
     o->ema = r->ema;
-    cut_chunks(o, param, n_params, groups, has_muon);
     if (o->average != NULL) begin_average(o);
+    hg_optim_settle(o);
     return HG_OK;
+}
+
+static void run_own(hg_optim *o, hg_pool_fn *task)
+{
+    hg_pool_run(o->rt->pool, o->own_end - o->own, 1, task, o);
 }
 
 static void norm_task(void *ctx, size_t begin, size_t end, int thread)
 {
     hg_optim *o = ctx;
     (void)thread;
-    for (size_t c = begin; c < end; c++) {
+    for (size_t c = o->own + begin; c < o->own + end; c++) {
         const float *g = o->chunks[c].param->grad + o->chunks[c].at;
         double sum = 0;
         for (size_t i = 0; i < o->chunks[c].n; i += 1024) {
@@ -151,8 +169,8 @@ static void norm_task(void *ctx, size_t begin, size_t end, int thread)
 double hg_optim_grad_norm(hg_optim *o)
 {
     double sum = 0;
-    hg_pool_run(o->rt->pool, o->n_chunks, 1, norm_task, o);
-    for (size_t c = 0; c < o->n_chunks; c++) sum += o->part[c];
+    run_own(o, norm_task);
+    for (size_t c = o->own; c < o->own_end; c++) sum += o->part[c];
     return sqrt(sum);
 }
 
@@ -160,25 +178,25 @@ static void adamw_task(void *ctx, size_t begin, size_t end, int thread)
 {
     hg_optim *o = ctx;
     (void)thread;
-    for (size_t c = begin; c < end; c++) {
+    for (size_t c = o->own + begin; c < o->own + end; c++) {
         const hg_optim_chunk *k = &o->chunks[c];
         if (k->second == SIZE_MAX) continue;
         hg_adamw a = o->base;
         float *g = k->param->grad + k->at;
         a.weight_decay = (float)o->decay[k->group];
-        o->rt->k.adamw_f32((float *)k->param->data + k->at, o->m + k->moment, o->v + k->second, g,
-                           &a, k->n);
+        o->rt->k.adamw_f32(hg_optim_weights(o, k), hg_optim_m(o, k), hg_optim_v(o, k), g, &a, k->n);
         memset(g, 0, k->n * sizeof *g);
     }
 }
 
 static hg_status muon_step(hg_optim *o, hg_err *e)
 {
-    for (size_t c = 0; c < o->n_chunks; c++) {
+    for (size_t c = o->own; c < o->own_end; c++) {
         const hg_optim_chunk *k = &o->chunks[c];
         if (k->second != SIZE_MAX || k->at > 0) continue; /* its first chunk stands for all */
-        HG_TRY(hg_muon_update(o->rt, &o->muon, k->param->data, o->m + k->moment, k->param->grad,
-                              hg_tensor_rows(k->param), hg_tensor_cols(k->param), o->room, e));
+        HG_TRY(hg_muon_update(o->rt, &o->muon, hg_optim_weights(o, k), hg_optim_m(o, k),
+                              k->param->grad, hg_tensor_rows(k->param), hg_tensor_cols(k->param),
+                              o->room, e));
     }
     return HG_OK;
 }
@@ -191,10 +209,10 @@ static void average_task(void *ctx, size_t begin, size_t end, int thread)
     double t = (double)o->updates, early = (1 + t) / (10 + t);
     float stays = (float)(o->ema < early ? o->ema : early);
     (void)thread;
-    for (size_t c = begin; c < end; c++) {
+    for (size_t c = o->own + begin; c < o->own + end; c++) {
         const hg_optim_chunk *k = &o->chunks[c];
-        const float *w = (const float *)k->param->data + k->at;
-        float *a = o->average + k->moment;
+        const float *w = hg_optim_weights(o, k);
+        float *a = hg_optim_average(o, k);
         for (size_t i = 0; i < k->n; i++) a[i] = w[i] + stays * (a[i] - w[i]);
     }
 }
@@ -209,19 +227,20 @@ hg_status hg_optim_step(hg_optim *o, double lr, double grad_norm, hg_err *e)
     o->muon.lr = lr;
     o->muon.weight_decay = o->decay[HG_GROUP_MATRIX];
     o->muon.grad_scale = o->base.grad_scale;
-    hg_pool_run(o->rt->pool, o->n_chunks, 1, adamw_task, o);
+    run_own(o, adamw_task);
     HG_TRY(muon_step(o, e));
-    if (o->average != NULL) hg_pool_run(o->rt->pool, o->n_chunks, 1, average_task, o);
-    return HG_OK;
+    if (o->average != NULL) run_own(o, average_task);
+    if (o->ranks != NULL) hg_optim_zero_grad(o); /* what others own was summed in ours */
+    return hg_optim_spread(o, e);
 }
 
 static void swap_task(void *ctx, size_t begin, size_t end, int thread)
 {
     hg_optim *o = ctx;
     (void)thread;
-    for (size_t c = begin; c < end; c++) {
+    for (size_t c = o->own + begin; c < o->own + end; c++) {
         const hg_optim_chunk *k = &o->chunks[c];
-        float *w = (float *)k->param->data + k->at, *a = o->average + k->moment;
+        float *w = hg_optim_weights(o, k), *a = hg_optim_average(o, k);
         for (size_t i = 0; i < k->n; i++) {
             float x = w[i];
             w[i] = a[i];
@@ -230,9 +249,11 @@ static void swap_task(void *ctx, size_t begin, size_t end, int thread)
     }
 }
 
-void hg_optim_swap(hg_optim *o)
+hg_status hg_optim_swap(hg_optim *o, hg_err *e)
 {
-    if (o->average != NULL) hg_pool_run(o->rt->pool, o->n_chunks, 1, swap_task, o);
+    if (o->average == NULL) return HG_OK;
+    run_own(o, swap_task);
+    return hg_optim_spread(o, e);
 }
 
 static void zero_task(void *ctx, size_t begin, size_t end, int thread)

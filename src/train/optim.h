@@ -3,6 +3,7 @@
 #ifndef HG_TRAIN_OPTIM_H
 #define HG_TRAIN_OPTIM_H
 
+#include "ranks/ranks.h"
 #include "tensor/tensor.h"
 #include "train/muon.h"
 #include "train/recipe.h"
@@ -34,13 +35,24 @@ typedef struct hg_optim_chunk {
     hg_optim_group group;
 } hg_optim_chunk;
 
-/* Borrows the parameters and the runtime. m, v and average are in the order of the parameters. */
+/* Borrows the parameters, the runtime and the ranks. m, v and average are in the order of the
+ * parameters. Of several ranks each has the state of its own chunks only, [own, own_end), and
+ * updates those (ZeRO-1, Rajbhandari et al. 2020); chunks of a matrix that Muon takes have one
+ * owner. Alone, all chunks are its own. */
 typedef struct hg_optim {
     hg_runtime *rt;
     hg_optim_chunk *chunks;
     size_t n_chunks, n_moments, n_seconds;
-    float *m, *v;   /* [n_moments], [n_seconds] */
-    float *average; /* [n_moments] of the weights, or NULL */
+    hg_ranks *ranks; /* NULL: alone */
+    hg_wire wire;
+    hg_piece *weight, *grad;          /* [n_chunks] for the rings; NULL alone */
+    size_t *border;                   /* [ranks + 1] chunks */
+    size_t own, own_end;              /* chunks */
+    size_t own_moment, n_own_moments; /* of all moments, where ours begin and how many they are */
+    size_t own_second, n_own_seconds;
+    float *master;  /* [n_own_moments] weights before they were rounded for the wire, or NULL */
+    float *m, *v;   /* [n_own_moments], [n_own_seconds] */
+    float *average; /* [n_own_moments] of the weights, or NULL */
     float *room;    /* Muon's */
     double *part;   /* [n_chunks] sums of squares */
     hg_adamw base;
@@ -55,13 +67,26 @@ typedef struct hg_optim {
 hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, size_t n_params,
                         const hg_optim_group *groups, hg_compute compute, const hg_recipe *r,
                         hg_arena *mem, hg_err *e);
-/* Euclidean norm of the whole gradient; the same on any number of threads. */
+/* Where a chunk of our own has its weights (exact ones), moments and average. */
+float *hg_optim_weights(const hg_optim *o, const hg_optim_chunk *k);
+float *hg_optim_m(const hg_optim *o, const hg_optim_chunk *k);
+float *hg_optim_v(const hg_optim *o, const hg_optim_chunk *k);
+float *hg_optim_average(const hg_optim *o, const hg_optim_chunk *k);
+/* Euclidean norm of the gradient of our own chunks; the same on any number of threads. */
 double hg_optim_grad_norm(hg_optim *o);
-/* One update with the gradient clipped to `clip`, given its norm; then the gradients are zero.
+/* Sums gradients over the ranks, each rank's own chunks to itself; *norm is that of the whole
+ * gradient. */
+hg_status hg_optim_reduce(hg_optim *o, double *norm, hg_err *e);
+/* After weights were put in place on every rank: the exact ones are kept, the others rounded. */
+void hg_optim_settle(hg_optim *o);
+/* Gives all ranks the exact weights, whatever the wire is: before a model is saved. */
+hg_status hg_optim_complete(hg_optim *o, hg_err *e);
+/* One update with the gradient clipped to `clip`, given its norm; then the gradients are zero and
+ * all ranks have all weights.
  * HG_E_NOMEM: Muon's products found no room. */
 hg_status hg_optim_step(hg_optim *o, double lr, double grad_norm, hg_err *e);
 /* Exchanges weights and average (nothing without one): call it again before the next step. */
-void hg_optim_swap(hg_optim *o);
+hg_status hg_optim_swap(hg_optim *o, hg_err *e);
 void hg_optim_zero_grad(hg_optim *o);
 
 #endif

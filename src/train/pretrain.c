@@ -72,6 +72,18 @@ static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute com
     return hg_memory_plan_check(&n->plan, e);
 }
 
+/* Rank 0 comes first: what it makes (a tokenizer, token shards) the others find. */
+static hg_status open_data(run *n, const hg_watch *w, hg_err *e)
+{
+    hg_recipe *r = &n->recipe;
+    if (hg_ranks_me(r->ranks) != 0) HG_TRY(hg_ranks_wait_for_all(r->ranks, e));
+    if (n->model == NULL) HG_TRY(hg_first_tokenizer(&n->tokenizer, r, true, w, e));
+    const hg_tokenizer *t = n->model != NULL ? n->model->tokenizer : n->tokenizer;
+    HG_TRY(hg_mkdirs(r->out, e));
+    HG_TRY(hg_corpora_open(&n->corpora, r, t, &n->mem, w, e));
+    return hg_ranks_me(r->ranks) == 0 ? hg_ranks_wait_for_all(r->ranks, e) : HG_OK;
+}
+
 static hg_status run_train(run *n, const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
                            hg_train_result *result, hg_err *e)
 {
@@ -85,13 +97,9 @@ static hg_status run_train(run *n, const hg_train_options *o, hg_runtime *rt, co
                       .resume = o->resume,
                       .started = hg_seconds()};
     uint64_t rss = hg_peak_rss();
-    if (*n->recipe.base != '\0')
-        HG_TRY(hg_first_base(&n->model, &n->recipe, e));
-    else
-        HG_TRY(hg_first_tokenizer(&n->tokenizer, &n->recipe, true, w, e));
+    if (*n->recipe.base != '\0') HG_TRY(hg_first_base(&n->model, &n->recipe, e));
+    HG_TRY(open_data(n, w, e));
     const hg_tokenizer *t = n->model != NULL ? n->model->tokenizer : n->tokenizer;
-    HG_TRY(hg_mkdirs(n->recipe.out, e));
-    HG_TRY(hg_corpora_open(&n->corpora, &n->recipe, t, &n->mem, w, e));
     job.vocab_hash = hg_tokens_vocab_hash(t);
     job.rss_at_start = n->model != NULL ? rss : hg_peak_rss();
     HG_TRY(plan(n, &c, rt, compute, result, w, e));
@@ -112,8 +120,10 @@ hg_status hg_train_run(const hg_train_options *o, hg_runtime *rt, const hg_watch
                        hg_train_result *result, hg_err *e)
 {
     run n = {.model = NULL};
+    hg_watch room;
     memset(result, 0, sizeof *result);
     hg_arena_init(&n.mem, 0);
+    w = hg_ranks_watch(o->ranks, w, &room);
     hg_status s = hg_recipe_make(&n.recipe, HG_STAGE_TRAIN, o, e);
     if (s == HG_OK) s = hg_recipe_check(&n.recipe, true, e);
     if (s == HG_OK) s = run_train(&n, o, rt, w, result, e);

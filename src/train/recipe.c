@@ -364,6 +364,7 @@ hg_status hg_recipe_check(const hg_recipe *r, bool needs_out, hg_err *e)
 hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o, hg_err *e)
 {
     HG_TRY(hg_recipe_init(r, stage, e));
+    r->ranks = o->ranks;
     if (o->recipe != NULL) HG_TRY(hg_recipe_load(r, o->recipe, e));
     for (size_t i = 0; i < o->n_set; i++) HG_TRY(hg_recipe_set(r, o->set[i], e));
     return HG_OK;

@@ -4,6 +4,7 @@
 
 #include <higgins/train.h>
 #include "base/mem.h"
+#include "ranks/ranks.h"
 
 typedef struct hg_text_list {
     const char **item;
@@ -33,12 +34,13 @@ typedef struct hg_recipe {
     int64_t batch_size, micro_batch, accumulation, steps, seed;
     double epochs, max_minutes;
     int64_t schedule, precision, save_type; /* hg_decay, hg_precision, hg_save */
-    int64_t optimizer, on_spike;            /* hg_optimizer, hg_on_spike */
+    int64_t optimizer, on_spike, wire;      /* hg_optimizer, hg_on_spike, hg_wire */
     double lr, warmup, min_lr, decay, beta1, beta2, eps, weight_decay, clip;
     double momentum, table_decay, vector_decay, ema, spike;
     double val_share, sample_temperature, checkpoint_minutes;
     int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep, keep_every;
     uint64_t given[HG_RECIPE_GIVEN]; /* bit i: key i of the table was set by the user */
+    hg_ranks *ranks; /* those who train together, borrowed; NULL: this process alone */
     hg_arena mem;
 } hg_recipe;
 

@@ -107,6 +107,8 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
      "standard deviations above the smoothed loss that make a jump"},
     {"precision", HG_KEY_CHOICE, BOTH, AT(precision), "auto", NULL, 0, 0, "auto|bf16|f32",
      "dtype|compute", "of matrix products; auto: bf16 where the processor has it"},
+    {"wire", HG_KEY_CHOICE, BOTH, AT(wire), "f32", NULL, 0, 0, "f32|bf16", "comm_dtype",
+     "of gradients and weights between several processes; bf16: half the bytes"},
     {"val_share", HG_KEY_REAL, BOTH, AT(val_share), "0.01", "0.05", 0, 0.5, NULL,
      "val_split|validation_split", "share of the documents held out"},
     {"val_every", HG_KEY_INT, BOTH, AT(val_every), "0", NULL, 0, 1e9, NULL,

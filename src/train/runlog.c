@@ -64,6 +64,7 @@ hg_status hg_runlog_end(hg_runlog *l, hg_err *e)
     hg_json_end(&l->out);
     hg_buf_putc(&l->line, '\n');
     HG_TRY(hg_buf_status(&l->line, e));
+    if (l->file == NULL) return HG_OK;
     if (fwrite(l->line.p, 1, l->line.n, l->file) != l->line.n || fflush(l->file) != 0)
         return hg_fail(e, HG_E_IO, "cannot write %s: %s", l->path, hg_os_error());
     return HG_OK;

@@ -12,6 +12,7 @@ typedef struct hg_runlog {
     char path[1100];
 } hg_runlog;
 
+/* A log that was never opened takes its lines and drops them. */
 /* Opens the log to be added to, with the lines of steps up to `step` kept: a resumed run writes the
  * later ones anew. A last line that a kill tore is dropped. */
 hg_status hg_runlog_open(hg_runlog *l, const char *path, uint64_t step, bool keep, hg_err *e);

@@ -84,9 +84,10 @@ hg_status hg_trainer_sample(hg_trainer *t, hg_err *e)
     hg_choices room = {0};
     if (m->tokenizer == NULL || r->sample_tokens == 0 || r->sample_prompts.n == 0) return HG_OK;
     hg_status s = hg_choices_init(&room, m->c.n_vocab, &t->job->rt->k, e);
-    hg_optim_swap(&t->learner.optim);
-    for (size_t i = 0; s == HG_OK && i < r->sample_prompts.n; i++) s = one_sample(t, &room, i, e);
-    hg_optim_swap(&t->learner.optim);
+    size_t n = hg_ranks_me(t->ranks) == 0 ? r->sample_prompts.n : 0;
+    if (s == HG_OK) s = hg_optim_swap(&t->learner.optim, e);
+    for (size_t i = 0; s == HG_OK && i < n; i++) s = one_sample(t, &room, i, e);
+    if (s == HG_OK) s = hg_optim_swap(&t->learner.optim, e);
     hg_choices_free(&room);
     return s;
 }

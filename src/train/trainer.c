@@ -14,7 +14,8 @@ double hg_trainer_seconds(const hg_trainer *t)
 
 double hg_trainer_joules(hg_trainer *t)
 {
-    return t->part_joules + hg_joules_read(&t->joules);
+    double n = t->joules.is_measured ? hg_ranks_n_local(t->ranks) : 1; /* they see one meter */
+    return t->part_joules + t->other_joules + hg_joules_read(&t->joules) / n;
 }
 
 /* ---- beginning, or going on ---- */
@@ -47,6 +48,34 @@ static hg_status restore(hg_trainer *t, const char *path, hg_err *e)
     return s;
 }
 
+/* All ranks must go on from one state. Where they do not, their run folders are different ones. */
+static hg_status same_everywhere(hg_trainer *t, bool found, hg_err *e)
+{
+    const hg_run_state *s = &t->state;
+    uint64_t mine[6] = {found, s->step, s->position, s->data_hash, s->vocab_hash, s->base_hash};
+    uint64_t first[6];
+    memcpy(first, mine, sizeof first);
+    HG_TRY(hg_ranks_share(t->ranks, first, sizeof first, e));
+    if (memcmp(first, mine, sizeof first) == 0) return HG_OK;
+    return hg_fail(e, HG_E_STATE,
+                   "rank %d begins at step %llu with data %016llx, rank 0 at step %llu with "
+                   "%016llx; out and data must lie where all ranks see the same files",
+                   hg_ranks_me(t->ranks), (unsigned long long)s->step,
+                   (unsigned long long)s->data_hash, (unsigned long long)first[1],
+                   (unsigned long long)first[3]);
+}
+
+static hg_status open_logs(hg_trainer *t, bool found, hg_err *e)
+{
+    char path[1100];
+    const hg_recipe *r = t->job->recipe;
+    if (hg_ranks_me(t->ranks) != 0) return HG_OK;
+    if (r->tensorboard)
+        HG_TRY(hg_events_open(&t->events, r->out, (double)hg_unix_time(), t->state.step, e));
+    (void)snprintf(path, sizeof path, "%s/log.jsonl", r->out);
+    return hg_runlog_open(&t->log, path, t->state.step, found, e);
+}
+
 static hg_status begin_or_resume(hg_trainer *t, hg_err *e)
 {
     char path[1100];
@@ -62,23 +91,21 @@ static hg_status begin_or_resume(hg_trainer *t, hg_err *e)
                               .base_hash = j->base_hash,
                               .val_loss = (double)NAN};
     if (found) HG_TRY(restore(t, path, e));
+    HG_TRY(same_everywhere(t, found, e));
     t->part_seconds = t->state.seconds;
     t->part_joules = t->state.joules;
     t->last_checkpoint_step = found ? t->state.step : UINT64_MAX;
     if (found)
         hg_watch_log(j->watch, HG_INFO, "going on from step %llu of %llu",
                      (unsigned long long)t->state.step, (unsigned long long)t->state.total_steps);
-    if (j->recipe->tensorboard)
-        HG_TRY(
-            hg_events_open(&t->events, j->recipe->out, (double)hg_unix_time(), t->state.step, e));
-    (void)snprintf(path, sizeof path, "%s/log.jsonl", j->recipe->out);
-    return hg_runlog_open(&t->log, path, t->state.step, found, e);
+    return open_logs(t, found, e);
 }
 
 static hg_status trainer_init(hg_trainer *t, const hg_run_job *job, hg_err *e)
 {
     memset(t, 0, sizeof *t);
     t->job = job;
+    t->ranks = job->recipe->ranks;
     t->part_started = t->last_checkpoint = job->started;
     hg_arena_init(&t->mem, 0);
     hg_joules_start(&t->joules);
@@ -156,11 +183,11 @@ static hg_status put_figures(hg_trainer *t, const hg_step_result *r, const char 
 static hg_status validate(hg_trainer *t, hg_err *e)
 {
     if (t->job->source->n_val_rows == 0) return HG_OK;
-    hg_optim_swap(&t->learner.optim); /* the average, where there is one, is what will be kept */
+    /* The average, where there is one, is what will be kept. */
     hg_step_result r;
-    hg_status s = hg_learner_validate(&t->learner, (uint64_t)t->job->recipe->val_rows, &r, e);
-    hg_optim_swap(&t->learner.optim);
-    if (s != HG_OK) return s;
+    HG_TRY(hg_optim_swap(&t->learner.optim, e));
+    HG_TRY(hg_learner_validate(&t->learner, (uint64_t)t->job->recipe->val_rows, &r, e));
+    HG_TRY(hg_optim_swap(&t->learner.optim, e));
     t->state.val_loss = r.loss;
     hg_runlog_begin(&t->log, t->state.step);
     hg_json_number(&t->log.out, "val_loss", t->state.val_loss);
@@ -205,7 +232,7 @@ static hg_status between_steps(hg_trainer *t, hg_err *e)
     if (is_due(t, val_interval(t))) HG_TRY(validate(t, e));
     if (is_due(t, interval(t, r->sample_every, SAMPLES_A_RUN, 1))) HG_TRY(hg_trainer_sample(t, e));
     HG_TRY(hg_trainer_refit(t, e));
-    if (checkpoint_is_due(t)) HG_TRY(checkpoint(t, e));
+    if (t->is_due) HG_TRY(checkpoint(t, e));
     return HG_OK;
 }
 
@@ -275,6 +302,23 @@ static hg_status one_step(hg_trainer *t, hg_err *e)
     return HG_OK;
 }
 
+/* What all ranks must do alike although clocks and signals differ: each asks for an early end,
+ * rank 0's clock counts. */
+static hg_status agree(hg_trainer *t, hg_err *e)
+{
+    bool first = hg_ranks_me(t->ranks) == 0;
+    t->other_joules = 0;
+    double own = hg_trainer_joules(t) - t->part_joules;
+    double x[] = {hg_watch_stopped(t->job->watch), own, first && checkpoint_is_due(t),
+                  first ? hg_trainer_seconds(t) : 0};
+    HG_TRY(hg_ranks_sum(t->ranks, x, sizeof x / sizeof *x, e));
+    t->is_stop = x[0] > 0;
+    t->other_joules = x[1] - own;
+    t->is_due = x[2] > 0;
+    t->now = x[3];
+    return HG_OK;
+}
+
 /* ---- the end ---- */
 
 static void fill_result(hg_trainer *t, hg_train_result *r)
@@ -314,10 +358,11 @@ static hg_status save_model(hg_trainer *t, hg_train_result *r, hg_err *e)
         t->job->recipe->stage == HG_STAGE_TUNE ? "Fine-tuned" : "Pre-trained", HG_VERSION,
         (unsigned long long)t->state.step, (unsigned long long)t->state.tokens, t->state.val_loss);
     (void)snprintf(r->model, sizeof r->model, "%.1000s/model", t->job->recipe->out);
-    hg_optim_swap(&t->learner.optim);
-    hg_status s = hg_model_save(t->job->model, r->model, save_type(t->job->recipe), card, e);
-    hg_optim_swap(&t->learner.optim);
-    return s;
+    HG_TRY(hg_optim_swap(&t->learner.optim, e));
+    HG_TRY(hg_optim_complete(&t->learner.optim, e));
+    if (hg_ranks_me(t->ranks) == 0)
+        HG_TRY(hg_model_save(t->job->model, r->model, save_type(t->job->recipe), card, e));
+    return hg_optim_swap(&t->learner.optim, e);
 }
 
 static hg_status finish(hg_trainer *t, hg_train_result *r, hg_err *e)
@@ -328,31 +373,33 @@ static hg_status finish(hg_trainer *t, hg_train_result *r, hg_err *e)
     HG_TRY(save_model(t, r, e));
     r->is_finished = true;
     fill_result(t, r);
-    return hg_trainer_report(t, r, e);
+    return hg_ranks_me(t->ranks) == 0 ? hg_trainer_report(t, r, e) : HG_OK;
 }
 
 static hg_status stop_early(hg_trainer *t, hg_train_result *r, hg_err *e)
 {
     HG_TRY(checkpoint(t, e));
     fill_result(t, r);
-    HG_TRY(hg_trainer_report(t, r, e));
+    if (hg_ranks_me(t->ranks) == 0) HG_TRY(hg_trainer_report(t, r, e));
     return hg_fail(e, HG_E_CANCELED,
                    "stopped after step %llu of %llu, with a checkpoint; go on with --resume",
                    (unsigned long long)t->state.step, (unsigned long long)t->state.total_steps);
 }
 
 /* A finished run that is run again with --resume: nothing to do. */
-static bool is_done(const hg_trainer *t, hg_train_result *r)
+static hg_status is_done(const hg_trainer *t, hg_train_result *r, bool *done, hg_err *e)
 {
     (void)snprintf(r->model, sizeof r->model, "%.1000s/model", t->job->recipe->out);
-    if (t->state.step == t->state.total_steps && hg_path_is_dir(r->model)) return true;
-    r->model[0] = '\0';
-    return false;
+    *done = t->state.step == t->state.total_steps && hg_path_is_dir(r->model);
+    if (!*done) r->model[0] = '\0';
+    return hg_ranks_share(t->ranks, done, sizeof *done, e);
 }
 
 static hg_status loop(hg_trainer *t, hg_train_result *r, hg_err *e)
 {
-    if (is_done(t, r)) {
+    bool done = false;
+    HG_TRY(is_done(t, r, &done, e));
+    if (done) {
         hg_watch_log(t->job->watch, HG_INFO, "%s is already finished; nothing to do",
                      t->job->recipe->out);
         r->is_finished = true;
@@ -362,7 +409,8 @@ static hg_status loop(hg_trainer *t, hg_train_result *r, hg_err *e)
     }
     while (t->state.step < t->state.total_steps) {
         HG_TRY(one_step(t, e));
-        if (hg_watch_stopped(t->job->watch)) return stop_early(t, r, e);
+        HG_TRY(agree(t, e));
+        if (t->is_stop) return stop_early(t, r, e);
         HG_TRY(between_steps(t, e));
     }
     return finish(t, r, e);

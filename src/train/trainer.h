@@ -30,6 +30,7 @@ typedef struct hg_trainer {
     const hg_run_job *job;
     hg_learner learner;
     hg_run_state state;
+    hg_ranks *ranks; /* NULL: alone. Only rank 0 has a log, samples and a report */
     hg_schedule schedule;
     hg_runlog log;
     hg_events events; /* without a file when the recipe wants none */
@@ -40,6 +41,9 @@ typedef struct hg_trainer {
     double part_started, part_seconds,
         part_joules; /* this process' part, and what earlier parts took */
     double last_checkpoint, step_seconds;
+    double other_joules;  /* of the other ranks, as of the last step */
+    double now;           /* rank 0's hg_trainer_seconds, as of the last step */
+    bool is_due, is_stop; /* what all ranks do after the step: a checkpoint, an early end */
     uint64_t last_checkpoint_step;
     double flops_a_token, rate;
 } hg_trainer;

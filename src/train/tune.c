@@ -112,8 +112,10 @@ hg_status hg_tune_run(const hg_train_options *o, hg_runtime *rt, const hg_watch 
                       hg_train_result *result, hg_err *e)
 {
     run n = {.model = NULL};
+    hg_watch room;
     memset(result, 0, sizeof *result);
     hg_arena_init(&n.mem, 0);
+    w = hg_ranks_watch(o->ranks, w, &room);
     hg_status s = hg_recipe_make(&n.recipe, HG_STAGE_TUNE, o, e);
     if (s == HG_OK) s = hg_recipe_check(&n.recipe, true, e);
     if (s == HG_OK) s = run_tune(&n, o, rt, w, result, e);

@@ -94,6 +94,13 @@ static void add_all(sets *s, const char *const *more)
 hg_status fixture_train(hg_runtime *rt, const hg_watch *w, bool resume, const char *out,
                         const char *const *set, hg_train_result *r, hg_err *e)
 {
+    return fixture_train_ranks(rt, NULL, w, resume, out, set, r, e);
+}
+
+hg_status fixture_train_ranks(hg_runtime *rt, hg_ranks *ranks, const hg_watch *w, bool resume,
+                              const char *out, const char *const *set, hg_train_result *r,
+                              hg_err *e)
+{
     static const char *const shape[] = {
         "depth=2",     "d_model=32", "n_heads=2",       "seq_len=32",      "batch_size=4",
         "val_every=5", "val_rows=4", "sample_every=10", "sample_tokens=8", NULL};
@@ -108,6 +115,7 @@ hg_status fixture_train(hg_runtime *rt, const hg_watch *w, bool resume, const ch
     o.set = s.item;
     o.n_set = s.n;
     o.resume = resume;
+    o.ranks = ranks;
     return hg_train_run(&o, rt, w, r, e);
 }
 

@@ -20,6 +20,10 @@ hg_runtime *fixture_runtime(int n_threads);
  * batch. */
 hg_status fixture_train(hg_runtime *rt, const hg_watch *w, bool resume, const char *out,
                         const char *const *set, hg_train_result *r, hg_err *e);
+/* The same as one of several ranks. */
+hg_status fixture_train_ranks(hg_runtime *rt, hg_ranks *ranks, const hg_watch *w, bool resume,
+                              const char *out, const char *const *set, hg_train_result *r,
+                              hg_err *e);
 /* Fine-tunes `base` on fixture_chats(). */
 hg_status fixture_tune(hg_runtime *rt, const hg_watch *w, bool resume, const char *base,
                        const char *out, const char *const *set, hg_train_result *r, hg_err *e);

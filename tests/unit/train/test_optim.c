@@ -174,7 +174,7 @@ TEST(the_average_follows_the_weights_and_changes_places_with_them)
     }
     CHECK_NEAR(t.w[0][3], w, 1e-6);
     CHECK_NEAR(t.o.average[3], average, 1e-6);
-    hg_optim_swap(&t.o);
+    CHECK_OK(hg_optim_swap(&t.o, &e), e);
     CHECK_NEAR(t.w[0][3], average, 1e-6);
     CHECK_NEAR(t.o.average[3], w, 1e-6);
     three_close(&t);
