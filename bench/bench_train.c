@@ -1,28 +1,41 @@
-/* How much of the machine's matrix-product rate a training step reaches, on a model of the size
- * that one trains on such a machine: 6 layers, width 384, vocabulary 8192, 32 rows of 256 tokens,
- * llama, tied head, BF16 products where the processor has them. A step is what `higgins train`
- * does: rows filled, forward, backward, norm of the gradient, AdamW.
+/* Training steps beside PyTorch's, in turns, and as a share of the machine's rate of products. A
+ * step is what `higgins train` does: rows filled, forward, backward, norm of the gradient, AdamW.
  *
- * FLOP of a token: 6 N + 12 L C T, where N are all parameters (the tied embedding is the head's
- * matrix and so counts once), L layers, C the width of the heads, T the row. The product rate is
- * measured between the steps, in the same run: on a shared machine only their ratio means
- * something. With /usr/bin/python3 and torch, bench/peer_train.py runs the same shape beside it.
- * Options, in this order: layers 6, width 384, vocabulary 8192, rows 32, tokens of a row 256,
- * steps 6, rows worked on at a time 0 (chosen), 1 for the peer. */
+ *   bench_train [SHAPE] [--steps N] [--lot ROWS] [--no-peer]
+ *
+ * SHAPE is 14m (6 layers, width 384, vocabulary 8192, llama; 32 rows of 256 tokens), gpt2-4x256 or
+ * gpt2-16x256 (GPT-2's 124 M parameters). FLOP of a token: 6 N + 12 L C T, where N are all
+ * parameters but tables that are only looked up, L layers, C the width of the heads, T the row. The
+ * rate of products is measured between the steps: on a shared machine only their ratio means
+ * something. The peer, bench/peer_train.py, needs /usr/bin/python3 with torch, and takes a step in
+ * float32 and one with BF16 autocast after each of ours. */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "train/learner.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "bench.h"
+#include "peer.h"
+
+#include <signal.h>
 
 /* The trainer knows what a step needs; here blocks that waste less than one for each activation. */
 enum { MAX_STEPS = 64, STEP_BLOCK = 64 << 20 };
 
 typedef struct shape {
-    size_t n_layers, d, n_vocab, n_rows, t, n_steps, micro;
+    const char *name, *arch;
+    size_t n_layers, d, n_vocab, n_rows, t;
+    double goal; /* share of the product rate */
 } shape;
+
+static const shape shapes[] = {{"14m", "llama", 6, 384, 8192, 32, 256, 0.8},
+                               {"gpt2-4x256", "gpt2", 12, 768, 50257, 4, 256, 0.73},
+                               {"gpt2-16x256", "gpt2", 12, 768, 50257, 16, 256, 0.79}};
+
+typedef struct setting {
+    const shape *s;
+    size_t n_steps, lot;
+    bool no_peer;
+} setting;
 
 /* Random ids: what a step costs does not depend on them. */
 typedef struct noise {
@@ -44,28 +57,16 @@ static void noise_row(const hg_source *s, bool held_out, uint64_t i, int32_t *id
     }
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, size_t n)
-{
-    qsort(x, n, sizeof *x, by_value);
-    return n % 2 == 1 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
-}
-
 static hg_model_config config(const shape *s)
 {
-    uint32_t d = (uint32_t)s->d, heads = d >= 64 ? d / 64 : 1;
-    hg_model_config c = {.arch = "llama",
-                         .n_layers = (uint32_t)s->n_layers,
+    const uint32_t d = (uint32_t)s->d, heads = d / 64;
+    const bool is_gpt2 = strcmp(s->arch, "gpt2") == 0;
+    hg_model_config c = {.n_layers = (uint32_t)s->n_layers,
                          .d_model = d,
                          .n_heads = heads,
                          .n_kv_heads = heads,
-                         .d_head = d / heads,
-                         .d_ff = (d * 8 / 3 + 63) / 64 * 64,
+                         .d_head = 64,
+                         .d_ff = is_gpt2 ? 4 * d : (d * 8 / 3 + 63) / 64 * 64,
                          .n_vocab = (uint32_t)s->n_vocab,
                          .n_ctx = (uint32_t)s->t,
                          .norm_eps = 1e-5f,
@@ -74,60 +75,103 @@ static hg_model_config config(const shape *s)
                          .bos_id = -1,
                          .eos_id = -1,
                          .pad_id = -1};
+    (void)snprintf(c.arch, sizeof c.arch, "%s", s->arch);
     return c;
 }
 
+/* ---- the peer ---- */
+
+static void open_peer(peer *p, const setting *o)
+{
+    int to[2], from[2];
+    char n[5][24];
+    const size_t v[] = {o->s->n_layers, o->s->d, o->s->n_vocab, o->s->n_rows, o->s->t};
+    *p = (peer){0};
+    if (o->no_peer || pipe(to) != 0 || pipe(from) != 0) return;
+    for (int i = 0; i < 5; i++) (void)snprintf(n[i], sizeof n[i], "%zu", v[i]);
+    const char *argv[] = {
+        "/usr/bin/python3", "bench/peer_train.py", o->s->arch, n[0], n[1], n[2], n[3], n[4], NULL};
+    (void)fcntl(to[1], F_SETFD, FD_CLOEXEC); /* the child must not hold its own input open */
+    (void)fcntl(from[0], F_SETFD, FD_CLOEXEC);
+    p->pid = peer_spawn(argv, to[0], from[1]);
+    (void)close(to[0]);
+    (void)close(from[1]);
+    p->to = fdopen(to[1], "w");
+    p->from = fdopen(from[0], "r");
+}
+
+/* ---- the steps ---- */
+
+enum { OURS, TORCH_F32, TORCH_BF16, N_SIDES };
+
 typedef struct figures {
-    double step_s, gflops, rate, share, tokens_per_s, peak_gb, params;
+    double rate[N_SIDES]; /* tokens a second */
+    double gflops, limit, share, peak_gb, params;
 } figures;
 
-/* Steps, with the rate of products measured before and after each; shares and times are medians. */
-static hg_status run_steps(hg_learner *l, const shape *s, figures *f, hg_err *e)
+/* One turn; seconds of each. */
+static hg_status turn(hg_learner *l, const setting *o, peer *p, size_t i, double seconds[N_SIDES],
+                      double *limit, hg_err *e)
 {
-    double seconds[MAX_STEPS], rates[MAX_STEPS], shares[MAX_STEPS];
-    double tokens = (double)(s->n_rows * s->t), flop = tokens * hg_flops_a_token(l->model, s->t);
+    static const char *const jobs[N_SIDES] = {NULL, "f32", "bf16"};
     hg_machine_rates r;
     hg_step_result out;
-    HG_TRY(hg_learner_step(l, 0, 1e-3, &out, e)); /* takes the memory */
-    f->peak_gb = (double)hg_peak_rss() / 1e9;
-    for (size_t i = 0; i < s->n_steps; i++) {
-        HG_TRY(hg_machine_measure(l->rt, 0.6, &r, e));
-        double start = hg_seconds();
-        HG_TRY(hg_learner_step(l, (i + 1) * s->n_rows, 1e-3, &out, e));
-        seconds[i] = hg_seconds() - start;
-        rates[i] = l->compute == HG_COMPUTE_BF16 ? r.bf16_gflops : r.f32_gflops;
-        shares[i] = flop / seconds[i] / 1e9 / rates[i];
-        fprintf(stderr, "step %zu: %.3f s, %.0f of %.0f GFLOP/s, loss %.3f\n", i + 1, seconds[i],
-                flop / seconds[i] / 1e9, rates[i], out.loss);
-    }
-    f->step_s = median(seconds, s->n_steps);
-    f->rate = median(rates, s->n_steps);
-    f->share = median(shares, s->n_steps);
-    f->gflops = flop / f->step_s / 1e9;
-    f->tokens_per_s = tokens / f->step_s;
+    HG_TRY(hg_machine_measure(l->rt, 0.6, &r, e));
+    *limit = l->compute == HG_COMPUTE_BF16 ? r.bf16_gflops : r.f32_gflops;
+    const double start = hg_seconds();
+    HG_TRY(hg_learner_step(l, i * o->s->n_rows, 1e-3, &out, e));
+    seconds[OURS] = hg_seconds() - start;
+    for (int k = TORCH_F32; k < N_SIDES; k++) seconds[k] = peer_time(p, jobs[k]);
     return HG_OK;
 }
 
-static hg_status measure(const shape *s, hg_runtime *rt, figures *f, hg_err *e)
+/* Medians over the turns; the first does not count: it takes the memory. */
+static hg_status run_turns(hg_learner *l, const setting *o, peer *p, figures *f, hg_err *e)
 {
-    noise n = {.source = {.seq_len = s->t, .n_rows = 1 << 20, .row = noise_row},
-               .n_vocab = (uint32_t)s->n_vocab};
-    hg_model_config c = config(s);
+    double took[N_SIDES][MAX_STEPS], limits[MAX_STEPS], shares[MAX_STEPS];
+    const double tokens = (double)(o->s->n_rows * o->s->t);
+    const double flop = tokens * hg_flops_a_token(l->model, o->s->t);
+    for (size_t i = 0; i <= o->n_steps; i++) {
+        const size_t at = i > 0 ? i - 1 : 0;
+        double seconds[N_SIDES];
+        HG_TRY(turn(l, o, p, i, seconds, &limits[at], e));
+        if (i == 0) f->peak_gb = (double)hg_peak_rss() / 1e9;
+        for (int k = 0; k < N_SIDES; k++) took[k][at] = seconds[k];
+        shares[at] = flop / seconds[OURS] / 1e9 / limits[at];
+        fprintf(stderr, "turn %zu: %.3f s, %.0f of %.0f GFLOP/s; torch %.3f and %.3f s\n", i,
+                seconds[OURS], flop / seconds[OURS] / 1e9, limits[at], seconds[TORCH_F32],
+                seconds[TORCH_BF16]);
+    }
+    for (int k = 0; k < N_SIDES; k++) f->rate[k] = tokens / bench_median(took[k], o->n_steps);
+    f->gflops = f->rate[OURS] * flop / tokens / 1e9;
+    f->limit = bench_median(limits, o->n_steps);
+    f->share = bench_median(shares, o->n_steps);
+    return HG_OK;
+}
+
+static hg_status measure(const setting *o, hg_runtime *rt, figures *f, hg_err *e)
+{
+    noise n = {.source = {.seq_len = o->s->t, .n_rows = 1 << 20, .row = noise_row},
+               .n_vocab = (uint32_t)o->s->n_vocab};
+    const hg_model_config c = config(o->s);
+    const hg_compute compute = hg_precision_compute(HG_PRECISION_AUTO, rt);
     hg_model *m = NULL;
     hg_learner l;
     hg_recipe r;
     hg_arena mem;
+    peer p;
     hg_arena_init(&mem, 0);
     memset(&l, 0, sizeof l);
+    open_peer(&p, o);
     hg_status status = hg_recipe_init(&r, HG_STAGE_TRAIN, e);
-    r.batch_size = (int64_t)s->n_rows;
-    r.micro_batch = (int64_t)s->micro;
+    r.batch_size = (int64_t)o->s->n_rows;
+    r.micro_batch = (int64_t)o->lot;
     if (status == HG_OK) status = hg_model_new(&m, &c, 1, e);
     if (status == HG_OK)
-        status = hg_learner_init(&l, m, rt, hg_precision_compute(HG_PRECISION_AUTO, rt), &n.source,
-                                 &r, STEP_BLOCK, &mem, e);
-    if (status == HG_OK) status = run_steps(&l, s, f, e);
+        status = hg_learner_init(&l, m, rt, compute, &n.source, &r, STEP_BLOCK, &mem, e);
+    if (status == HG_OK) status = run_turns(&l, o, &p, f, e);
     if (status == HG_OK) f->params = (double)hg_model_count(m);
+    peer_close(&p);
     hg_learner_free(&l);
     hg_model_free(m);
     hg_recipe_free(&r);
@@ -135,75 +179,61 @@ static hg_status measure(const shape *s, hg_runtime *rt, figures *f, hg_err *e)
     return status;
 }
 
-/* The peer's tokens a second on the same shape, or 0 where it cannot be had. */
-static double peer(const shape *s)
+static void show(const setting *o, const figures *f)
 {
-    char command[4096], path[2048], line[128] = "";
-    double v = 0;
-    (void)snprintf(path, sizeof path, "%s", __FILE__);
-    char *slash = strrchr(path, '/');
-    if (slash == NULL) return 0;
-    *slash = '\0';
-    (void)snprintf(command, sizeof command,
-                   "/usr/bin/python3 '%s/peer_train.py' %zu %zu %zu %zu %zu 2>/dev/null", path,
-                   s->n_layers, s->d, s->n_vocab, s->n_rows, s->t);
-    FILE *p = popen(command, "r");
-    if (p == NULL) return 0;
-    if (fgets(line, sizeof line, p) != NULL) v = strtod(line, NULL);
-    (void)pclose(p);
-    return v;
+    static bench b = {.name = "train"};
+    printf("%s: %.1f M parameters, %zu rows of %zu tokens\n", o->s->name, f->params / 1e6,
+           o->s->n_rows, o->s->t);
+    bench_add(&b, (bench_row){"products", "GFLOP/s", f->gflops, (double)NAN, f->limit, o->s->goal});
+    bench_add(&b, (bench_row){"beside torch in float32", "tokens/s", f->rate[OURS],
+                              f->rate[TORCH_F32], (double)NAN, 1});
+    bench_add(&b, (bench_row){"beside torch in BF16", "tokens/s", f->rate[OURS],
+                              f->rate[TORCH_BF16], (double)NAN, 1});
+    bench_add(&b, (bench_row){"memory at the most", "GB", f->peak_gb, (double)NAN, (double)NAN,
+                              (double)NAN});
+    printf("share of the products' rate, turn by turn: %.3f\n", f->share);
+    bench_end(&b);
 }
 
-static void print(const figures *f, double torch)
+static bool read_args(int argc, char **argv, setting *o)
 {
-    printf("%-28s %12s %12s %12s %8s %8s\n", "", "ours", "peer", "limit", "ratio", "goal");
-    printf("%-28s %12.0f %12s %12.0f %8.3f %8.3f\n", "GFLOP/s of products", f->gflops, "-", f->rate,
-           f->share, 0.333);
-    if (torch > 0)
-        printf("%-28s %12.0f %12.0f %12s %8.3f %8s\n", "tokens/s (torch 1.13 BF16)",
-               f->tokens_per_s, torch, "-", f->tokens_per_s / torch, "1");
-    else
-        printf("%-28s %12.0f\n", "tokens/s", f->tokens_per_s);
-    printf("%-28s %12.2f\n%-28s %12.1f\n", "peak memory, GB", f->peak_gb, "parameters, M",
-           f->params / 1e6);
-    printf("{\"bench\": \"train\", \"results\": [{\"name\": \"share of the product rate\", "
-           "\"unit\": \"GFLOP/s\", "
-           "\"ours\": %.1f, \"peer\": null, \"limit\": %.1f, \"ratio\": %.4f, \"goal\": 0.333}, "
-           "{\"name\": \"speed\", \"unit\": \"tokens/s\", \"ours\": %.0f, \"peer\": ",
-           f->gflops, f->rate, f->share, f->tokens_per_s);
-    if (torch > 0)
-        printf("%.0f, \"limit\": null, \"ratio\": %.4f, \"goal\": 1}, ", torch,
-               f->tokens_per_s / torch);
-    else
-        printf("null, \"limit\": null, \"ratio\": null, \"goal\": null}, ");
-    printf("{\"name\": \"peak memory\", \"unit\": \"GB\", \"ours\": %.3f, \"peer\": null, "
-           "\"limit\": null, "
-           "\"ratio\": null, \"goal\": null}]}\n",
-           f->peak_gb);
-}
-
-static size_t option(int argc, char **argv, int i, size_t otherwise)
-{
-    size_t v = i < argc ? (size_t)strtoull(argv[i], NULL, 10) : otherwise;
-    return v > 0 ? v : otherwise;
+    for (int i = 1; i < argc; i++) {
+        const bool has_value = i + 1 < argc;
+        if (strcmp(argv[i], "--no-peer") == 0) {
+            o->no_peer = true;
+        } else if (strcmp(argv[i], "--steps") == 0 && has_value) {
+            o->n_steps = strtoul(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--lot") == 0 && has_value) {
+            o->lot = strtoul(argv[++i], NULL, 10);
+        } else {
+            o->s = NULL;
+            for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+                if (strcmp(shapes[k].name, argv[i]) == 0) o->s = &shapes[k];
+            if (o->s == NULL) return false;
+        }
+    }
+    return o->n_steps > 0 && o->n_steps <= MAX_STEPS;
 }
 
 int main(int argc, char **argv)
 {
-    shape s = {option(argc, argv, 1, 6),  option(argc, argv, 2, 384), option(argc, argv, 3, 8192),
-               option(argc, argv, 4, 32), option(argc, argv, 5, 256), option(argc, argv, 6, 6),
-               option(argc, argv, 7, 0)};
+    setting o = {.s = &shapes[0], .n_steps = 6};
     hg_err e = {0};
     hg_runtime *rt = NULL;
     figures f = {0};
-    if (s.n_steps > MAX_STEPS) s.n_steps = MAX_STEPS;
+    if (!read_args(argc, argv, &o)) {
+        fprintf(stderr, "bench_train [14m|gpt2-4x256|gpt2-16x256] [--steps N] [--lot ROWS] "
+                        "[--no-peer]\n");
+        return 2;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
     hg_status status = hg_runtime_new(&rt, 0, HG_N_ISA, &e);
-    if (status == HG_OK) status = measure(&s, rt, &f, &e);
+    if (status == HG_OK) status = measure(&o, rt, &f, &e);
     hg_runtime_free(rt);
     if (status != HG_OK) {
         fprintf(stderr, "bench_train: %s\n", e.msg);
         return 1;
     }
-    print(&f, argc <= 8 || *argv[8] != '0' ? peer(&s) : 0);
+    show(&o, &f);
     return 0;
 }
