@@ -31,9 +31,12 @@ HG_API void hg_ranks_abort(hg_ranks *r);
 /* Waits that second (rank 0 and NULL do not): whoever returns is to tell what went wrong. */
 HG_API void hg_ranks_before_telling(const hg_ranks *r);
 
-HG_API int hg_ranks_me(const hg_ranks *r);           /* 0 .. n-1; NULL: 0 */
-HG_API int hg_ranks_n(const hg_ranks *r);            /* NULL: 1 */
-HG_API int hg_ranks_n_local(const hg_ranks *r);      /* on this machine; NULL: 1 */
+HG_API int hg_ranks_me(const hg_ranks *r);      /* 0 .. n-1; NULL: 0 */
+HG_API int hg_ranks_n(const hg_ranks *r);       /* NULL: 1 */
+HG_API int hg_ranks_n_local(const hg_ranks *r); /* on this machine; NULL: 1 */
+/* Processors for this rank: those of the machine shared out among its ranks there. Undoes a binding
+ * by the launcher that leaves the rank fewer; call it before threads are made. */
+HG_API int hg_ranks_cores(const hg_ranks *r);
 HG_API const char *hg_ranks_name(const hg_ranks *r); /* "Open MPI 4.1.4"; NULL: "" */
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 /* higgins train: pre-training from a recipe. */
 #include "cmd_train.h"
+#include "launch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 
 typedef struct values {
-    const char *out, *tokenizer, *base;
+    const char *out, *tokenizer, *base, *mpi;
     int64_t depth;
     cli_list set;
     bool resume, plan, keys;
@@ -27,6 +28,7 @@ static const cli_option options[] = {
      0},
     {"resume", 'r', CLI_FLAG, NULL, "go on from the newest checkpoint", offsetof(values, resume), 0,
      0},
+    CLI_MPI_OPTION(offsetof(values, mpi)),
     {"plan", 0, CLI_FLAG, NULL, "say what the run would need and stop", offsetof(values, plan), 0,
      0},
     {"keys", 0, CLI_FLAG, NULL, "list the keys of recipes", offsetof(values, keys), 0, 0},
@@ -161,15 +163,17 @@ int cli_train_go(cli *c, cli_sets *sets, hg_train_options *o, hg_stage stage)
     hg_train_result result;
     o->set = sets->item;
     o->n_set = sets->n;
-    hg_status s = cli_runtime(c, &rt, &e);
+    hg_status s = cli_ranks_open(c, sets->mpi, &o->ranks, &e);
+    if (s == HG_OK) s = cli_runtime(c, &rt, &e);
     if (s == HG_OK)
         s = stage == HG_STAGE_TUNE ? hg_tune_run(o, rt, &c->watch, &result, &e)
                                    : hg_train_run(o, rt, &c->watch, &result, &e);
     cli_train_free(sets);
-    if (s != HG_OK) return cli_fail(c, &e);
+    int code = s == HG_OK ? 0 : cli_ranks_fail(c, o->ranks, &e);
     cli_progress_end(c);
-    cli_train_print(c, &result);
-    return 0;
+    if (s == HG_OK && hg_ranks_me(o->ranks) == 0) cli_train_print(c, &result);
+    hg_ranks_close(o->ranks);
+    return code;
 }
 
 static bool is_recipe(const char *path)
@@ -212,7 +216,7 @@ static char *join_corpora(int n_args, char **args)
 static int run(cli *c, void *values_, int n_args, char **args)
 {
     const values *v = values_;
-    cli_sets sets = {.n = 0};
+    cli_sets sets = {.mpi = v->mpi};
     hg_train_options o;
     hg_train_options_init(&o);
     if (v->keys) {

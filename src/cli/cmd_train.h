@@ -12,6 +12,7 @@ typedef struct cli_sets {
     const char *item[CLI_MAX_SETS];
     char *own[CLI_MAX_SETS];
     size_t n, n_own;
+    const char *mpi; /* --mpi, or NULL */
 } cli_sets;
 
 /* "key=value" added; NULL when there is no room. */

@@ -1,5 +1,6 @@
 /* higgins tune: fine-tuning on conversations. */
 #include "cmd_train.h"
+#include "launch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 typedef struct values {
     cli_list data, set;
-    const char *out, *recipe;
+    const char *out, *recipe, *mpi;
     double epochs, lr;
     int64_t batch, seq_len, show_mask;
     bool resume, plan, keys;
@@ -29,6 +30,7 @@ static const cli_option options[] = {
     {"resume", 'r', CLI_FLAG, NULL, "go on from the newest checkpoint", AT(resume), 0, 0},
     {"show-mask", 0, CLI_INT, "N", "print N conversations, what is learnt from in green, and stop",
      AT(show_mask), 0, 1e9},
+    CLI_MPI_OPTION(AT(mpi)),
     {"plan", 0, CLI_FLAG, NULL, "say what the run would need and stop", AT(plan), 0, 0},
     {"keys", 0, CLI_FLAG, NULL, "list the keys of recipes for tuning", AT(keys), 0, 0},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, 0}};
@@ -118,7 +120,7 @@ static bool collect_sets(cli_sets *s, const values *v, const char *base)
 static int run(cli *c, void *values_, int n_args, char **args)
 {
     const values *v = values_;
-    cli_sets sets = {.n = 0};
+    cli_sets sets = {.mpi = v->mpi};
     hg_train_options o;
     hg_train_options_init(&o);
     if (v->keys) {

@@ -1,5 +1,5 @@
 /* higgins version: what this program is made of, as a report of a fault should say it. */
-#include "cli.h"
+#include "launch.h"
 
 #include <histedit.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@ static const char *const examples[] = {
 static void print_json(const hg_build_info *b, hg_isa used)
 {
     const char *comma = "";
+    char plugins[64];
     printf("{\"version\": \"" HG_VERSION "\", \"compiler\": ");
     cli_print_json_string(b->compiler, strlen(b->compiler));
     printf(", \"build_type\": \"%s\", \"sanitizers\": \"%s\", \"isa\": {\"used\": \"%s\", "
@@ -26,7 +27,9 @@ static void print_json(const hg_build_info *b, hg_isa used)
             printf("%s\"%s\"", comma, hg_isa_name((hg_isa)i));
             comma = ", ";
         }
-    printf("]}, \"libraries\": {");
+    printf("]}, \"mpi\": ");
+    cli_print_json_string(cli_ranks_plugins(plugins), strlen(cli_ranks_plugins(plugins)));
+    printf(", \"libraries\": {");
     for (size_t i = 0; i < b->n_libraries; i++) {
         const hg_library *l = &b->libraries[i];
         printf("\"%s\": ", l->name);
@@ -41,6 +44,7 @@ static void print_json(const hg_build_info *b, hg_isa used)
 
 static void print_text(const hg_build_info *b, hg_isa used)
 {
+    char plugins[64];
     printf("higgins " HG_VERSION "\n");
     printf("compiler          %s, %s%s%s\n", b->compiler, b->build_type,
            b->sanitizers[0] != '\0' ? ", sanitizers " : "", b->sanitizers);
@@ -53,6 +57,7 @@ static void print_text(const hg_build_info *b, hg_isa used)
         printf("%-17s %s\n", l->name, l->version[0] != '\0' ? l->version : "in");
     }
     printf("%-17s %d.%d\n", "libedit", LIBEDIT_MAJOR, LIBEDIT_MINOR);
+    printf("%-17s %s\n", "MPI plug-ins", *cli_ranks_plugins(plugins) != '\0' ? plugins : "none");
 }
 
 static int run(cli *c, void *values, int n_args, char **args)

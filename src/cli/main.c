@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Set by SIGINT and SIGTERM; long work looks at it through its watch. */
+/* Set by SIGINT, SIGTERM and SIGUSR1 (which mpirun and Slurm's --signal hand on to ranks); long
+ * work looks at it through its watch. */
 static atomic_bool stop_asked;
 static hg_runtime *runtime;
 
@@ -29,6 +30,7 @@ static void watch_signals(void)
     (void)sigemptyset(&sa.sa_mask);
     (void)sigaction(SIGINT, &sa, NULL);
     (void)sigaction(SIGTERM, &sa, NULL);
+    (void)sigaction(SIGUSR1, &sa, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
