@@ -8,7 +8,7 @@
 
 typedef struct values {
     cli_list data, set;
-    const char *out, *recipe, *mpi;
+    const char *out, *recipe, *method, *mpi;
     double epochs, lr;
     int64_t batch, seq_len, show_mask;
     bool resume, plan, keys;
@@ -19,6 +19,8 @@ static const cli_option options[] = {
     {"data", 'd', CLI_LIST, "FILE", "conversations: JSON lines or a JSON array", AT(data), 0, 0},
     {"out", 'o', CLI_TEXT, "DIR", "the run folder", AT(out), 0, 0},
     {"recipe", 0, CLI_TEXT, "FILE", "a recipe in YAML; options override it", AT(recipe), 0, 0},
+    {"method", 0, CLI_TEXT, "NAME", "sft, dpo, ipo, hinge, orpo or kto (docs/training.md)",
+     AT(method), 0, 0},
     {"epochs", 0, CLI_FLOAT, "N", "passes over the data; 0: as the recipe says (3)", AT(epochs), 0,
      1e6},
     {"lr", 0, CLI_FLOAT, "RATE", "highest learning rate; 0: as the recipe says (2e-4)", AT(lr), 0,
@@ -40,6 +42,8 @@ static const char *const examples[] = {
     "teaches the model to answer",
     "higgins tune runs/base/model --data chat.jsonl --show-mask 3",
     "what exactly is learnt from",
+    "higgins tune runs/chat/model --method dpo --data pairs.jsonl -o runs/dpo",
+    "learns which of two answers is better",
     "higgins tune runs/base/model --data chat.jsonl -o runs/chat --resume",
     "goes on with a run that was stopped",
     NULL};
@@ -112,6 +116,7 @@ static bool set_data(cli_sets *s, const cli_list *data)
 static bool collect_sets(cli_sets *s, const values *v, const char *base)
 {
     return (base == NULL || cli_train_set(s, "base", base) != NULL) && set_data(s, &v->data) &&
+           (v->method == NULL || cli_train_set(s, "method", v->method) != NULL) &&
            set_number(s, "epochs", v->epochs) && set_number(s, "lr", v->lr) &&
            set_number(s, "batch_size", (double)v->batch) &&
            set_number(s, "seq_len", (double)v->seq_len) && cli_train_sets(s, &v->set, v->out);
@@ -148,6 +153,9 @@ const cli_command cli_tune = {
             "Conversations are read as\n"
             "JSON lines (or one JSON array) with \"messages\", ShareGPT's \"conversations\" or "
             "Alpaca's \"instruction\".\n"
+            "With --method dpo, ipo, hinge or orpo a line has \"prompt\", \"chosen\" and "
+            "\"rejected\" (texts or lists of turns), with\n"
+            "kto \"prompt\", \"completion\" and \"label\". "
             "They are packed whole into rows and never see each other. What is cut or teaches "
             "nothing is said, with its\n"
             "line. Checkpoints, log, report and the finished model are written as `higgins train` "

@@ -2,29 +2,22 @@
  * or as one array. A mistake in a training file must be found by its author, so a malformed line
  * ends the reading with its number; what is well formed but teaches nothing is packed.c's to
  * report. */
-#include "train/chats.h"
 #include "base/file.h"
-#include "text/json.h"
+#include "train/chats_inner.h"
 #include <string.h>
 
 enum { LINE_LIMIT = 16 << 20 };
 #define FILE_LIMIT ((size_t)4 << 30)
 
-/* What is being read, for errors. */
-typedef struct reader {
-    hg_chats *c;
-    const char *name;
-    size_t line;
-    bool in_array;
-} reader;
+typedef hg_chat_reader reader;
 
-static hg_status fail_at(const reader *r, const char *what, hg_err *e)
+hg_status hg_chat_fail(const hg_chat_reader *r, const char *what, hg_err *e)
 {
     return hg_fail(e, HG_E_FORMAT, "%s, %s %zu: %s", r->name, r->in_array ? "element" : "line",
                    r->line, what);
 }
 
-static hg_status copy_text(const reader *r, hg_bytes text, hg_bytes *out, hg_err *e)
+hg_status hg_chat_copy(const hg_chat_reader *r, hg_bytes text, hg_bytes *out, hg_err *e)
 {
     char *p = hg_arena_strndup(&r->c->mem, text.p, text.n);
     if (p == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", r->name);
@@ -49,43 +42,50 @@ static hg_status add_message(const reader *r, hg_chat *chat, const char *role, h
                              hg_err *e)
 {
     chat->message[chat->n].role = role;
-    return copy_text(r, text, &chat->message[chat->n++].content, e);
+    return hg_chat_copy(r, text, &chat->message[chat->n++].content, e);
 }
 
-static hg_status read_turn(const reader *r, hg_chat *chat, const json_t *turn, const char *role_key,
-                           const char *text_key, hg_err *e)
+static hg_status read_turn(const reader *r, hg_message *m, size_t number, const json_t *turn,
+                           const char *role_key, const char *text_key, hg_err *e)
 {
     char what[160];
     hg_bytes name = {0}, text = {0};
     hg_err inner = {0};
     if (hg_json_get_text(turn, role_key, &name, &inner) != HG_OK ||
         hg_json_get_text(turn, text_key, &text, &inner) != HG_OK) {
-        (void)snprintf(what, sizeof what, "turn %zu needs \"%s\" and \"%s\", both text",
-                       chat->n + 1, role_key, text_key);
-        return fail_at(r, what, e);
+        (void)snprintf(what, sizeof what, "turn %zu needs \"%s\" and \"%s\", both text", number,
+                       role_key, text_key);
+        return hg_chat_fail(r, what, e);
     }
-    const char *role = role_of(name);
-    if (role == NULL) {
+    m->role = role_of(name);
+    if (m->role == NULL) {
         (void)snprintf(what, sizeof what,
-                       "turn %zu has the role \"%.*s\"; system, user or assistant is meant",
-                       chat->n + 1, (int)(name.n < 40 ? name.n : 40), name.p);
-        return fail_at(r, what, e);
+                       "turn %zu has the role \"%.*s\"; system, user or assistant is meant", number,
+                       (int)(name.n < 40 ? name.n : 40), name.p);
+        return hg_chat_fail(r, what, e);
     }
-    return add_message(r, chat, role, text, e);
+    return hg_chat_copy(r, text, &m->content, e);
+}
+
+hg_status hg_chat_turns(const hg_chat_reader *r, hg_message *m, size_t *n, size_t room,
+                        const json_t *turns, const char *role_key, const char *text_key, hg_err *e)
+{
+    size_t k = json_array_size(turns);
+    if (!json_is_array(turns) || k == 0)
+        return hg_chat_fail(r, "the conversation is not a list of turns", e);
+    if (k > room - *n) return hg_chat_fail(r, "a conversation of more than 4096 turns", e);
+    for (size_t i = 0; i < k; i++, (*n)++)
+        HG_TRY(read_turn(r, &m[*n], *n + 1, json_array_get(turns, i), role_key, text_key, e));
+    return HG_OK;
 }
 
 static hg_status read_turns(const reader *r, hg_chat *chat, const json_t *turns,
                             const char *role_key, const char *text_key, hg_err *e)
 {
     size_t n = json_array_size(turns);
-    if (!json_is_array(turns) || n == 0)
-        return fail_at(r, "the conversation is not a list of turns", e);
-    if (n > HG_MAX_TURNS) return fail_at(r, "a conversation of more than 4096 turns", e);
-    chat->message = HG_NEW(&r->c->mem, hg_message, n);
+    chat->message = HG_NEW(&r->c->mem, hg_message, (n < HG_MAX_TURNS ? n : HG_MAX_TURNS) + 1);
     if (chat->message == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", r->name);
-    for (size_t i = 0; i < n; i++)
-        HG_TRY(read_turn(r, chat, json_array_get(turns, i), role_key, text_key, e));
-    return HG_OK;
+    return hg_chat_turns(r, chat->message, &chat->n, HG_MAX_TURNS, turns, role_key, text_key, e);
 }
 
 /* Alpaca: the input, where there is one, stands below the instruction. */
@@ -97,10 +97,11 @@ static hg_status read_alpaca(const reader *r, hg_chat *chat, const json_t *obj, 
         hg_json_get_text(obj, "output", &output, &inner) != HG_OK ||
         hg_json_opt_text(obj, "input", &input, &inner) != HG_OK ||
         hg_json_opt_text(obj, "system", &system, &inner) != HG_OK)
-        return fail_at(r,
-                       "\"instruction\" and \"output\" must be text (\"input\" and \"system\" too, "
-                       "where given)",
-                       e);
+        return hg_chat_fail(
+            r,
+            "\"instruction\" and \"output\" must be text (\"input\" and \"system\" too, "
+            "where given)",
+            e);
     chat->message = HG_NEW(&r->c->mem, hg_message, 3);
     char *user =
         chat->message == NULL
@@ -120,18 +121,21 @@ static hg_status read_object(const reader *r, const json_t *obj, hg_err *e)
     HG_TRY(hg_grow(&r->c->chat, &r->c->cap, r->c->n, sizeof *r->c->chat, e));
     chat = &r->c->chat[r->c->n];
     *chat = (hg_chat){.line = r->line, .file = r->name};
-    if (!json_is_object(obj)) return fail_at(r, "not a JSON object", e);
-    if ((turns = json_object_get(obj, "messages")) != NULL)
+    if (!json_is_object(obj)) return hg_chat_fail(r, "not a JSON object", e);
+    if (r->c->form != HG_FORM_CHAT)
+        HG_TRY(hg_pair_read(r, chat, obj, e));
+    else if ((turns = json_object_get(obj, "messages")) != NULL)
         HG_TRY(read_turns(r, chat, turns, "role", "content", e));
     else if ((turns = json_object_get(obj, "conversations")) != NULL)
         HG_TRY(read_turns(r, chat, turns, "from", "value", e));
     else if (json_object_get(obj, "instruction") != NULL)
         HG_TRY(read_alpaca(r, chat, obj, e));
     else
-        return fail_at(r,
-                       "none of \"messages\", \"conversations\" (ShareGPT) and \"instruction\" "
-                       "(Alpaca) is there",
-                       e);
+        return hg_chat_fail(
+            r,
+            "none of \"messages\", \"conversations\" (ShareGPT) and \"instruction\" "
+            "(Alpaca) is there",
+            e);
     r->c->n++;
     return HG_OK;
 }
@@ -155,7 +159,7 @@ static hg_status read_lines(reader *r, hg_bytes text, hg_err *e)
         r->line++;
         if (is_blank(line)) continue;
         hg_status s = hg_json_parse(&obj, line, LINE_LIMIT, &inner);
-        if (s != HG_OK) return fail_at(r, inner.msg, e);
+        if (s != HG_OK) return hg_chat_fail(r, inner.msg, e);
         s = read_object(r, obj, e);
         json_decref(obj);
         HG_TRY(s);

@@ -8,25 +8,44 @@
 
 enum { HG_MAX_TURNS = 4096 };
 
+/* What a line holds: a conversation; one with two answers, the better first; one with an answer and
+ * a label; a task with the answer that is right. */
+typedef enum hg_chat_form { HG_FORM_CHAT, HG_FORM_PAIR, HG_FORM_LABEL, HG_FORM_TASK } hg_chat_form;
+
 typedef struct hg_chat {
-    hg_message *message;
+    hg_message *message; /* of a pair: with the chosen answer */
     size_t n;
-    size_t line; /* in its file; of a JSON array: the number of the element */
+    hg_message *other; /* of a pair: with the rejected answer; of a label: with another line's */
+    size_t n_other;
+    size_t n_prompt; /* messages that are given, not learnt from; 0 of a conversation */
+    bool is_good;    /* the label */
+    hg_bytes answer; /* of a task: what is right; its `message` is the prompt alone */
+    size_t line;     /* in its file; of a JSON array: the number of the element */
     const char *file;
 } hg_chat;
 
 typedef struct hg_chats {
     hg_chat *chat;
     size_t n, cap;
+    hg_chat_form form; /* set before reading */
     hg_arena mem;
 } hg_chats;
 
 /* Reads JSON lines or one JSON array, each object in one of three forms:
  *   {"messages": [{"role", "content"}...]}, {"conversations": [{"from", "value"}...]} (ShareGPT),
  *   {"instruction", "input"?, "output"} (Alpaca; "system" too).
+ * As c->form says, other objects instead; a text stands for one message of the user or of the
+ * assistant, a list is one of {"role", "content"}:
+ *   {"prompt" or "messages", "chosen", "rejected"}; without a prompt both are whole conversations,
+ *   {"prompt" or "messages", "completion", "label": true or false},
+ *   {"prompt" or "messages", "answer"?: text or number}.
  * Appends to `c`. Errors name file and line. */
 hg_status hg_chats_parse(hg_chats *c, hg_bytes text, const char *name, hg_err *e);
 hg_status hg_chats_load(hg_chats *c, const char *path, hg_err *e);
 void hg_chats_free(hg_chats *c);
+/* Of labelled answers: gives each prompt another line's answer as `other`, by a fixed shuffle. */
+hg_status hg_chats_mismatch(hg_chats *c, uint64_t seed, hg_err *e);
+/* Answers that message [0, n_prompt) holds: what a mask leaves out. */
+size_t hg_chat_given(const hg_chat *c);
 
 #endif

@@ -24,6 +24,10 @@ struct hg_objective {
     const char *name;
     bool guards;    /* a jump of its loss is a sign of damage; else no step is skipped for one */
     bool is_shared; /* begin and validate look at this rank's rows and sum over the ranks */
+    /* Before the first step of a run or of its next part, with the weights as the run began;
+     * `folder` is the run's. NULL: nothing. */
+    hg_status (*prepare)(hg_objective *o, struct hg_learner *s, const char *folder,
+                         const hg_watch *w, hg_err *e);
     /* Before the lots of the rows at `position`: the step's targets, what weights need. */
     hg_status (*begin)(hg_objective *o, struct hg_learner *s, uint64_t position,
                        struct hg_step_result *out, hg_err *e);

@@ -16,43 +16,72 @@ static void say(const hg_watch *w, const hg_chat *c, const char *what)
     hg_watch_log(w, HG_WARN, "%s, line %zu: %s", c->file, c->line, what);
 }
 
-static bool has_target(const hg_packed *p, const hg_packed_chat *c)
+static bool has_target(const hg_packed *p, size_t at, size_t n)
 {
     /* The first token is predicted from nothing: it does not count. */
-    for (size_t i = 1; i < c->n; i++)
-        if (p->mask.on[c->at + i]) return true;
+    for (size_t i = 1; i < n; i++)
+        if (p->mask.on[at + i]) return true;
     return false;
 }
 
-static hg_status render(hg_packed *p, const hg_chat *chat, const hg_chat_format *f, hg_err *e)
+/* Unmarks the first n runs of marked tokens: an answer is a run. */
+static void forget_answers(uint8_t *on, size_t n_tokens, size_t n)
 {
-    const hg_chat_input in = {.m = chat->message, .n = chat->n};
+    for (size_t i = 0; i < n_tokens && n > 0; i++) {
+        if (on[i] && (i + 1 == n_tokens || !on[i + 1])) n--;
+        on[i] = 0;
+    }
+}
+
+hg_status hg_packed_render(const hg_chat *chat, bool other, const hg_chat_format *f, hg_ids *ids,
+                           hg_mask *mask, hg_err *e)
+{
+    const hg_chat_input in = {.m = other ? chat->other : chat->message,
+                              .n = other ? chat->n_other : chat->n};
     hg_err why = {0};
-    const hg_status s = hg_chat_format_ids(f, &in, &p->ids, &p->mask, &why);
-    return s == HG_OK ? s : hg_fail(e, s, "%s, line %zu: %s", chat->file, chat->line, why.msg);
+    size_t at = ids->n;
+    const hg_status s = hg_chat_format_ids(f, &in, ids, mask, &why);
+    if (s != HG_OK) return hg_fail(e, s, "%s, line %zu: %s", chat->file, chat->line, why.msg);
+    forget_answers(mask->on + at, ids->n - at, hg_chat_given(chat));
+    return HG_OK;
+}
+
+/* One timeline of a chat; *cut when it was longer than allowed. False, with a sentence, when it
+ * teaches nothing. */
+static bool trim(hg_packed *p, const hg_chat *chat, size_t at, bool *cut, const hg_watch *w)
+{
+    size_t n = p->ids.n - at;
+    bool taught = has_target(p, at, n), long_one = n > p->max_tokens;
+    if (long_one) n = p->max_tokens;
+    p->ids.n = p->mask.n = at + n;
+    *cut = *cut || long_one;
+    if (has_target(p, at, n)) return true;
+    say(w, chat,
+        taught ? "too long: no answer is left before the cut; left out (a larger seq_len would "
+                 "keep it)"
+               : "the assistant says nothing, so there is nothing to learn; left out");
+    return false;
 }
 
 static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_chat_format *f,
                           const hg_watch *w, hg_err *e)
 {
-    size_t len = p->source.seq_len;
-    hg_packed_chat c = {.at = p->ids.n};
+    hg_packed_chat c = {.at = p->ids.n, .is_good = chat->is_good};
+    bool cut = false, is_kept = true;
     HG_TRY(hg_grow(&p->chat, &p->cap, p->n_chats, sizeof *p->chat, e));
-    HG_TRY(render(p, chat, f, e));
+    for (int side = 0; is_kept && side < (chat->other != NULL ? 2 : 1); side++) {
+        size_t at = p->ids.n;
+        HG_TRY(hg_packed_render(chat, side > 0, f, &p->ids, &p->mask, e));
+        is_kept = trim(p, chat, at, &cut, w);
+        if (side == 0) c.n_first = p->ids.n - at;
+    }
     c.n = p->ids.n - c.at;
-    bool taught = has_target(p, &c), cut = c.n > len;
-    if (cut) c.n = len;
-    c.hash = hg_hash64(p->ids.id + c.at, c.n * sizeof *p->ids.id, 0);
-    p->ids.n = p->mask.n = c.at + c.n;
-    if (!has_target(p, &c)) {
-        say(w, chat,
-            taught ? "too long: no answer is left before the cut; left out (a larger seq_len would "
-                     "keep it)"
-                   : "the assistant says nothing, so there is nothing to learn; left out");
+    if (!is_kept) {
         p->ids.n = p->mask.n = c.at;
         p->n_dropped++;
         return HG_OK;
     }
+    c.hash = hg_hash64(p->ids.id + c.at, c.n * sizeof *p->ids.id, 0);
     if (cut) {
         say(w, chat, "longer than seq_len; its end is cut off");
         p->n_truncated++;
@@ -154,9 +183,11 @@ static void packed_row(const hg_source *source, bool held_out, uint64_t row, int
         const int32_t *id = p->ids.id + c->at;
         const uint8_t *on = p->mask.on + c->at;
         begins[done] = 1;
+        if (c->n_first < c->n) begins[done + c->n_first] = 1;
         for (size_t t = 0; t < c->n; t++) {
+            bool is_last = t + 1 == c->n || t + 1 == c->n_first;
             ids[done + t] = id[t];
-            targets[done + t] = t + 1 < c->n && on[t + 1] ? id[t + 1] : -1;
+            targets[done + t] = !is_last && on[t + 1] ? id[t + 1] : -1;
         }
         done += c->n;
     }
@@ -170,7 +201,12 @@ static void packed_row(const hg_source *source, bool held_out, uint64_t row, int
 static uint64_t hash_of(const hg_packed *p)
 {
     uint64_t h = hg_hash64(p->ids.id, p->ids.n * sizeof *p->ids.id, 1);
-    return hg_hash64(p->mask.on, p->mask.n, h);
+    h = hg_hash64(p->mask.on, p->mask.n, h);
+    for (size_t i = 0; i < p->n_chats && p->source.seq_len > p->max_tokens; i++) {
+        const uint64_t c[] = {p->chat[i].at, p->chat[i].n_first, p->chat[i].is_good};
+        h = hg_hash64(c, sizeof c, h);
+    }
+    return h;
 }
 
 /* One format for all: parsing a template takes longer than rendering a conversation. */
@@ -189,7 +225,8 @@ hg_status hg_packed_init(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
                          hg_arena *mem, const hg_watch *w, hg_err *e)
 {
     memset(p, 0, sizeof *p);
-    p->source.seq_len = seq_len;
+    p->max_tokens = seq_len;
+    p->source.seq_len = c->n > 0 && c->chat[0].other != NULL ? 2 * seq_len : seq_len;
     HG_TRY(add_all(p, c, t, chat_template, w, e));
     if (p->n_chats == 0)
         return hg_fail(e, HG_E_ARG, "%zu conversations, and none has an answer to learn from",

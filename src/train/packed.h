@@ -5,7 +5,9 @@
 #include "train/chats.h"
 
 typedef struct hg_packed_chat {
-    size_t at, n; /* in ids and mask */
+    size_t at, n;   /* in ids and mask */
+    size_t n_first; /* tokens of the first timeline; behind it a second one, or (n) nothing */
+    bool is_good;   /* the chat's label */
     uint64_t hash;
 } hg_packed_chat;
 
@@ -18,7 +20,8 @@ typedef struct hg_packed_side {
 typedef struct hg_packed {
     hg_source source; /* first: a hg_source * is one of these */
     hg_ids ids;
-    hg_mask mask; /* 1: learnt from */
+    hg_mask mask;      /* 1: learnt from */
+    size_t max_tokens; /* of a timeline */
     hg_packed_chat *chat;
     size_t n_chats, cap;
     hg_packed_side side[2]; /* learnt from, held out */
@@ -26,10 +29,15 @@ typedef struct hg_packed {
     uint64_t n_targets;
 } hg_packed;
 
-/* Renders and packs. A conversation longer than a row is cut at the row's end; one with nothing to
- * learn from (no answer, or none before the cut) is left out: each of both is told to the watch
- * with its line. Every conversation is whole in one row and sees itself only. HG_E_ARG when nothing
- * is left. */
+/* The chat's first (false) or second timeline, appended to ids and mask. Answers that its prompt
+ * holds are not learnt from. */
+hg_status hg_packed_render(const hg_chat *chat, bool other, const hg_chat_format *f, hg_ids *ids,
+                           hg_mask *mask, hg_err *e);
+/* Renders and packs. `seq_len`: tokens of a timeline at the most; a row has as many, or twice where
+ * chats have two timelines, which lie together. A conversation longer than that is cut; one with
+ * nothing to learn from (no answer, or none before the cut) is left out: each of both is told to
+ * the watch with its line. Every conversation is whole in one row and sees itself only. HG_E_ARG
+ * when nothing is left. */
 hg_status hg_packed_init(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
                          const char *chat_template, size_t seq_len, double val_share, uint64_t seed,
                          hg_arena *mem, const hg_watch *w, hg_err *e);

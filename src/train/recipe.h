@@ -22,6 +22,17 @@ typedef enum hg_optimizer { HG_OPTIMIZER_ADAMW, HG_OPTIMIZER_MUON } hg_optimizer
 typedef enum hg_on_spike { HG_SPIKE_NONE, HG_SPIKE_SKIP, HG_SPIKE_REWIND } hg_on_spike;
 typedef enum hg_save { HG_SAVE_BF16, HG_SAVE_F16, HG_SAVE_F32 } hg_save;
 
+typedef enum hg_method {
+    HG_METHOD_SFT,
+    HG_METHOD_DPO,
+    HG_METHOD_IPO,
+    HG_METHOD_HINGE,
+    HG_METHOD_ORPO,
+    HG_METHOD_KTO,
+    HG_METHOD_GRPO,
+    HG_METHOD_DISTILL
+} hg_method;
+
 enum { HG_RECIPE_GIVEN = 4 };
 
 typedef struct hg_recipe {
@@ -37,6 +48,8 @@ typedef struct hg_recipe {
     int64_t optimizer, on_spike, wire;      /* hg_optimizer, hg_on_spike, hg_wire */
     double lr, warmup, min_lr, decay, beta1, beta2, eps, weight_decay, clip;
     double momentum, table_decay, vector_decay, ema, spike;
+    int64_t method; /* hg_method */
+    double beta, label_smoothing, orpo_lambda, kto_good, kto_bad;
     double val_share, sample_temperature, checkpoint_minutes;
     int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep, keep_every;
     uint64_t given[HG_RECIPE_GIVEN]; /* bit i: key i of the table was set by the user */

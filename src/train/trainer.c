@@ -117,6 +117,8 @@ static hg_status trainer_init(hg_trainer *t, const hg_run_job *job, hg_err *e)
     HG_TRY(hg_learner_init(&t->learner, job->model, job->rt, job->compute, job->source, job->recipe,
                            (size_t)job->plan->activations, &t->mem, e));
     if (job->objective != NULL) t->learner.objective = job->objective;
+    hg_objective *o = t->learner.objective;
+    if (o->prepare != NULL) HG_TRY(o->prepare(o, &t->learner, job->recipe->out, job->watch, e));
     HG_TRY(begin_or_resume(t, e));
     t->flops_a_token = hg_flops_a_token(job->model, job->source->seq_len);
     t->rate = hg_product_rate(job->rt, job->compute, &t->learner.step);

@@ -3,8 +3,7 @@
  * which knows nothing of conversations. */
 #include "data/tokens.h"
 #include "train/first_model.h"
-#include "train/packed.h"
-#include "train/trainer.h"
+#include "train/method.h"
 #include <string.h>
 
 enum { DEFAULT_SEQ_LEN = 1024 };
@@ -14,12 +13,14 @@ typedef struct run {
     hg_model *model;
     hg_chats chats;
     hg_packed packed;
+    hg_tuning tuning;
     hg_arena mem;
     hg_memory_plan plan;
 } run;
 
 static void free_run(run *n)
 {
+    hg_method_free(&n->tuning);
     hg_packed_free(&n->packed);
     hg_chats_free(&n->chats);
     hg_model_free(n->model);
@@ -41,14 +42,6 @@ static hg_status check_chat_tokens(const hg_tokenizer *t, const char *base, hg_e
                            "`higgins tokenizer train` makes have it)",
                            base, marks[i]);
     return HG_OK;
-}
-
-static hg_status load_chats(run *n, hg_err *e)
-{
-    for (size_t i = 0; i < n->recipe.data.n; i++)
-        HG_TRY(hg_chats_load(&n->chats, n->recipe.data.item[i], e));
-    if (n->chats.n > 0) return HG_OK;
-    return hg_fail(e, HG_E_ARG, "%s: no conversations in it", n->recipe.data.item[0]);
 }
 
 static hg_status choose_seq_len(hg_recipe *r, const hg_model_config *c, hg_err *e)
@@ -90,7 +83,8 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
                       .resume = o->resume,
                       .started = hg_seconds(),
                       .rss_at_start = hg_peak_rss()};
-    HG_TRY(load_chats(n, e));
+    HG_TRY(hg_method_defaults(r, e));
+    HG_TRY(hg_method_load(r, &n->chats, e));
     HG_TRY(hg_model_open_trainable(&n->model, r->base, e));
     HG_TRY(check_chat_tokens(n->model->tokenizer, r->base, e));
     HG_TRY(choose_seq_len(r, &n->model->c, e));
@@ -105,6 +99,7 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     job.model = n->model;
     job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
     job.base_hash = hg_weights_hash(n->model);
+    HG_TRY(hg_method_init(&n->tuning, &job, &n->packed, &n->mem, e));
     return hg_trainer_run(&job, result, e);
 }
 
@@ -136,22 +131,31 @@ static void show_ids(const hg_tokenizer *t, const hg_ids *ids, const hg_mask *ma
     fn(ctx, (hg_bytes){"", 0}, false, line);
 }
 
-static hg_status show_chats(run *n, const hg_tokenizer *t, const char *tmpl, size_t limit,
-                            hg_tune_show_fn *fn, void *ctx, hg_err *e)
+/* A chat's timelines: of a pair both. */
+static hg_status show_chat(const hg_chat *c, const hg_chat_format *f, const hg_tokenizer *t,
+                           hg_tune_show_fn *fn, void *ctx, hg_err *e)
 {
     hg_ids ids = {0};
     hg_mask mask = {0};
-    hg_chat_format *f = NULL;
-    hg_status s = hg_chat_format_new(&f, t, tmpl, e);
-    for (size_t i = 0; s == HG_OK && i < n->chats.n && i < limit; i++) {
-        const hg_chat_input in = {.m = n->chats.chat[i].message, .n = n->chats.chat[i].n};
+    hg_status s = HG_OK;
+    for (int side = 0; s == HG_OK && side < (c->other != NULL ? 2 : 1); side++) {
         ids.n = mask.n = 0;
-        s = hg_chat_format_ids(f, &in, &ids, &mask, e);
-        if (s == HG_OK) show_ids(t, &ids, &mask, n->chats.chat[i].line, fn, ctx);
+        s = hg_packed_render(c, side > 0, f, &ids, &mask, e);
+        if (s == HG_OK) show_ids(t, &ids, &mask, c->line, fn, ctx);
     }
-    hg_chat_format_free(f);
     hg_ids_free(&ids);
     hg_mask_free(&mask);
+    return s;
+}
+
+static hg_status show_chats(run *n, const hg_tokenizer *t, const char *tmpl, size_t limit,
+                            hg_tune_show_fn *fn, void *ctx, hg_err *e)
+{
+    hg_chat_format *f = NULL;
+    hg_status s = hg_chat_format_new(&f, t, tmpl, e);
+    for (size_t i = 0; s == HG_OK && i < n->chats.n && i < limit; i++)
+        s = show_chat(&n->chats.chat[i], f, t, fn, ctx, e);
+    hg_chat_format_free(f);
     return s;
 }
 
@@ -162,7 +166,7 @@ hg_status hg_tune_show(const hg_train_options *o, size_t limit, hg_tune_show_fn 
     hg_arena_init(&n.mem, 0);
     hg_status s = hg_recipe_make(&n.recipe, HG_STAGE_TUNE, o, e);
     if (s == HG_OK) s = hg_recipe_check(&n.recipe, false, e);
-    if (s == HG_OK) s = load_chats(&n, e);
+    if (s == HG_OK) s = hg_method_load(&n.recipe, &n.chats, e);
     if (s == HG_OK) s = hg_model_open_trainable(&n.model, n.recipe.base, e);
     if (s == HG_OK) s = check_chat_tokens(n.model->tokenizer, n.recipe.base, e);
     if (s == HG_OK)

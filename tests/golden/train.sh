@@ -146,6 +146,17 @@ expect_code 0
 expect_out "<|im_start|>user"
 expect_out "[[the hen 1<|im_end|>"
 
+golden_case tune_learns_preferences
+for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"fox $i?\", \"chosen\": \"yes\", \"rejected\": \"no\"}"; done >"$TMP/pairs.jsonl"
+run "$HIGGINS" tune "$TMP/run/model" --method dpo --data "$TMP/pairs.jsonl" -o "$TMP/dpo" --epochs 1 --batch 2
+expect_code 0
+expect grep -q '"margin":' "$TMP/dpo/log.jsonl"
+expect_file "$TMP/dpo/reference.hgr"
+run "$HIGGINS" tune "$TMP/run/model" --method dpo --data "$TMP/pairs.jsonl" --show-mask 1
+expect_code 0
+expect_out "[[yes<|im_end|>"
+expect_out "[[no<|im_end|>"
+
 golden_case tune_names_the_line_of_a_mistake
 printf '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n{"messages": 3}\n' >"$TMP/bad.jsonl"
 run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/bad.jsonl" -o "$TMP/y"

@@ -1,0 +1,52 @@
+/* See method.h. */
+#include "train/method.h"
+#include "base/hash.h"
+#include <string.h>
+
+/* Preferences want smaller steps than answers to be learnt: the loss sees whole answers at once. */
+#define PREFERENCE_LR 2e-5
+
+static bool is_preference(const hg_recipe *r)
+{
+    return r->method >= HG_METHOD_DPO && r->method <= HG_METHOD_KTO;
+}
+
+hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
+{
+    if (r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL && !hg_recipe_given(r, "lr"))
+        r->lr = PREFERENCE_LR;
+    if (r->label_smoothing > 0 && r->method != HG_METHOD_DPO)
+        return hg_fail(e, HG_E_ARG, "label_smoothing is DPO's; method says otherwise");
+    return HG_OK;
+}
+
+hg_chat_form hg_method_form(const hg_recipe *r)
+{
+    if (r->method == HG_METHOD_KTO) return HG_FORM_LABEL;
+    if (r->method == HG_METHOD_GRPO) return HG_FORM_TASK;
+    return is_preference(r) ? HG_FORM_PAIR : HG_FORM_CHAT;
+}
+
+hg_status hg_method_load(const hg_recipe *r, hg_chats *c, hg_err *e)
+{
+    c->form = hg_method_form(r);
+    for (size_t i = 0; i < r->data.n; i++) HG_TRY(hg_chats_load(c, r->data.item[i], e));
+    if (c->n == 0) return hg_fail(e, HG_E_ARG, "%s: no conversations in it", r->data.item[0]);
+    return c->form == HG_FORM_LABEL ? hg_chats_mismatch(c, (uint64_t)r->seed, e) : HG_OK;
+}
+
+hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
+                         hg_err *e)
+{
+    const uint64_t of[] = {data->source.hash, job->base_hash, job->compute};
+    if (!is_preference(job->recipe)) return HG_OK;
+    HG_TRY(hg_preferences_init(&t->preferences, data, job->recipe, hg_hash64(of, sizeof of, 2), mem,
+                               e));
+    job->objective = &t->preferences.objective;
+    return HG_OK;
+}
+
+void hg_method_free(hg_tuning *t)
+{
+    hg_preferences_free(&t->preferences);
+}

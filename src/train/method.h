@@ -1,0 +1,23 @@
+/* What the key `method` chooses: the form of the data and the objective. */
+#ifndef HG_TRAIN_METHOD_H
+#define HG_TRAIN_METHOD_H
+
+#include "train/preferences.h"
+#include "train/trainer.h"
+
+typedef struct hg_tuning {
+    hg_preferences preferences;
+} hg_tuning;
+
+/* Defaults that follow from the method where the recipe leaves them open; HG_E_ARG for keys that do
+ * not go together. */
+hg_status hg_method_defaults(hg_recipe *r, hg_err *e);
+hg_chat_form hg_method_form(const hg_recipe *r);
+/* Reads the recipe's data into c. */
+hg_status hg_method_load(const hg_recipe *r, hg_chats *c, hg_err *e);
+/* Sets job->objective, when the method has one of its own, from what the job holds already. */
+hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
+                         hg_err *e);
+void hg_method_free(hg_tuning *t);
+
+#endif

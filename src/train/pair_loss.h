@@ -1,0 +1,40 @@
+/* Losses of preferences as functions of the answers' log-probabilities. */
+#ifndef HG_TRAIN_PAIR_LOSS_H
+#define HG_TRAIN_PAIR_LOSS_H
+
+#include "train/recipe.h"
+
+typedef struct hg_pair_options {
+    hg_method method;
+    double beta, smoothing;   /* DPO: share of pairs whose label is taken to be wrong */
+    double orpo;              /* weight of ORPO's odds ratio */
+    double kto_good, kto_bad; /* KTO's lambdas */
+} hg_pair_options;
+
+/* What is known of one pair: index 0 is the chosen answer (of KTO the answer itself), 1 the
+ * rejected one (of KTO another prompt's answer, which only tells how far the policy has gone). */
+typedef struct hg_pair {
+    double logp[2]; /* of the answer's tokens, summed; nats */
+    double ref[2];  /* by the reference */
+    double n[2];    /* tokens; ORPO looks at the mean */
+    bool is_good;   /* KTO's label */
+} hg_pair;
+
+typedef struct hg_pair_loss {
+    double loss;
+    double by[2];     /* derivative by logp */
+    double reward[2]; /* DPO: beta log(p / ref); ORPO: its weight times the mean log p */
+    double margin;    /* between the rewards; KTO: between the answer's and the others', signed by
+                         the label */
+} hg_pair_loss;
+
+/* z: of KTO, hg_kto_z; else not looked at.
+ *   DPO (Rafailov 2023):  -(1 - s) log sigma(b h) - s log sigma(-b h), h the difference of log
+ *                         p/ref; hinge (Zhao 2023): max(0, 1 - b h); IPO (Azar 2023): (h - 1/2b)^2
+ *   ORPO (Hong 2024):     -mean log p(chosen) - w log sigma(log odds(chosen) / odds(rejected))
+ *   KTO (Ethayarajh 2024): l (1 - sigma(+-b (log p/ref - z))) */
+hg_pair_loss hg_pair_loss_of(const hg_pair_options *o, const hg_pair *p, double z);
+/* The mean of log p/ref over the mismatched answers, not below 0; no gradient goes through it. */
+double hg_kto_z(const hg_pair *p, size_t n);
+
+#endif

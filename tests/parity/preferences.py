@@ -1,0 +1,70 @@
+#!/usr/bin/python3
+"""Losses of preferences and their derivatives against the papers' formulas written in torch: DPO (Rafailov 2023), IPO (Azar 2023), hinge (Zhao 2023),
+ORPO (Hong 2024), KTO (Ethayarajh 2024)."""
+import os, subprocess, sys
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch"))
+sys.dont_write_bytecode = True
+from reference import *
+import torch.nn.functional as F
+
+TOOL = os.path.join(BUILD, "tests", "pair_losses")
+NUMBER = {"dpo": 1, "ipo": 2, "hinge": 3, "orpo": 4, "kto": 5}
+cases = Cases()
+
+
+def pairs(n=200):
+    g = torch.Generator().manual_seed(7)
+    length = torch.randint(1, 60, (n, 2), generator=g).double()
+    logp = -torch.rand(n, 2, generator=g, dtype=torch.float64) * 2 * length
+    ref = logp + torch.randn(n, 2, generator=g, dtype=torch.float64) * 3
+    return logp, ref, length, torch.randint(0, 2, (n,), generator=g).double()
+
+
+def ours(method, beta, smoothing, weight, good, bad, data):
+    logp, ref, length, label = data
+    raw = torch.cat([logp, ref, length, label[:, None]], 1).numpy().astype(np.float64).tobytes()
+    args = [TOOL, str(NUMBER[method]), *(repr(float(x)) for x in (beta, smoothing, weight, good, bad))]
+    r = subprocess.run(args, input=raw, capture_output=True)
+    assert r.returncode == 0, r.stderr.decode()
+    return torch.from_numpy(np.frombuffer(r.stdout, np.float64).copy()).reshape(-1, 3)
+
+
+def torchs(method, beta, smoothing, weight, good, bad, data):
+    logp, ref, length, label = data
+    p = logp.clone().requires_grad_(True)
+    h = (p[:, 0] - ref[:, 0]) - (p[:, 1] - ref[:, 1])
+    if method == "dpo":
+        loss = -(1 - smoothing) * F.logsigmoid(beta * h) - smoothing * F.logsigmoid(-beta * h)
+    elif method == "ipo":
+        loss = (h - 1 / (2 * beta)) ** 2
+    elif method == "hinge":
+        loss = torch.relu(1 - beta * h)
+    elif method == "orpo":
+        mean = p / length
+        odds = mean - torch.log1p(-torch.exp(mean))
+        loss = -mean[:, 0] - weight * F.logsigmoid(odds[:, 0] - odds[:, 1])
+    else:
+        z = (p[:, 1] - ref[:, 1]).mean().clamp(min=0).detach()
+        r = p[:, 0] - ref[:, 0]
+        loss = torch.where(label > 0, good * (1 - torch.sigmoid(beta * (r - z))), bad * (1 - torch.sigmoid(beta * (z - r))))
+    loss.sum().backward()
+    return torch.cat([loss.detach()[:, None], p.grad], 1)
+
+
+def equal(method, beta, smoothing=0.0, weight=1.0, good=1.0, bad=1.0):
+    data = pairs()
+    a, b = ours(method, beta, smoothing, weight, good, bad, data), torchs(method, beta, smoothing, weight, good, bad, data)
+    assert a.shape == b.shape
+    d = ((a - b).abs() / (1 + b.abs())).max()
+    assert d < 1e-9, f"off by {float(d):.3g}"
+
+
+cases.run("dpo is torch's", lambda: equal("dpo", 0.1))
+cases.run("dpo with label smoothing is torch's", lambda: equal("dpo", 0.5, 0.2))
+cases.run("ipo is torch's", lambda: equal("ipo", 0.1))
+cases.run("the hinge is torch's", lambda: equal("hinge", 0.3))
+cases.run("orpo is torch's", lambda: equal("orpo", 0.1, 0.0, 0.6))
+cases.run("kto is torch's", lambda: equal("kto", 0.2, 0.0, 1.0, 1.3, 0.7))
+cases.close()
