@@ -15,6 +15,10 @@ typedef struct hg_ranks_options {
     const char *plugin; /* the shared object that speaks MPI */
     int n_expected;     /* tasks that the launcher says it started; 0: it says nothing */
     double patience_s;  /* how long another rank may be silent */
+    /* Set when this process is asked to end, as launchers do when a rank is lost; NULL: never. From
+     * then on the patience is hasty_s. */
+    const atomic_bool *stop;
+    double hasty_s;
 } hg_ranks_options;
 HG_API void hg_ranks_options_init(hg_ranks_options *o);
 

@@ -98,6 +98,7 @@ hg_status cli_ranks_open(cli *c, const char *kind, hg_ranks **out, hg_err *e)
     hg_ranks_options_init(&o);
     o.n_expected = l.n_tasks;
     o.plugin = path;
+    o.stop = c->watch.stop;
     if (!find_plugin(l.kind, path))
         return hg_fail(e, HG_E_MISSING,
                        "one of %d tasks, but there is no plug-in for %s (there: %s); build with "

@@ -14,7 +14,8 @@ enum { SPINS = 4096 }; /* tests before the processor is offered to others */
 void hg_ranks_options_init(hg_ranks_options *o)
 {
     /* Rank 0 writes checkpoints and samples while the others wait: half an hour is no fault yet. */
-    *o = (hg_ranks_options){.patience_s = 1800};
+    /* Slurm kills half a minute after it asked for an end: time enough to say why. */
+    *o = (hg_ranks_options){.patience_s = 1800, .hasty_s = 20};
 }
 
 int hg_ranks_me(const hg_ranks *r)
@@ -70,6 +71,8 @@ hg_status hg_ranks_new(hg_ranks **out, const hg_transport *t, const hg_ranks_opt
     }
     r->t = *t;
     r->patience_s = o->patience_s;
+    r->hasty_s = o->hasty_s;
+    r->stop = o->stop;
     for (int i = 0; i < WINDOW && s == HG_OK; i++) {
         r->out[i] = hg_alloc(HG_PIECE, sizeof(float));
         r->in[i] = hg_alloc(HG_PIECE, sizeof(float));
@@ -166,7 +169,7 @@ hg_status hg_ranks_begin_receive(hg_ranks *r, int slot, void *p, size_t n, int f
 
 hg_status hg_ranks_finish(hg_ranks *r, int slot, int peer, hg_err *e)
 {
-    double start = 0;
+    double start = 0, asked = 0;
     for (uint64_t spin = 0;; spin++) {
         bool done = false;
         const char *wrong = r->t.test(r->t.ctx, slot, &done);
@@ -174,7 +177,10 @@ hg_status hg_ranks_finish(hg_ranks *r, int slot, int peer, hg_err *e)
         if (done) return HG_OK;
         if (spin < SPINS) continue;
         if (start == 0) start = hg_seconds();
-        if (hg_seconds() - start > r->patience_s) return failed(r, peer, "no word from it", e);
+        bool is_asked = r->stop != NULL && atomic_load(r->stop);
+        if (is_asked && asked == 0) asked = hg_seconds();
+        if (hg_seconds() - start > r->patience_s || (is_asked && hg_seconds() - asked > r->hasty_s))
+            return failed(r, peer, "no word from it", e);
         (void)sched_yield();
     }
 }

@@ -8,7 +8,8 @@ enum { WINDOW = HG_N_SLOTS / 2 }; /* messages in flight each way; slots: sends f
 
 struct hg_ranks {
     hg_transport t;
-    double patience_s;
+    double patience_s, hasty_s;
+    const atomic_bool *stop;
     void *room;         /* the plug-in's */
     float *out[WINDOW]; /* [HG_PIECE] each */
     float *in[WINDOW];

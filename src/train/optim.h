@@ -50,6 +50,7 @@ typedef struct hg_optim {
     size_t own, own_end;              /* chunks */
     size_t own_moment, n_own_moments; /* of all moments, where ours begin and how many they are */
     size_t own_second, n_own_seconds;
+    double ring_seconds; /* of the last step: what the rings took */
     float *master;  /* [n_own_moments] weights before they were rounded for the wire, or NULL */
     float *m, *v;   /* [n_own_moments], [n_own_seconds] */
     float *average; /* [n_own_moments] of the weights, or NULL */

@@ -3,6 +3,7 @@
  * al. 2020). A step is: gradients are summed over the ranks, each sum to its owner; owners update;
  * weights come back to all. What a rank computes with is the same on all of them, bit for bit. */
 #include "train/optim_shards.h"
+#include "base/clock.h"
 #include <math.h>
 #include <string.h>
 
@@ -81,7 +82,9 @@ bool hg_optim_share_out(hg_optim *o, hg_arena *mem)
 
 hg_status hg_optim_reduce(hg_optim *o, double *norm, hg_err *e)
 {
+    double start = hg_seconds();
     HG_TRY(hg_ranks_reduce(o->ranks, o->grad, o->border, o->wire, e));
+    o->ring_seconds = hg_seconds() - start;
     double own = hg_optim_grad_norm(o), square = own * own;
     if (o->ranks == NULL) {
         *norm = own;
@@ -110,7 +113,10 @@ static hg_status spread(hg_optim *o, hg_wire wire, hg_err *e)
 
 hg_status hg_optim_spread(hg_optim *o, hg_err *e)
 {
-    return spread(o, o->wire, e);
+    double start = hg_seconds();
+    HG_TRY(spread(o, o->wire, e));
+    o->ring_seconds += hg_seconds() - start;
+    return HG_OK;
 }
 
 hg_status hg_optim_complete(hg_optim *o, hg_err *e)

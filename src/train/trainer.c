@@ -252,6 +252,7 @@ static hg_status log_step(hg_trainer *t, const hg_step_result *r, double seconds
     hg_json_number(o, "joules", hg_trainer_joules(t));
     hg_json_number(o, "time", hg_trainer_seconds(t));
     log_figures(t, r, "");
+    if (t->ranks != NULL) hg_json_number(o, "ring_s", t->learner.optim.ring_seconds);
     if (r->is_skipped) hg_json_bool(o, "skipped", true);
     if (r->is_spike) hg_json_bool(o, "spike", true);
     const hg_scalar scalars[] = {{"loss/training", (float)r->loss},

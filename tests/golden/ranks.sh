@@ -55,6 +55,7 @@ expect_err "2 ranks over Open MPI"
 expect near "$one" "$(val_loss)"
 expect_equal "$(printf '%s\n' "$OUT" | grep -c finished)" 1
 expect_equal "$(grep -c '"loss":' "$TMP/two/log.jsonl")" 40
+expect_equal "$(grep -c '"ring_s":' "$TMP/two/log.jsonl")" 40
 
 golden_case mpich_gives_the_bits_of_open_mpi
 needs mpich

@@ -14,6 +14,7 @@ typedef struct world {
     hg_hub *hub;
     hg_wire wire;
     double patience_s;
+    const atomic_bool *stop; /* with it, haste */
     void (*run)(struct world *w, hg_ranks *r);
     float *x[MAX_N];    /* what each rank puts in, and gets */
     float *from[MAX_N]; /* as it was */
@@ -36,6 +37,8 @@ static void *rank_main(void *ctx)
     hg_ranks *r = NULL;
     hg_ranks_options_init(&o);
     if (t->w->patience_s > 0) o.patience_s = t->w->patience_s;
+    o.stop = t->w->stop;
+    o.hasty_s = 0.05;
     const hg_transport tr = hg_hub_transport(t->w->hub, t->rank);
     t->w->status[t->rank] = hg_ranks_new(&r, &tr, &o, &t->w->err[t->rank]);
     if (r != NULL) t->w->run(t->w, r);
@@ -210,6 +213,16 @@ TEST(ranks_do_not_wait_for_ever)
     CHECK_EQ(w.status[1], HG_E_IO);
     CHECK_STR(w.err[1].msg, "rank 1: rank 0 is lost (no word from it); all ranks end, go on from "
                             "the last checkpoint with --resume");
+}
+
+TEST(ranks_that_were_asked_to_end_wait_less)
+{
+    static atomic_bool stop;
+    world w = {.n = 2, .stop = &stop, .run = only_rank_1_waits};
+    atomic_store(&stop, true);
+    run_all(&w);
+    CHECK_EQ(w.status[1], HG_E_IO);
+    CHECK_HAS(w.err[1].msg, "rank 1: rank 0 is lost (no word from it)");
 }
 
 static void rank_0_ends(world *w, hg_ranks *r)
