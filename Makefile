@@ -24,6 +24,7 @@ fuzz:
 
 install: all
 	@cmake --install build/release $(if $(DESTDIR),--prefix $(DESTDIR)$(or $(PREFIX),/usr/local),$(if $(PREFIX),--prefix $(PREFIX)))
+	@cmake --install build/release --component mpi $(if $(DESTDIR),--prefix $(DESTDIR)$(or $(PREFIX),/usr/local),$(if $(PREFIX),--prefix $(PREFIX)))
 
 deb: all
 	@cd build/release && cpack -G DEB

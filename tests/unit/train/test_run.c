@@ -325,6 +325,23 @@ static double epoch_loss(little *l, int64_t batch, int64_t accumulation, float *
     return r.loss;
 }
 
+TEST(an_objective_of_whole_sequences_is_refused_to_several_ranks)
+{
+    hg_err e = {0};
+    hg_learner s = {.accumulation = 1, .batch_size = 1};
+    hg_step_result r;
+    hg_source source = {.seq_len = 8};
+    int some = 0;
+    s.text = hg_objective_text();
+    s.text.name = "preferences";
+    s.text.is_shared = false;
+    s.objective = &s.text;
+    s.source = &source;
+    s.ranks = (hg_ranks *)(void *)&some; /* refused before it is looked into */
+    CHECK_EQ(hg_learner_gradients(&s, 0, &r, &e), HG_E_UNSUPPORTED);
+    CHECK_STR(e.msg, "preferences is learnt by one process; launch it without mpirun or srun");
+}
+
 TEST(packed_and_lone_conversations_give_the_same_loss_and_gradient)
 {
     enum { N = 32 * 32 };
