@@ -19,7 +19,7 @@ static const cli_option options[] = {
     {"data", 'd', CLI_LIST, "FILE", "conversations: JSON lines or a JSON array", AT(data), 0, 0},
     {"out", 'o', CLI_TEXT, "DIR", "the run folder", AT(out), 0, 0},
     {"recipe", 0, CLI_TEXT, "FILE", "a recipe in YAML; options override it", AT(recipe), 0, 0},
-    {"method", 0, CLI_TEXT, "NAME", "sft, dpo, ipo, hinge, orpo or kto (docs/training.md)",
+    {"method", 0, CLI_TEXT, "NAME", "sft, dpo, ipo, hinge, orpo, kto or grpo (docs/training.md)",
      AT(method), 0, 0},
     {"epochs", 0, CLI_FLOAT, "N", "passes over the data; 0: as the recipe says (3)", AT(epochs), 0,
      1e6},
@@ -155,7 +155,7 @@ const cli_command cli_tune = {
             "Alpaca's \"instruction\".\n"
             "With --method dpo, ipo, hinge or orpo a line has \"prompt\", \"chosen\" and "
             "\"rejected\" (texts or lists of turns), with\n"
-            "kto \"prompt\", \"completion\" and \"label\". "
+            "kto \"prompt\", \"completion\" and \"label\", with grpo \"prompt\" and \"answer\".\n"
             "They are packed whole into rows and never see each other. What is cut or teaches "
             "nothing is said, with its\n"
             "line. Checkpoints, log, report and the finished model are written as `higgins train` "

@@ -45,6 +45,8 @@ hg_status hg_chats_load(hg_chats *c, const char *path, hg_err *e);
 void hg_chats_free(hg_chats *c);
 /* Of labelled answers: gives each prompt another line's answer as `other`, by a fixed shuffle. */
 hg_status hg_chats_mismatch(hg_chats *c, uint64_t seed, hg_err *e);
+/* Of everything that was read. */
+uint64_t hg_chats_hash(const hg_chats *c);
 /* Answers that message [0, n_prompt) holds: what a mask leaves out. */
 size_t hg_chat_given(const hg_chat *c);
 

@@ -51,7 +51,7 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     s->objective = &s->text;
     s->seed = (uint64_t)r->seed;
     s->again = r->recompute;
-    s->batch_size = (size_t)r->batch_size;
+    s->batch_size = (size_t)r->batch_size * (source->rows_a_unit > 0 ? source->rows_a_unit : 1);
     s->accumulation = (size_t)r->accumulation;
     s->ranks = r->ranks;
     size_t all = hg_learner_rows(s), n = (size_t)hg_ranks_n(s->ranks);
@@ -103,13 +103,18 @@ void hg_learner_graph(hg_learner *s, hg_graph *g, double weight)
 
 hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g)
 {
+    return hg_learner_states_of(s, g, s->model);
+}
+
+hg_tensor *hg_learner_states_of(hg_learner *s, hg_graph *g, const hg_model *m)
+{
     const hg_rows *r = &s->rows;
     hg_batch b = {.n = r->n_rows * r->seq_len,
                   .ids = r->ids,
                   .pos = r->pos,
                   .spans = r->spans,
                   .n_spans = r->n_spans};
-    return hg_model_forward(g, s->model, &b);
+    return hg_model_forward(g, m, &b);
 }
 
 /* ---- a step ---- */
@@ -142,8 +147,7 @@ hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result 
     return HG_OK;
 }
 
-hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_result *out,
-                          hg_err *e)
+static hg_status update(hg_learner *s, uint64_t position, double lr, hg_step_result *out, hg_err *e)
 {
     HG_TRY(hg_learner_gradients(s, position, out, e));
     out->lr = lr;
@@ -153,6 +157,19 @@ hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_r
     if (!out->is_skipped) return hg_optim_step(&s->optim, lr, out->grad_norm, e);
     hg_optim_zero_grad(&s->optim);
     return HG_OK;
+}
+
+hg_status hg_learner_step(hg_learner *s, uint64_t position, double lr, hg_step_result *out,
+                          hg_err *e)
+{
+    hg_objective *o = s->objective;
+    hg_status status = HG_OK;
+    for (o->round = 0; status == HG_OK;) {
+        status = update(s, position, lr, out, e);
+        if (out->is_skipped || ++o->round >= o->rounds) break;
+    }
+    o->round = 0;
+    return status;
 }
 
 hg_status hg_learner_validate(hg_learner *s, uint64_t n_rows, hg_step_result *out, hg_err *e)

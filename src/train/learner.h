@@ -64,6 +64,8 @@ size_t hg_learner_fill_held_out(hg_learner *s, uint64_t at, uint64_t n_rows);
 void hg_learner_graph(hg_learner *s, hg_graph *g, double weight);
 /* The model's states [rows][d_model] of s->rows, from which the head makes logits. */
 hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g);
+/* The same by another model, of the same tokens. */
+hg_tensor *hg_learner_states_of(hg_learner *s, hg_graph *g, const hg_model *m);
 
 /* Rows worked on at a time: as the recipe says, or a part of a batch of some HG_MICRO_TOKENS; of a
  * model wider than HG_MICRO_WIDTH, whose products are large enough with fewer, HG_MICRO_WIDE. */

@@ -17,6 +17,8 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
         r->lr = PREFERENCE_LR;
     if (r->label_smoothing > 0 && r->method != HG_METHOD_DPO)
         return hg_fail(e, HG_E_ARG, "label_smoothing is DPO's; method says otherwise");
+    if (r->method == HG_METHOD_GRPO && (r->reward == HG_REWARD_PROGRAM) != (r->checker.n > 0))
+        return hg_fail(e, HG_E_ARG, "reward \"program\" and the key checker go together");
     return HG_OK;
 }
 
@@ -39,6 +41,7 @@ hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, h
                          hg_err *e)
 {
     const uint64_t of[] = {data->source.hash, job->base_hash, job->compute};
+    if (job->recipe->method == HG_METHOD_GRPO) job->objective = &t->grpo.objective;
     if (!is_preference(job->recipe)) return HG_OK;
     HG_TRY(hg_preferences_init(&t->preferences, data, job->recipe, hg_hash64(of, sizeof of, 2), mem,
                                e));
@@ -49,4 +52,5 @@ hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, h
 void hg_method_free(hg_tuning *t)
 {
     hg_preferences_free(&t->preferences);
+    hg_grpo_free(&t->grpo);
 }

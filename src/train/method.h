@@ -2,11 +2,13 @@
 #ifndef HG_TRAIN_METHOD_H
 #define HG_TRAIN_METHOD_H
 
+#include "train/grpo.h"
 #include "train/preferences.h"
 #include "train/trainer.h"
 
 typedef struct hg_tuning {
     hg_preferences preferences;
+    hg_grpo grpo;
 } hg_tuning;
 
 /* Defaults that follow from the method where the recipe leaves them open; HG_E_ARG for keys that do

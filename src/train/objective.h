@@ -24,6 +24,8 @@ struct hg_objective {
     const char *name;
     bool guards;    /* a jump of its loss is a sign of damage; else no step is skipped for one */
     bool is_shared; /* begin and validate look at this rank's rows and sum over the ranks */
+    size_t rounds;  /* updates of a step, each with a begin of its own; 0: one */
+    size_t round;   /* which of them it is; the learner counts */
     /* Before the first step of a run or of its next part, with the weights as the run began;
      * `folder` is the run's. NULL: nothing. */
     hg_status (*prepare)(hg_objective *o, struct hg_learner *s, const char *folder,

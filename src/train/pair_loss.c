@@ -79,3 +79,14 @@ double hg_kto_z(const hg_pair *p, size_t n)
     for (size_t i = 0; i < n; i++) sum += p[i].logp[1] - p[i].ref[1];
     return n > 0 ? fmax(0, sum / (double)n) : 0;
 }
+
+hg_token_loss hg_token_loss_of(double advantage, double logp, double old, double ref, double clip,
+                               double kl)
+{
+    double q = exp(logp - old), d = ref - logp;
+    double cut = fmin(fmax(q, 1 - clip), 1 + clip);
+    hg_token_loss l = {.kl = expm1(d) - d, .is_clipped = cut * advantage < q * advantage};
+    l.loss = -(l.is_clipped ? cut : q) * advantage + kl * l.kl;
+    l.by = (l.is_clipped ? 0 : -q * advantage) - kl * expm1(d);
+    return l;
+}

@@ -37,4 +37,14 @@ hg_pair_loss hg_pair_loss_of(const hg_pair_options *o, const hg_pair *p, double 
 /* The mean of log p/ref over the mismatched answers, not below 0; no gradient goes through it. */
 double hg_kto_z(const hg_pair *p, size_t n);
 
+/* One token of an answer with an advantage (Shao et al. 2024, without the outer mean):
+ * -(min(q A, clip(q) A) - kl (e^d - d - 1)), q = p / p_old within 1 +- clip, d = log p_ref / p. */
+typedef struct hg_token_loss {
+    double loss, by; /* by: the derivative by logp */
+    double kl;       /* e^d - d - 1 */
+    bool is_clipped; /* no gradient comes from the advantage */
+} hg_token_loss;
+hg_token_loss hg_token_loss_of(double advantage, double logp, double old, double ref, double clip,
+                               double kl);
+
 #endif

@@ -1,6 +1,7 @@
 /* Files of preferences (two answers, or one with a label) and of tasks, in the forms that data sets
  * have them. A list that begins with what the assistant says goes on from the prompt; one that
  * begins otherwise is a whole conversation, and the prompt beside it is not looked at. */
+#include "base/hash.h"
 #include "base/rng.h"
 #include "train/chats_inner.h"
 #include <string.h>
@@ -161,4 +162,18 @@ hg_status hg_chats_mismatch(hg_chats *c, uint64_t seed, hg_err *e)
                n_answer * sizeof *to->other);
     }
     return HG_OK;
+}
+
+uint64_t hg_chats_hash(const hg_chats *c)
+{
+    uint64_t h = c->n;
+    for (size_t i = 0; i < c->n; i++) {
+        const hg_chat *t = &c->chat[i];
+        for (size_t k = 0; k < t->n; k++) {
+            h = hg_hash64(t->message[k].role, strlen(t->message[k].role), h);
+            h = hg_hash64(t->message[k].content.p, t->message[k].content.n, h);
+        }
+        h = hg_hash64(t->answer.p, t->answer.n, h);
+    }
+    return h;
 }

@@ -33,6 +33,14 @@ typedef enum hg_method {
     HG_METHOD_DISTILL
 } hg_method;
 
+typedef enum hg_reward_kind {
+    HG_REWARD_EXACT,
+    HG_REWARD_NUMBER,
+    HG_REWARD_JSON,
+    HG_REWARD_REGEX,
+    HG_REWARD_PROGRAM
+} hg_reward_kind;
+
 enum { HG_RECIPE_GIVEN = 4 };
 
 typedef struct hg_recipe {
@@ -48,7 +56,11 @@ typedef struct hg_recipe {
     int64_t optimizer, on_spike, wire;      /* hg_optimizer, hg_on_spike, hg_wire */
     double lr, warmup, min_lr, decay, beta1, beta2, eps, weight_decay, clip;
     double momentum, table_decay, vector_decay, ema, spike;
-    int64_t method; /* hg_method */
+    int64_t method;                                    /* hg_method */
+    int64_t reward, group_size, answer_tokens, rounds; /* hg_reward_kind */
+    hg_text_list checker;
+    double checker_seconds, checker_mb, answer_temperature, clip_ratio, kl;
+    bool scale_rewards;
     double beta, label_smoothing, orpo_lambda, kto_good, kto_bad;
     double val_share, sample_temperature, checkpoint_minutes;
     int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep, keep_every;

@@ -51,7 +51,7 @@ void hg_rows_fill(hg_rows *r, const hg_source *s, bool held_out, uint64_t seed, 
     r->held_out = held_out;
     for (size_t i = 0; i < n; i++) {
         uint64_t at_row = position + i, row = at_row;
-        if (!held_out) {
+        if (!held_out && !s->is_live) {
             row = hg_source_order(s->n_rows, seed, at_row);
             if (s->tells_epoch) row += at_row / s->n_rows * s->n_rows;
         }

@@ -12,7 +12,9 @@ struct hg_source {
     uint64_t hash;            /* of everything the rows are made from */
     double val_bytes_a_token; /* of text, to give bits a byte; 0: not known */
     uint64_t mapped_bytes;    /* of files that become resident as they are read */
-    bool tells_epoch;         /* row is asked for i + epoch n_rows of rows to learn from */
+    bool is_live;       /* row is asked for positions of the run: the rows are made as it goes */
+    size_t rows_a_unit; /* batch_size counts units of so many rows; 0: of one */
+    bool tells_epoch;   /* row is asked for i + epoch n_rows of rows to learn from */
     /* Row i: ids and targets [seq_len] (target -1: not counted), and begins[t] = 1 where a timeline
      * begins; the first of a row always does. Any thread. */
     void (*row)(const hg_source *s, bool held_out, uint64_t i, int32_t *ids, int32_t *targets,

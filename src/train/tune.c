@@ -14,6 +14,7 @@ typedef struct run {
     hg_chats chats;
     hg_packed packed;
     hg_tuning tuning;
+    const hg_source *source; /* of packed conversations or of tasks */
     hg_arena mem;
     hg_memory_plan plan;
 } run;
@@ -52,6 +53,16 @@ static hg_status choose_seq_len(hg_recipe *r, const hg_model_config *c, hg_err *
                    (long long)r->seq_len, c->n_ctx);
 }
 
+static hg_status take_tasks(run *n, hg_runtime *rt, const hg_watch *w, hg_err *e)
+{
+    hg_grpo *g = &n->tuning.grpo;
+    HG_TRY(hg_grpo_init(g, &n->chats, n->model, &n->recipe, rt, &n->mem, w, e));
+    n->source = &g->source;
+    hg_watch_log(w, HG_INFO, "%zu tasks: %zu learnt from, %zu left out; %zu answers a step",
+                 n->chats.n, g->n_tasks, g->n_dropped, g->n);
+    return HG_OK;
+}
+
 static hg_status pack(run *n, const hg_watch *w, hg_err *e)
 {
     const hg_recipe *r = &n->recipe;
@@ -66,6 +77,7 @@ static hg_status pack(run *n, const hg_watch *w, hg_err *e)
                  (unsigned long long)n->packed.source.n_rows,
                  (unsigned long long)n->packed.source.n_val_rows);
     hg_chats_free(&n->chats);
+    n->source = &n->packed.source;
     return HG_OK;
 }
 
@@ -75,7 +87,6 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     hg_recipe *r = &n->recipe;
     hg_compute compute = hg_precision_compute(r->precision, rt);
     hg_run_job job = {.recipe = r,
-                      .source = &n->packed.source,
                       .rt = rt,
                       .watch = w,
                       .plan = &n->plan,
@@ -88,11 +99,12 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     HG_TRY(hg_model_open_trainable(&n->model, r->base, e));
     HG_TRY(check_chat_tokens(n->model->tokenizer, r->base, e));
     HG_TRY(choose_seq_len(r, &n->model->c, e));
-    HG_TRY(pack(n, w, e));
-    HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, &n->packed.source, r, rt, compute, e));
+    HG_TRY(r->method == HG_METHOD_GRPO ? take_tasks(n, rt, w, e) : pack(n, w, e));
+    job.source = n->source;
+    HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, n->source, r, rt, compute, e));
     hg_memory_plan_say(&n->plan, w);
     HG_TRY(hg_memory_plan_check(&n->plan, e));
-    hg_result_plan(result, r, &n->plan, &n->packed.source);
+    hg_result_plan(result, r, &n->plan, n->source);
     if (o->plan_only) return HG_OK;
     if (n->model->chat_template == NULL)
         HG_TRY(hg_model_set_chat_template(n->model, hg_chat_template_default(), e));

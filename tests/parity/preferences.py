@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Losses of preferences and their derivatives against the papers' formulas written in torch: DPO (Rafailov 2023), IPO (Azar 2023), hinge (Zhao 2023),
-ORPO (Hong 2024), KTO (Ethayarajh 2024)."""
+ORPO (Hong 2024), KTO (Ethayarajh 2024); and GRPO's tokens (Shao 2024)."""
 import os, subprocess, sys
 import numpy as np
 
@@ -10,7 +10,7 @@ from reference import *
 import torch.nn.functional as F
 
 TOOL = os.path.join(BUILD, "tests", "pair_losses")
-NUMBER = {"dpo": 1, "ipo": 2, "hinge": 3, "orpo": 4, "kto": 5}
+NUMBER = {"dpo": 1, "ipo": 2, "hinge": 3, "orpo": 4, "kto": 5, "grpo": 6}
 cases = Cases()
 
 
@@ -61,10 +61,27 @@ def equal(method, beta, smoothing=0.0, weight=1.0, good=1.0, bad=1.0):
     assert d < 1e-9, f"off by {float(d):.3g}"
 
 
+def grpo_equal(kl, clip):
+    g = torch.Generator().manual_seed(3)
+    a, p, old, ref = (torch.randn(500, generator=g, dtype=torch.float64) * x - y for x, y in ((1, 0), (1, 3), (0, 0), (0, 0)))
+    old, ref = p + torch.randn(500, generator=g, dtype=torch.float64) * 0.3, p + torch.randn(500, generator=g, dtype=torch.float64)
+    p = p.requires_grad_(True)
+    ratio = torch.exp(p - old)
+    k3 = torch.exp(ref - p) - (ref - p) - 1
+    loss = -(torch.min(ratio * a, ratio.clamp(1 - clip, 1 + clip) * a) - kl * k3)
+    loss.sum().backward()
+    want = torch.stack([loss.detach(), p.grad, k3.detach()], 1)
+    data = torch.stack([a, p.detach()], 1), torch.stack([old, ref], 1), torch.ones(500, 2, dtype=torch.float64), torch.ones(500, dtype=torch.float64)
+    d = (ours("grpo", kl, clip, 0, 0, 0, data) - want).abs().max()
+    assert d < 1e-9, f"off by {float(d):.3g}"
+
+
 cases.run("dpo is torch's", lambda: equal("dpo", 0.1))
 cases.run("dpo with label smoothing is torch's", lambda: equal("dpo", 0.5, 0.2))
 cases.run("ipo is torch's", lambda: equal("ipo", 0.1))
 cases.run("the hinge is torch's", lambda: equal("hinge", 0.3))
 cases.run("orpo is torch's", lambda: equal("orpo", 0.1, 0.0, 0.6))
 cases.run("kto is torch's", lambda: equal("kto", 0.2, 0.0, 1.0, 1.3, 0.7))
+cases.run("grpo's tokens are torch's", lambda: grpo_equal(0.04, 0.2))
+cases.run("grpo's tokens without kl are torch's", lambda: grpo_equal(0.0, 0.1))
 cases.close()

@@ -3,8 +3,10 @@
  *
  *   pair_losses METHOD BETA SMOOTHING LAMBDA GOOD BAD < pairs > losses
  *
- * METHOD is hg_method's number. A pair is 7 doubles: log p of both answers, those of the
- * reference, both lengths, the label. Writes loss and both derivatives, 3 doubles a pair. */
+ * METHOD is hg_method's number; of GRPO's a row is a token: advantage, log p, old, reference, and
+ * BETA and SMOOTHING are the weight of KL and the clip. A pair is 7 doubles: log p of both answers,
+ * those of the reference, both lengths, the label. Writes loss and both derivatives, 3 doubles a
+ * pair. */
 #include "train/pair_loss.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +31,14 @@ int main(int argc, char **argv)
     for (; n < MAX_PAIRS && fread(in, sizeof in, 1, stdin) == 1; n++)
         pair[n] = (hg_pair){{in[0], in[1]}, {in[2], in[3]}, {in[4], in[5]}, in[6] > 0};
     double z = hg_kto_z(pair, n);
+    for (size_t i = 0; i < n && o.method == HG_METHOD_GRPO; i++) {
+        const hg_pair *p = &pair[i];
+        const hg_token_loss l =
+            hg_token_loss_of(p->logp[0], p->logp[1], p->ref[0], p->ref[1], o.smoothing, o.beta);
+        const double out[] = {l.loss, l.by, l.kl};
+        if (fwrite(out, sizeof out, 1, stdout) != 1) return 1;
+    }
+    if (o.method == HG_METHOD_GRPO) return 0;
     for (size_t i = 0; i < n; i++) {
         const hg_pair_loss l = hg_pair_loss_of(&o, &pair[i], z);
         const double out[] = {l.loss, l.by[0], l.by[1]};
