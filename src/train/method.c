@@ -19,6 +19,8 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
         return hg_fail(e, HG_E_ARG, "label_smoothing is DPO's; method says otherwise");
     if (r->method == HG_METHOD_GRPO && (r->reward == HG_REWARD_PROGRAM) != (r->checker.n > 0))
         return hg_fail(e, HG_E_ARG, "reward \"program\" and the key checker go together");
+    if ((r->method == HG_METHOD_DISTILL) != (*r->teacher != '\0'))
+        return hg_fail(e, HG_E_ARG, "method \"distill\" and the key teacher go together");
     return HG_OK;
 }
 
@@ -42,6 +44,10 @@ hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, h
 {
     const uint64_t of[] = {data->source.hash, job->base_hash, job->compute};
     if (job->recipe->method == HG_METHOD_GRPO) job->objective = &t->grpo.objective;
+    if (job->recipe->method == HG_METHOD_DISTILL) {
+        job->objective = &t->distilling.objective;
+        return hg_distilling_init(&t->distilling, job->recipe, job->vocab_hash, job->rt, mem, e);
+    }
     if (!is_preference(job->recipe)) return HG_OK;
     HG_TRY(hg_preferences_init(&t->preferences, data, job->recipe, hg_hash64(of, sizeof of, 2), mem,
                                e));
@@ -53,4 +59,5 @@ void hg_method_free(hg_tuning *t)
 {
     hg_preferences_free(&t->preferences);
     hg_grpo_free(&t->grpo);
+    hg_distilling_free(&t->distilling);
 }

@@ -2,6 +2,7 @@
 #ifndef HG_TRAIN_METHOD_H
 #define HG_TRAIN_METHOD_H
 
+#include "train/distill.h"
 #include "train/grpo.h"
 #include "train/preferences.h"
 #include "train/trainer.h"
@@ -9,6 +10,7 @@
 typedef struct hg_tuning {
     hg_preferences preferences;
     hg_grpo grpo;
+    hg_distilling distilling;
 } hg_tuning;
 
 /* Defaults that follow from the method where the recipe leaves them open; HG_E_ARG for keys that do

@@ -61,6 +61,8 @@ typedef struct hg_recipe {
     hg_text_list checker;
     double checker_seconds, checker_mb, answer_temperature, clip_ratio, kl;
     bool scale_rewards;
+    const char *teacher;
+    double teacher_share, distill_temperature;
     double beta, label_smoothing, orpo_lambda, kto_good, kto_bad;
     double val_share, sample_temperature, checkpoint_minutes;
     int64_t val_every, val_rows, sample_every, sample_tokens, checkpoint_every, keep, keep_every;

@@ -20,10 +20,10 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
     {"data", HG_KEY_LIST, TUNE, AT(data), "", NULL, 0, 0, NULL, "dataset|conversations",
      "conversations: JSON lines or a JSON array (messages, Alpaca, ShareGPT)"},
     {"method", HG_KEY_CHOICE, TUNE, AT(method), "sft", NULL, 0, 0,
-     "sft|dpo|ipo|hinge|orpo|kto|grpo", "loss_type|loss|algorithm|trainer",
+     "sft|dpo|ipo|hinge|orpo|kto|grpo|distill", "loss_type|loss|algorithm|trainer",
      "what is learnt: the answers (sft), or which of two answers is better, or whether one is "
      "good, or to get "
-     "tasks right (grpo) "
+     "tasks right (grpo), or what a teacher says (distill) "
      "(docs/training.md has the losses)"},
     {"beta", HG_KEY_REAL, TUNE, AT(beta), "0.1", NULL, 1e-6, 100, NULL, "dpo_beta|kto_beta",
      "how strongly preferences hold on to the base"},
@@ -60,6 +60,12 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
     {"scale_rewards", HG_KEY_BOOL, TUNE, AT(scale_rewards), "true", NULL, 0, 0, NULL,
      "advantage_norm|normalize_advantages",
      "GRPO: divide advantages by the spread of the group's rewards"},
+    {"teacher", HG_KEY_TEXT, TUNE, AT(teacher), "", NULL, 0, 0, NULL, "teacher_model",
+     "distillation: the model that is learnt from, a folder or a GGUF with the base's tokenizer"},
+    {"teacher_share", HG_KEY_REAL, TUNE, AT(teacher_share), "0.5", NULL, 0, 1, NULL,
+     "distill_alpha|alpha", "distillation: weight of the teacher beside the data's own tokens"},
+    {"distill_temperature", HG_KEY_REAL, TUNE, AT(distill_temperature), "1", NULL, 0.05, 20, NULL,
+     "distillation_temperature", "distillation: softens both distributions"},
     {"out", HG_KEY_TEXT, BOTH | FREE, AT(out), "", NULL, 0, 0, NULL, "output|output_dir|folder",
      "the run folder: checkpoints, log.jsonl, report.html, model"},
     {"arch", HG_KEY_TEXT, TRAIN, AT(arch), "llama", NULL, 0, 0, NULL, "architecture|model_type",

@@ -168,6 +168,109 @@ TEST(rows_that_do_not_count_change_nothing)
     lab_close(&l);
 }
 
+/* ---- distillation ---- */
+
+typedef struct taught {
+    hg_tensor *x, *w, *tx, *tw;
+    hg_distill o;
+    float losses[7], kls[7];
+    hg_compute compute;
+} taught;
+
+static void taught_new(lab *l, taught *t, float temperature, float share, float cap)
+{
+    *t = (taught){.x = lab_tensor(l, 7, 5, false), .w = lab_tensor(l, 11, 5, true)};
+    t->tx = lab_tensor(l, 7, 6, false);
+    t->tw = lab_tensor(l, 12, 6, true);
+    t->o = (hg_distill){.targets = MASKED,
+                        .temperature = temperature,
+                        .share = share,
+                        .soft_cap = cap,
+                        .losses = t->losses,
+                        .kls = t->kls,
+                        .teacher_compute = HG_COMPUTE_F32};
+}
+
+/* The loss by its definition, in double. */
+static double taught_loss(const taught *t)
+{
+    double sum = 0, T = (double)t->o.temperature, a = (double)t->o.share;
+    const float *x = t->x->data, *w = t->w->data, *tx = t->tx->data, *tw = t->tw->data;
+    for (int r = 0; r < 7; r++) {
+        double z[11], u[11], Z = 0, S = 0, U = 0, kl = 0;
+        if (MASKED[r] < 0) continue;
+        for (int v = 0; v < 11; v++) {
+            z[v] = u[v] = 0;
+            for (int k = 0; k < 5; k++) z[v] += (double)x[r * 5 + k] * (double)w[v * 5 + k];
+            for (int k = 0; k < 6; k++) u[v] += (double)tx[r * 6 + k] * (double)tw[v * 6 + k];
+            if (t->o.soft_cap > 0)
+                z[v] = (double)t->o.soft_cap * tanh(z[v] / (double)t->o.soft_cap);
+            Z += exp(z[v]);
+            S += exp(z[v] / T);
+            U += exp(u[v] / T);
+        }
+        for (int v = 0; v < 11; v++)
+            kl += exp(u[v] / T) / U * (u[v] / T - log(U) - z[v] / T + log(S));
+        sum += (1 - a) * (log(Z) - z[MASKED[r]]) + a * T * T * kl;
+    }
+    return sum / 4; /* targets there are */
+}
+
+static double taught_run(lab *l, taught *t, bool record)
+{
+    hg_err e = {0};
+    lab_begin(l, HG_COMPUTE_F32, record);
+    l->g.loss_scale = record ? 1.0f : 0.0f;
+    hg_tensor *loss = hg_op_distill(&l->g, t->x, t->w, t->tx, t->tw, &t->o);
+    CHECK(loss != NULL);
+    double value = (double)*(float *)loss->data;
+    if (record) CHECK_OK(hg_graph_backward(&l->g, loss, 1, &e), e);
+    return value;
+}
+
+static void taught_check(taught *t, hg_tensor *of, const float *grad)
+{
+    float *x = of->data;
+    for (size_t i = 0; i < hg_tensor_count(of); i++) {
+        const float was = x[i];
+        double v[2];
+        for (int s = 0; s < 2; s++) {
+            x[i] = was + (s ? 1e-3f : -1e-3f);
+            v[s] = taught_loss(t);
+        }
+        x[i] = was;
+        CHECK_NEAR(grad[i], (v[1] - v[0]) / 2e-3, 2e-4);
+    }
+}
+
+TEST(distillation_has_the_loss_and_the_gradient_of_its_definition)
+{
+    static const float how[][3] = {{1, 0.5f, 0}, {2, 1, 0}, {3, 0.25f, 1.2f}, {1, 0, 0}};
+    for (size_t i = 0; i < 4; i++) {
+        lab l;
+        taught t;
+        lab_open(&l, 2);
+        taught_new(&l, &t, how[i][0], how[i][1], how[i][2]);
+        CHECK_NEAR(taught_run(&l, &t, false), taught_loss(&t), 1e-5);
+        CHECK_NEAR(taught_run(&l, &t, true), taught_loss(&t), 1e-5);
+        taught_check(&t, t.x, t.x->grad);
+        taught_check(&t, t.w, t.w->grad);
+        lab_close(&l);
+    }
+}
+
+TEST(distillation_refuses_heads_that_do_not_fit)
+{
+    lab l;
+    taught t;
+    lab_open(&l, 1);
+    taught_new(&l, &t, 1, 0.5f, 0);
+    CHECK(hg_op_distill(&l.g, t.x, t.w, t.tx, t.w, &t.o) == NULL);
+    CHECK_STR(l.g.err.msg,
+              "distill: states and heads of student and teacher do not fit each other");
+    lab_close(&l);
+}
+
 /* ---- a whole small block ---- */
 
 enum { ROWS = 9, D = 8, FF = 12, VOCAB = 13 };

@@ -419,3 +419,54 @@ TEST(label_smoothing_is_refused_where_it_would_do_nothing)
     CHECK_STR(e.msg, "label_smoothing is DPO's; method says otherwise");
     hg_runtime_free(rt);
 }
+
+/* ---- teachers ---- */
+
+static hg_status taught(const char *out, bool resume, const hg_watch *w, const char *teacher,
+                        hg_train_result *r, hg_err *e)
+{
+    char text[1300];
+    (void)snprintf(text, sizeof text, "teacher=%s", teacher);
+    const char *const set[] = {
+        "method=distill", text,      "steps=20",    "teacher_share=0.9", "distill_temperature=2",
+        "seq_len=48",     "lr=2e-3", "val_every=5", "val_share=0.2",     NULL};
+    hg_runtime *rt = fixture_runtime(2);
+    hg_status s = fixture_tune(rt, w, resume, test_path("base/model"), test_path(out), set, r, e);
+    hg_runtime_free(rt);
+    return s;
+}
+
+TEST(a_student_comes_to_say_what_its_teacher_says_and_resumes_bit_for_bit)
+{
+    static const char *const more[] = {"steps=30", "lr=3e-3", "seq_len=48", NULL};
+    char teacher[1200], whole[1200];
+    hg_train_result r;
+    hg_err e = {0};
+    double first, last;
+    make_base();
+    (void)fixture_chats();
+    hg_runtime *rt = fixture_runtime(2);
+    CHECK_OK(
+        fixture_tune(rt, NULL, false, test_path("base/model"), test_path("teacher"), more, &r, &e),
+        e);
+    hg_runtime_free(rt);
+    (void)snprintf(teacher, sizeof teacher, "%s", test_path("teacher/model"));
+    CHECK_OK(taught("whole", false, NULL, teacher, &r, &e), e);
+    ends_of("whole/log.jsonl", "teacher_kl", &first, &last);
+    CHECK(first > 0 && last < 0.5 * first);
+    ends_of("whole/log.jsonl", "val_teacher_kl", &first, &last);
+    CHECK(last < first);
+    CHECK_EQ(taught("parts", false, fixture_stop_after(7), teacher, &r, &e), HG_E_CANCELED);
+    CHECK_OK(taught("parts", true, NULL, teacher, &r, &e), e);
+    (void)snprintf(whole, sizeof whole, "%s", test_path("whole/model/model.safetensors"));
+    CHECK(fixture_same_file(whole, test_path("parts/model/model.safetensors")));
+}
+
+TEST(distillation_needs_its_teacher)
+{
+    hg_train_result r;
+    hg_err e = {0};
+    (void)fixture_chats();
+    CHECK_EQ(taught("x", false, NULL, "", &r, &e), HG_E_ARG);
+    CHECK_STR(e.msg, "method \"distill\" and the key teacher go together");
+}
