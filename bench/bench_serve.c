@@ -151,14 +151,15 @@ static void stop(server *sv)
 
 static bool start_ours(const setting *s, server *sv, int parallel, int ctx)
 {
-    char port[16], many[16], context[16];
+    char port[16], many[16], context[16], data[2112];
     const int at = free_port();
     (void)snprintf(port, sizeof port, "%d", at);
     (void)snprintf(many, sizeof many, "%d", parallel);
     (void)snprintf(context, sizeof context, "%d", ctx);
-    const char *argv[] = {s->higgins, "serve",   s->model,    "--port", port,         "--name",
-                          "m",        "--quiet", "--api-key", KEY,      "--parallel", many,
-                          "--queue",  "512",     "--context", context,  NULL};
+    (void)snprintf(data, sizeof data, "%s/data", s->folder); /* not the user's own */
+    const char *argv[] = {s->higgins,  "serve",     s->model, "--port",     port, "--name",  "m",
+                          "--quiet",   "--api-key", KEY,      "--parallel", many, "--queue", "512",
+                          "--context", context,     "--data", data,         NULL};
     return start(sv, argv, at);
 }
 
