@@ -57,7 +57,7 @@ HG_API hg_status hg_tune_run(const hg_train_options *o, hg_runtime *rt, const hg
  * it has the averaged weights. HG_E_MISSING: no such checkpoint. HG_E_STATE: the tokenizer has
  * changed since. */
 HG_API hg_status hg_train_export(const char *run, uint64_t step, const char *to, hg_weights as,
-                                 const hg_watch *w, uint64_t *of_step, hg_err *e);
+                                 bool merge, const hg_watch *w, uint64_t *of_step, hg_err *e);
 
 /* Shows up to `limit` conversations as the model will see them: pieces of text, each learnt from or
  * not, and a call with n 0 after each conversation. */

@@ -11,6 +11,7 @@
 typedef struct export_values {
     const char *out, *type;
     int64_t step;
+    bool merge;
 } export_values;
 
 static const cli_option options[] = {
@@ -19,6 +20,9 @@ static const cli_option options[] = {
      offsetof(export_values, out), 0, 0},
     {"step", 's', CLI_INT, "N", "the checkpoint of a run; the newest if left out",
      offsetof(export_values, step), 1, 1e15},
+    {"merge", 0, CLI_FLAG, NULL,
+     "of a run that trained an adapter: the whole model with what it adds, not the adapter",
+     offsetof(export_values, merge), 0, 0},
     {"type", 0, CLI_TEXT, "TYPE",
      "f32, f16 or bf16 for the matrices; as they are stored if left out",
      offsetof(export_values, type), 0, 0},
@@ -38,7 +42,7 @@ static hg_status export_any(cli *c, const export_values *v, const char *from, hg
 {
     uint64_t step = 0;
     if (!is_run(from)) return hg_model_export_gguf(from, v->out, as, &c->watch, e);
-    HG_TRY(hg_train_export(from, (uint64_t)v->step, v->out, as, &c->watch, &step, e));
+    HG_TRY(hg_train_export(from, (uint64_t)v->step, v->out, as, v->merge, &c->watch, &step, e));
     hg_watch_log(&c->watch, HG_INFO, "the model at step %llu", (unsigned long long)step);
     return HG_OK;
 }
@@ -54,8 +58,9 @@ static int run(cli *c, void *values, int n_args, char **args)
     if (v->out == NULL) return cli_misuse(c, "where to? give -o FILE.gguf");
     if (!cli_plain_type(v->type, &as))
         return cli_misuse(c, "--type %s is not known; f32, f16 and bf16 are", v->type);
-    if (v->step > 0 && !is_run(args[0]))
-        return cli_misuse(c, "--step is for the folder of a training run; %s is none", args[0]);
+    if ((v->step > 0 || v->merge) && !is_run(args[0]))
+        return cli_misuse(c, "--%s is for the folder of a training run; %s is none",
+                          v->merge ? "merge" : "step", args[0]);
     hg_status s = export_any(c, v, args[0], as, &e);
     cli_progress_end(c);
     if (s != HG_OK) return cli_fail(c, &e);
@@ -77,6 +82,10 @@ static const char *const examples[] = {
     "the same with the matrices in half precision",
     "higgins export runs/a --step 400 -o at-400.gguf",
     "the model that a training run had at a checkpoint",
+    "higgins export runs/lora -o adapter.gguf",
+    "the adapter of a run, as llama.cpp reads it",
+    "higgins export runs/lora --merge -o whole.gguf",
+    "the base with the adapter added to its weights",
     NULL,
 };
 

@@ -11,7 +11,7 @@ typedef struct values {
     const char *out, *recipe, *method, *mpi;
     double epochs, lr;
     int64_t batch, seq_len, show_mask;
-    bool resume, plan, keys;
+    bool resume, plan, keys, lora;
 } values;
 
 #define AT(member) offsetof(values, member)
@@ -28,6 +28,9 @@ static const cli_option options[] = {
     {"batch", 0, CLI_INT, "ROWS", "rows a batch; 0: as the recipe says (8)", AT(batch), 0, 65536},
     {"seq-len", 0, CLI_INT, "TOKENS", "tokens of a row; 0: the model's context, at most 1024",
      AT(seq_len), 0, 1 << 20},
+    {"lora", 'l', CLI_FLAG, NULL,
+     "tune an adapter (of rank 16, unless lora_rank says otherwise) instead of the weights",
+     AT(lora), 0, 0},
     {"set", 's', CLI_LIST, "KEY=VALUE", "sets a key of the recipe", AT(set), 0, 0},
     {"resume", 'r', CLI_FLAG, NULL, "go on from the newest checkpoint", AT(resume), 0, 0},
     {"show-mask", 0, CLI_INT, "N", "print N conversations, what is learnt from in green, and stop",
@@ -44,6 +47,8 @@ static const char *const examples[] = {
     "what exactly is learnt from",
     "higgins tune runs/chat/model --method dpo --data pairs.jsonl -o runs/dpo",
     "learns which of two answers is better",
+    "higgins tune model.gguf --data chat.jsonl --lora -o runs/lora",
+    "tunes a small adapter on a model that stays as it is, of any type of file",
     "higgins tune runs/base/model --data chat.jsonl -o runs/chat --resume",
     "goes on with a run that was stopped",
     NULL};
@@ -119,7 +124,8 @@ static bool collect_sets(cli_sets *s, const values *v, const char *base)
            (v->method == NULL || cli_train_set(s, "method", v->method) != NULL) &&
            set_number(s, "epochs", v->epochs) && set_number(s, "lr", v->lr) &&
            set_number(s, "batch_size", (double)v->batch) &&
-           set_number(s, "seq_len", (double)v->seq_len) && cli_train_sets(s, &v->set, v->out);
+           set_number(s, "seq_len", (double)v->seq_len) &&
+           set_number(s, "lora_rank", v->lora ? 16 : 0) && cli_train_sets(s, &v->set, v->out);
 }
 
 static int run(cli *c, void *values_, int n_args, char **args)

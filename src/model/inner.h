@@ -35,8 +35,8 @@ bool hg_role_is_per_layer(hg_role s);
 bool hg_role_is_per_expert(hg_role s);
 /* `pattern` with the layer's number for '#' and the expert's for '@'. */
 void hg_name_at(char out[HG_MAX_NAME], const char *pattern, size_t layer, size_t expert);
-/* Float32 data for every parameter, and gradients. */
-hg_status hg_model_make_trainable(hg_model *m, hg_err *e);
+/* Float32 data for every parameter, and gradients unless it is frozen. */
+hg_status hg_model_make_trainable(hg_model *m, bool is_frozen, hg_err *e);
 
 /* ---- rotary frequencies (rope.c) ---- */
 /* Fills m->rope from the configuration. False when there is no room. */

@@ -12,7 +12,7 @@
 
 enum { MAX_TEMPLATE = 1 << 20 };
 
-typedef enum use { FOR_INFERENCE, FOR_TRAINING, FOR_EXPORT } use;
+typedef enum use { FOR_INFERENCE, FOR_TRAINING, FOR_TUNING, FOR_EXPORT } use;
 
 /* ---- values ---- */
 
@@ -226,9 +226,9 @@ static hg_status load_for_inference(hg_model *m, hg_weights as, hg_runtime *rt, 
 
 /* ---- for training ---- */
 
-static hg_status load_for_training(hg_model *m, hg_err *e)
+static hg_status load_for_training(hg_model *m, bool is_frozen, hg_err *e)
 {
-    HG_TRY(hg_model_make_trainable(m, e));
+    HG_TRY(hg_model_make_trainable(m, is_frozen, e));
     for (size_t i = 0; i < m->n_params; i++)
         fill(m, m->param[i], HG_F32, 0, hg_tensor_count(m->param[i]), m->param[i]->data);
     hg_store_free(&m->files->store);
@@ -388,7 +388,8 @@ static hg_status open_for(hg_model **out, const char *path, use u, hg_weights as
     hg_store_init(&f->store);
     hg_status s = hg_path_is_dir(path) ? open_folder(&m, path, f, e) : open_gguf(&m, path, f, e);
     if (s == HG_OK && u == FOR_INFERENCE) s = load_for_inference(m, as, rt, e);
-    if (s == HG_OK && u == FOR_TRAINING) s = load_for_training(m, e);
+    if (s == HG_OK && (u == FOR_TRAINING || u == FOR_TUNING))
+        s = load_for_training(m, u == FOR_TUNING, e);
     if (s == HG_OK) {
         *out = m;
         return HG_OK;
@@ -409,6 +410,11 @@ hg_status hg_model_open(hg_model **out, const char *path, hg_weights as, hg_runt
 hg_status hg_model_open_trainable(hg_model **out, const char *path, hg_err *e)
 {
     return open_for(out, path, FOR_TRAINING, HG_WEIGHTS_F32, NULL, e);
+}
+
+hg_status hg_model_open_frozen(hg_model **out, const char *path, hg_err *e)
+{
+    return open_for(out, path, FOR_TUNING, HG_WEIGHTS_F32, NULL, e);
 }
 
 hg_status hg_model_open_stored(hg_model **out, const char *path, hg_err *e)

@@ -182,6 +182,8 @@ struct hg_model {
     hg_kernels k;           /* for conversions, where there is no runtime */
     uint64_t n_bytes;       /* of weights in memory */
     struct hg_files *files; /* the mapped files that the weights are as stored in, or NULL */
+    struct hg_adapter_tuning
+        *tuning; /* an adapter that is trained in place of the weights, or NULL */
 };
 
 /* ---- the one transformer (transformer.c) ---- */
@@ -221,6 +223,8 @@ hg_status hg_model_config_count(const hg_model_config *c, uint64_t *n_params, hg
 uint64_t hg_arch_count(const hg_arch *a, const hg_model_config *c);
 /* Loads the folder or GGUF with float32 parameters that can be trained. */
 hg_status hg_model_open_trainable(hg_model **out, const char *path, hg_err *e);
+/* The same without gradients: for what stays as it is while an adapter is trained. */
+hg_status hg_model_open_frozen(hg_model **out, const char *path, hg_err *e);
 /* Opens without a runtime: weights stay in the files and cannot be computed with. For export. */
 hg_status hg_model_open_stored(hg_model **out, const char *path, hg_err *e);
 /* Values [begin, end) of a parameter, or its row `r`, as float32, from memory or from the files. */

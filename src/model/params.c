@@ -472,16 +472,16 @@ hg_status hg_model_make(hg_model **out, const hg_model_config *c, const hg_arch 
     return s;
 }
 
-hg_status hg_model_make_trainable(hg_model *m, hg_err *e)
+hg_status hg_model_make_trainable(hg_model *m, bool is_frozen, hg_err *e)
 {
     for (size_t i = 0; i < m->n_params; i++) {
         hg_tensor *t = m->param[i];
         size_t n = hg_tensor_count(t);
         t->type = HG_F32;
-        t->needs_grad = true;
+        t->needs_grad = !is_frozen;
         t->data = HG_NEW(&m->mem, float, n);
-        t->grad = HG_NEW(&m->mem, float, n);
-        if (t->data == NULL || t->grad == NULL)
+        if (!is_frozen) t->grad = HG_NEW(&m->mem, float, n);
+        if (t->data == NULL || (!is_frozen && t->grad == NULL))
             return hg_fail(e, HG_E_NOMEM, "no room for %s: %zu values and their gradients", t->name,
                            n);
         m->n_bytes += n * sizeof(float);
@@ -529,7 +529,7 @@ hg_status hg_model_new(hg_model **out, const hg_model_config *c, uint64_t seed, 
     hg_model *m = NULL;
     const hg_model_config f = filled(c, row);
     HG_TRY(hg_model_make(&m, &f, row, e));
-    hg_status s = hg_model_make_trainable(m, e);
+    hg_status s = hg_model_make_trainable(m, false, e);
     place *places = HG_NEW(&m->mem, place, m->n_params);
     if (s == HG_OK && places == NULL) s = hg_fail(e, HG_E_NOMEM, "no room for a model");
     if (s != HG_OK) {

@@ -10,6 +10,7 @@
  *
  * A row may norm what comes out of the two as well, or only that, and may hand both the same x. */
 #include "model/model.h"
+#include "model/tuning.h"
 #include "tensor/ops_experts.h"
 #include <math.h>
 #include <string.h>
@@ -213,7 +214,7 @@ static hg_tensor *kept_block(hg_graph *g, const hg_model *m, const hg_batch *b,
     return hg_op_again(g, run_block, c, x);
 }
 
-hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
+static hg_tensor *forward(hg_graph *g, const hg_model *m, const hg_batch *b)
 {
     hg_tensor *x = hg_op_embed(g, m->embed, b->ids, b->n);
     if (m->pos_embed != NULL) x = hg_op_add(g, x, hg_op_embed(g, m->pos_embed, b->pos, b->n));
@@ -241,6 +242,14 @@ hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
 
     if (b->out_rows != NULL) x = hg_op_rows(g, x, b->out_rows, b->n_out);
     return norm(g, m, "final_norm", -1, x, m->final_norm, m->final_norm_b);
+}
+
+hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
+{
+    g->tuning = m->tuning != NULL ? &m->tuning->lora : NULL;
+    hg_tensor *x = forward(g, m, b);
+    g->tuning = NULL;
+    return x;
 }
 
 hg_tensor *hg_model_logits(hg_graph *g, const hg_model *m, hg_tensor *x)

@@ -3,6 +3,7 @@
  * that a range's rows go through them alone. */
 #include "tensor/lora.h"
 #include "tensor/matmul.h"
+#include "tensor/ops.h"
 #include "tensor/ops_impl.h"
 
 typedef struct add_job {
@@ -60,4 +61,20 @@ void hg_lora_add(hg_graph *g, hg_tensor *y, const hg_tensor *x, const hg_tensor 
     for (size_t i = 0; i < g->lora->n && g->status == HG_OK; i++)
         if (g->lora->rows[i].n > 0) g->status = add_range(g, &g->lora->rows[i], y, x, w);
     hg_arena_rewind(g->mem, before);
+}
+
+hg_tensor *hg_lora_tuned(hg_graph *g, hg_tensor *y, hg_tensor *x, const hg_tensor *w)
+{
+    const hg_lora_tuning *t = g->tuning;
+    const size_t i = (size_t)(w - t->w);
+    if (w < t->w || i >= t->n || t->a[i] == NULL) return y;
+    g->tuning = NULL; /* the thin products are not tuned themselves */
+    hg_tensor *in = t->dropout > 0 && g->record ? hg_op_dropout(g, x, t->dropout, t->seed + i) : x;
+    hg_tensor *thin = hg_op_scale(g, hg_op_linear(g, in, t->a[i], NULL), t->scale);
+    hg_tensor *wide = hg_op_linear(g, thin, t->b[i], NULL);
+    hg_tensor *sum = hg_op_add(g, y, wide);
+    hg_graph_drop(g, wide);
+    hg_graph_drop(g, y);
+    g->tuning = t;
+    return sum;
 }

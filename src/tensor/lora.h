@@ -41,4 +41,19 @@ typedef struct hg_lora_set {
  * others are. A failed graph when there is no room or a range goes over the rows of x. */
 void hg_lora_add(hg_graph *g, hg_tensor *y, const hg_tensor *x, const hg_tensor *w);
 
+/* An adapter that is being trained, over the weights w[0 .. n) of its model. Its products go
+ * through the ops, and so have a backward pass; with a record, what comes in passes a dropout. */
+typedef struct hg_lora_tuning {
+    const hg_tensor *w;
+    hg_tensor **a,
+        **b; /* [n]: [rank][n_in] and [n_out][rank]; NULL: this weight is left as it is */
+    size_t n;
+    float scale;   /* alpha / rank */
+    float dropout; /* 0: none */
+    uint64_t seed; /* of this lot's dropout */
+} hg_lora_tuning;
+/* y + scale (dropout(x) A^T) B^T, or y where the tuning does not change w. NULL: the graph failed.
+ */
+hg_tensor *hg_lora_tuned(hg_graph *g, hg_tensor *y, hg_tensor *x, const hg_tensor *w);
+
 #endif

@@ -18,6 +18,7 @@ static hg_graph inside(const hg_graph *g, bool record)
     hg_graph in;
     hg_graph_init(&in, g->rt, g->mem, g->compute, record);
     in.rope = g->rope;
+    in.tuning = g->tuning;
     return in;
 }
 

@@ -80,7 +80,8 @@ static hg_tensor *finish(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b, 
     if (hg_op_recorded(g, x, w, b) &&
         hg_op_record(g, linear_back, (hg_tensor *[3]){x, w, b}, y, NULL) == NULL)
         return NULL;
-    return g->status == HG_OK ? y : NULL;
+    if (g->status != HG_OK) return NULL;
+    return g->tuning != NULL ? hg_lora_tuned(g, y, x, w) : y;
 }
 
 static hg_tensor *begin(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)

@@ -3,6 +3,7 @@
  * weights, or their running average where the run kept one, take the places of the first ones. */
 #include "base/hash.h"
 #include "data/tokens.h"
+#include "model/tuning.h"
 #include "train/checkpoint.h"
 #include "train/first_model.h"
 #include <string.h>
@@ -18,15 +19,19 @@ static hg_status read_recipe(hg_recipe *r, hg_bytes text, const char *run, hg_er
     return HG_OK;
 }
 
+/* What a tuning begins with; with lora_rank, its base and an adapter. */
+static hg_status first_tuned(hg_model **out, const hg_recipe *r, hg_err *e)
+{
+    HG_TRY(hg_first_tuned(out, r, e));
+    if ((*out)->chat_template != NULL) return HG_OK;
+    return hg_model_set_chat_template(*out, hg_chat_template_default(), e);
+}
+
 static hg_status first_model(hg_model **out, const hg_recipe *r, hg_err *e)
 {
     hg_model_config c;
     hg_tokenizer *t = NULL;
-    if (r->stage == HG_STAGE_TUNE) {
-        HG_TRY(hg_model_open_trainable(out, r->base, e));
-        if ((*out)->chat_template != NULL) return HG_OK;
-        return hg_model_set_chat_template(*out, hg_chat_template_default(), e);
-    }
+    if (r->stage == HG_STAGE_TUNE) return first_tuned(out, r, e);
     if (*r->base != '\0') return hg_model_open_trainable(out, r->base, e);
     HG_TRY(hg_first_tokenizer(&t, r, false, NULL, e));
     hg_status s = hg_first_config(&c, r, t, e);
@@ -38,17 +43,19 @@ static hg_status first_model(hg_model **out, const hg_recipe *r, hg_err *e)
 static hg_status put_weights(hg_model *m, const hg_checkpoint *c, const char *path, hg_err *e)
 {
     const unsigned char *w = c->n_average > 0 ? c->average : c->weights;
-    if (hg_model_count(m) != c->n_moments)
-        return hg_fail(e, HG_E_FORMAT, "%s: holds %llu parameters, its recipe's model has %llu",
-                       path, (unsigned long long)c->n_moments,
-                       (unsigned long long)hg_model_count(m));
+    size_t n = 0, n_values = 0;
+    hg_tensor *const *param = hg_model_trainables(m, &n);
+    for (size_t i = 0; i < n; i++) n_values += hg_tensor_count(param[i]);
+    if (n_values != c->n_moments)
+        return hg_fail(e, HG_E_FORMAT, "%s: holds %llu parameters, its recipe's model has %zu",
+                       path, (unsigned long long)c->n_moments, n_values);
     if (m->tokenizer == NULL || hg_tokens_vocab_hash(m->tokenizer) != c->state.vocab_hash)
         return hg_fail(e, HG_E_STATE,
                        "%s was made with another tokenizer; put it back where the recipe has it",
                        path);
-    for (size_t i = 0; i < m->n_params; i++) {
-        size_t bytes = hg_tensor_count(m->param[i]) * sizeof(float);
-        memcpy(m->param[i]->data, w, bytes);
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes = hg_tensor_count(param[i]) * sizeof(float);
+        memcpy(param[i]->data, w, bytes);
         w += bytes;
     }
     return HG_OK;
@@ -90,10 +97,27 @@ static hg_status save_gguf(const hg_model *m, const char *to, hg_weights as, con
     return s;
 }
 
-hg_status hg_train_export(const char *run, uint64_t step, const char *to, hg_weights as,
+/* An adapter stays one unless it is to be merged. */
+static hg_status save_adapter(const hg_model *m, const char *to, const char *base, hg_err *e)
+{
+    return hg_path_ends(to, ".gguf") ? hg_tuning_save_gguf(m, to, e)
+                                     : hg_tuning_save(m, to, base, e);
+}
+
+static hg_status save(hg_model *m, const char *run, const char *to, hg_weights as, uint64_t step,
+                      const hg_watch *w, hg_err *e)
+{
+    char card[256];
+    (void)snprintf(card, sizeof card, "# %.100s, step %llu\n\nTrained with Higgins %s.\n",
+                   hg_path_base(run), (unsigned long long)step, HG_VERSION);
+    if (hg_path_ends(to, ".gguf")) return save_gguf(m, to, as, w, e);
+    return hg_model_save(m, to, as == HG_WEIGHTS_AS_STORED ? HG_WEIGHTS_BF16 : as, card, e);
+}
+
+hg_status hg_train_export(const char *run, uint64_t step, const char *to, hg_weights as, bool merge,
                           const hg_watch *w, uint64_t *of_step, hg_err *e)
 {
-    char folder[1100], path[1200], card[256];
+    char folder[1100], path[1200];
     hg_model *m = NULL;
     if (strlen(run) > 1000) return hg_fail(e, HG_E_ARG, "%s: a path of over 1000 bytes", run);
     (void)snprintf(folder, sizeof folder, "%s/checkpoints", run);
@@ -102,12 +126,11 @@ hg_status hg_train_export(const char *run, uint64_t step, const char *to, hg_wei
     else if (!hg_checkpoint_newest(folder, path))
         return hg_fail(e, HG_E_MISSING, "%s: no checkpoint in it", folder);
     hg_status s = open_model(&m, run, path, of_step, e);
-    if (s == HG_OK) {
-        (void)snprintf(card, sizeof card, "# %.100s, step %llu\n\nTrained with Higgins %s.\n",
-                       hg_path_base(run), (unsigned long long)*of_step, HG_VERSION);
-        s = hg_path_ends(to, ".gguf")
-                ? save_gguf(m, to, as, w, e)
-                : hg_model_save(m, to, as == HG_WEIGHTS_AS_STORED ? HG_WEIGHTS_BF16 : as, card, e);
+    if (s == HG_OK && m->tuning != NULL && !merge)
+        s = save_adapter(m, to, run, e);
+    else if (s == HG_OK) {
+        if (m->tuning != NULL) hg_tuning_merge(m);
+        s = save(m, run, to, as, *of_step, w, e);
     }
     hg_model_free(m);
     return s;

@@ -4,6 +4,7 @@
 #include "train/first_model.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "model/tuning.h"
 #include "train/scale.h"
 #include "train/shape.h"
 #include <stdio.h>
@@ -91,6 +92,23 @@ hg_status hg_first_base(hg_model **out, hg_recipe *r, hg_err *e)
     if (r->automatic && !hg_recipe_given(r, "seq_len"))
         r->seq_len = hg_scale_seq_len((*out)->c.n_layers);
     hg_status s = check_base(*out, r, e);
+    if (s == HG_OK) return HG_OK;
+    hg_model_free(*out);
+    *out = NULL;
+    return s;
+}
+
+hg_status hg_first_tuned(hg_model **out, const hg_recipe *r, hg_err *e)
+{
+    if (r->lora_rank == 0) return hg_model_open_trainable(out, r->base, e);
+    const hg_adapter_options o = {.rank = (size_t)r->lora_rank,
+                                  .alpha = r->lora_alpha,
+                                  .dropout = r->lora_dropout,
+                                  .target = r->lora_targets.item,
+                                  .n_targets = r->lora_targets.n,
+                                  .seed = (uint64_t)r->seed};
+    HG_TRY(hg_model_open_frozen(out, r->base, e));
+    hg_status s = hg_model_tune(*out, &o, e);
     if (s == HG_OK) return HG_OK;
     hg_model_free(*out);
     *out = NULL;

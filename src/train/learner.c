@@ -5,6 +5,8 @@
  * step takes no memory. */
 #include "train/learner.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "model/tuning.h"
 #include "tensor/matmul.h"
 #include <math.h>
 #include <string.h>
@@ -27,11 +29,12 @@ size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model)
     return (batch + parts - 1) / parts; /* alike large */
 }
 
-static hg_optim_group *groups_of(const hg_model *m, hg_arena *mem)
+static hg_optim_group *groups_of(const hg_model *m, hg_tensor *const *param, size_t n,
+                                 hg_arena *mem)
 {
-    hg_optim_group *g = HG_NEW(mem, hg_optim_group, m->n_params);
-    for (size_t i = 0; i < m->n_params && g != NULL; i++) {
-        const hg_tensor *p = m->param[i];
+    hg_optim_group *g = HG_NEW(mem, hg_optim_group, n);
+    for (size_t i = 0; i < n && g != NULL; i++) {
+        const hg_tensor *p = param[i];
         g[i] = p->n_dims >= 2 ? HG_GROUP_MATRIX : HG_GROUP_VECTOR;
         if (p == m->embed || p == m->head || p == m->pos_embed) g[i] = HG_GROUP_TABLE;
     }
@@ -61,9 +64,10 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     s->micro = hg_micro_rows(r, source->seq_len, model->c.d_model);
     HG_TRY(hg_rows_init(&s->rows, s->micro, source->seq_len, mem, e));
     s->loss_limit = (double)INFINITY;
-    hg_optim_group *groups = groups_of(model, mem);
+    hg_tensor *const *param = hg_model_trainables(model, &n);
+    hg_optim_group *groups = groups_of(model, param, n, mem);
     if (groups == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the list of parameters");
-    return hg_optim_init(&s->optim, rt, model->param, model->n_params, groups, compute, r, mem, e);
+    return hg_optim_init(&s->optim, rt, param, n, groups, compute, r, mem, e);
 }
 
 void hg_learner_free(hg_learner *s)
@@ -81,6 +85,9 @@ size_t hg_learner_rows(const hg_learner *s)
 size_t hg_learner_fill(hg_learner *s, uint64_t position, size_t at)
 {
     size_t n = s->end - at < s->micro ? s->end - at : s->micro;
+    const uint64_t lot = position + at;
+    if (s->model->tuning != NULL)
+        s->model->tuning->lora.seed = hg_hash64(&lot, sizeof lot, s->seed);
     hg_rows_fill(&s->rows, s->source, false, s->seed, position + at, n);
     return n;
 }

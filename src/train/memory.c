@@ -145,8 +145,19 @@ static hg_status moments(const hg_recipe *r, const hg_model_config *c, uint64_t 
     return HG_OK;
 }
 
-hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const hg_source *source,
-                              const hg_recipe *r, hg_runtime *rt, hg_compute compute, hg_err *e)
+/* What an adapter's products keep of each token, in each block: the sum in place of the product,
+ * two thin ones, and what a dropout left of the input. */
+static uint64_t adapter_activations(const hg_model_config *c, const hg_recipe *r, uint64_t tokens)
+{
+    const uint64_t q = (uint64_t)c->n_heads * c->d_head, kv = (uint64_t)c->n_kv_heads * c->d_head;
+    const uint64_t out = q + 2 * kv + 2 * c->d_model + 2 * (uint64_t)c->d_ff;
+    const uint64_t in = r->lora_dropout > 0 ? 6 * (uint64_t)c->d_model + c->d_ff : 0;
+    return tokens * c->n_layers * 4 * (out + in + 7 * 2 * (uint64_t)r->lora_rank);
+}
+
+hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
+                              const hg_source *source, const hg_recipe *r, hg_runtime *rt,
+                              hg_compute compute, hg_err *e)
 {
     const hg_arch *a = hg_arch_find(c->arch);
     memset(p, 0, sizeof *p);
@@ -158,12 +169,18 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, const
     p->n_params = hg_arch_count(a, c);
     p->weights = p->gradients = 4 * p->n_params;
     HG_TRY(moments(r, c, p->n_params, &p->moments, e));
+    if (adapter > 0) {
+        p->weights += 4 * adapter;
+        p->gradients = 4 * adapter;
+        p->moments = (r->ema > 0 ? 12 : 8) * adapter;
+    }
     if (r->wire == HG_WIRE_BF16 && r->ranks != NULL) p->moments += 4 * p->n_params; /* exact ones */
     p->moments /= (uint64_t)hg_ranks_n(r->ranks);
     p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;
     p->total = p->weights + p->gradients + p->moments + p->data;
     HG_TRY(hg_memory_plan_check(p, e));
     HG_TRY(activations(&pr, rows, &p->activations, e));
+    if (adapter > 0) p->activations += adapter_activations(c, r, tokens);
     p->scratch = scratch(rt, compute, c, (size_t)tokens);
     p->total += p->activations + p->scratch;
     return HG_OK;

@@ -2,6 +2,7 @@
  * step does is in the state, the recipe and the data, and the state is in every checkpoint, so a
  * run may end and go on anywhere. */
 #include "train/trainer.h"
+#include "model/tuning.h"
 #include <math.h>
 #include <string.h>
 
@@ -351,8 +352,16 @@ static hg_weights save_type(const hg_recipe *r)
     return r->save_type == HG_SAVE_F16 ? HG_WEIGHTS_F16 : HG_WEIGHTS_BF16;
 }
 
+/* Where the model will be, or the adapter. */
+static void name_product(const hg_trainer *t, hg_train_result *r)
+{
+    (void)snprintf(r->model, sizeof r->model, "%.1000s/%s", t->job->recipe->out,
+                   t->job->model->tuning != NULL ? "adapter" : "model");
+}
+
 static hg_status save_model(hg_trainer *t, hg_train_result *r, hg_err *e)
 {
+    const hg_model *m = t->job->model;
     char card[512];
     (void)snprintf(
         card, sizeof card,
@@ -360,11 +369,13 @@ static hg_status save_model(hg_trainer *t, hg_train_result *r, hg_err *e)
         hg_path_base(t->job->recipe->out),
         t->job->recipe->stage == HG_STAGE_TUNE ? "Fine-tuned" : "Pre-trained", HG_VERSION,
         (unsigned long long)t->state.step, (unsigned long long)t->state.tokens, t->state.val_loss);
-    (void)snprintf(r->model, sizeof r->model, "%.1000s/model", t->job->recipe->out);
+    name_product(t, r);
     HG_TRY(hg_optim_swap(&t->learner.optim, e));
     HG_TRY(hg_optim_complete(&t->learner.optim, e));
-    if (hg_ranks_me(t->ranks) == 0)
-        HG_TRY(hg_model_save(t->job->model, r->model, save_type(t->job->recipe), card, e));
+    if (hg_ranks_me(t->ranks) == 0 && m->tuning != NULL)
+        HG_TRY(hg_tuning_save(m, r->model, t->job->recipe->base, e));
+    else if (hg_ranks_me(t->ranks) == 0)
+        HG_TRY(hg_model_save(m, r->model, save_type(t->job->recipe), card, e));
     return hg_optim_swap(&t->learner.optim, e);
 }
 
@@ -392,7 +403,7 @@ static hg_status stop_early(hg_trainer *t, hg_train_result *r, hg_err *e)
 /* A finished run that is run again with --resume: nothing to do. */
 static hg_status is_done(const hg_trainer *t, hg_train_result *r, bool *done, hg_err *e)
 {
-    (void)snprintf(r->model, sizeof r->model, "%.1000s/model", t->job->recipe->out);
+    name_product(t, r);
     *done = t->state.step == t->state.total_steps && hg_path_is_dir(r->model);
     if (!*done) r->model[0] = '\0';
     return hg_ranks_share(t->ranks, done, sizeof *done, e);

@@ -3,6 +3,7 @@
  * which knows nothing of conversations. */
 #include "data/tokens.h"
 #include "train/first_model.h"
+#include "model/tuning.h"
 #include "train/method.h"
 #include <string.h>
 
@@ -29,18 +30,17 @@ static void free_run(run *n)
     hg_recipe_free(&n->recipe);
 }
 
-/* A template is only as good as its marks: without them as single tokens, nothing tells where an
- * answer ends. */
-static hg_status check_chat_tokens(const hg_tokenizer *t, const char *base, hg_err *e)
+/* A model without a template of its own gets ours, which is only as good as its marks: without them
+ * as single tokens, nothing tells where an answer ends. */
+static hg_status check_chat_tokens(const hg_model *m, const char *base, hg_err *e)
 {
     static const char *const marks[] = {"<|im_start|>", "<|im_end|>"};
-    if (t == NULL) return hg_fail(e, HG_E_MISSING, "%s has no tokenizer.json", base);
-    for (size_t i = 0; i < 2; i++)
-        if (hg_tokenizer_special(t, marks[i]) < 0)
+    if (m->tokenizer == NULL) return hg_fail(e, HG_E_MISSING, "%s has no tokenizer.json", base);
+    for (size_t i = 0; i < 2 && m->chat_template == NULL; i++)
+        if (hg_tokenizer_special(m->tokenizer, marks[i]) < 0)
             return hg_fail(e, HG_E_ARG,
-                           "the tokenizer of %s has no special token %s; conversations need it "
-                           "(tokenizers that "
-                           "`higgins tokenizer train` makes have it)",
+                           "%s has no chat template, and its tokenizer no special token %s, which "
+                           "ours needs (tokenizers that `higgins tokenizer train` makes have it)",
                            base, marks[i]);
     return HG_OK;
 }
@@ -81,6 +81,14 @@ static hg_status pack(run *n, const hg_watch *w, hg_err *e)
     return HG_OK;
 }
 
+static uint64_t adapter_size(const hg_model *m)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; m->tuning != NULL && i < m->tuning->n_params; i++)
+        size += hg_tensor_count(m->tuning->param[i]);
+    return size;
+}
+
 static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
                           hg_train_result *result, hg_err *e)
 {
@@ -96,12 +104,13 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
                       .rss_at_start = hg_peak_rss()};
     HG_TRY(hg_method_defaults(r, e));
     HG_TRY(hg_method_load(r, &n->chats, e));
-    HG_TRY(hg_model_open_trainable(&n->model, r->base, e));
-    HG_TRY(check_chat_tokens(n->model->tokenizer, r->base, e));
+    HG_TRY(hg_first_tuned(&n->model, r, e));
+    HG_TRY(check_chat_tokens(n->model, r->base, e));
     HG_TRY(choose_seq_len(r, &n->model->c, e));
     HG_TRY(r->method == HG_METHOD_GRPO ? take_tasks(n, rt, w, e) : pack(n, w, e));
     job.source = n->source;
-    HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, n->source, r, rt, compute, e));
+    HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, adapter_size(n->model), n->source, r, rt,
+                               compute, e));
     hg_memory_plan_say(&n->plan, w);
     HG_TRY(hg_memory_plan_check(&n->plan, e));
     hg_result_plan(result, r, &n->plan, n->source);
@@ -179,8 +188,8 @@ hg_status hg_tune_show(const hg_train_options *o, size_t limit, hg_tune_show_fn 
     hg_status s = hg_recipe_make(&n.recipe, HG_STAGE_TUNE, o, e);
     if (s == HG_OK) s = hg_recipe_check(&n.recipe, false, e);
     if (s == HG_OK) s = hg_method_load(&n.recipe, &n.chats, e);
-    if (s == HG_OK) s = hg_model_open_trainable(&n.model, n.recipe.base, e);
-    if (s == HG_OK) s = check_chat_tokens(n.model->tokenizer, n.recipe.base, e);
+    if (s == HG_OK) s = hg_model_open_frozen(&n.model, n.recipe.base, e);
+    if (s == HG_OK) s = check_chat_tokens(n.model, n.recipe.base, e);
     if (s == HG_OK)
         s = show_chats(&n, n.model->tokenizer, n.model->chat_template, limit, fn, ctx, e);
     free_run(&n);

@@ -144,6 +144,30 @@ def vectors(name):
         assert d < MODELS[name][2], f"{how}: {d:.2g} off llama.cpp's"
 
 
+def trained():
+    """An adapter of `higgins tune --lora`, in every form that it is written in."""
+    base, run, higgins = at("base"), at("lora"), os.path.join(BUILD, "higgins")
+    quiet = dict(check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([os.path.join(BUILD, "tests", "make_model"), base], **quiet)
+    with open(at("chats.jsonl"), "w") as f:
+        for i in range(40):
+            f.write(json.dumps({"messages": [{"role": "user", "content": f"What comes behind {i}?"}, {"role": "assistant", "content": f"It is {i + 1}."}]}) + "\n")
+    subprocess.run([higgins, "tune", base, "--data", at("chats.jsonl"), "--lora", "-o", run, "-q", "--lr", "1e-2", "--set", "steps=20", "--set", "sample_tokens=0"], **quiet)
+    subprocess.run([higgins, "export", base, "-o", base + ".gguf", "--type", "f32", "-q"], **quiet)
+    subprocess.run([higgins, "export", run, "-o", at("lora.gguf"), "-q"], **quiet)
+    subprocess.run([higgins, "export", run, "--merge", "-o", at("merged"), "--type", "f32", "-q"], **quiet)
+    bare, got = ours("logits", base), ours("logits", base, run + "/adapter", 1)
+    assert far(bare, got) > 0.01, "the adapter changes nothing"
+    _, _, forward = load(at("merged"))
+    with torch.no_grad():
+        d = far(got.reshape(len(IDS), -1), forward(IDS).numpy())
+    assert d < 2e-3, f"{d:.2g} off the merged weights in torch"
+    assert np.array_equal(got, ours("logits", base, at("lora.gguf"), 1)), "the two forms differ"
+    d = far(ours("logits", base + ".gguf", at("lora.gguf"), 1), theirs("logits", base + ".gguf", f"lora={at('lora.gguf')}", "scale=1"))
+    assert d < 1e-3, f"{d:.2g} off llama.cpp's"
+
+
+cases.run("an adapter that was trained here does the same in torch, merged, and in llama.cpp", trained)
 for name in MODELS:
     cases.run(f"{name}: an adapter does what merged weights do, and what llama.cpp does", lambda: adapters(name))
     cases.run(f"{name}: vectors are torch's and llama.cpp's", lambda: vectors(name))

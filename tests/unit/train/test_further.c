@@ -82,7 +82,7 @@ TEST(training_goes_on_from_a_model_with_its_shape_and_tokenizer)
     uint64_t step = 0;
     char out[1200];
     (void)snprintf(out, sizeof out, "%s", test_path("exported"));
-    CHECK_OK(hg_train_export(test_path("more"), 0, out, HG_WEIGHTS_F32, NULL, &step, &e), e);
+    CHECK_OK(hg_train_export(test_path("more"), 0, out, HG_WEIGHTS_F32, false, NULL, &step, &e), e);
     CHECK_EQ(step, 6);
 }
 

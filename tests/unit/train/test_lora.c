@@ -1,0 +1,166 @@
+/* Tuning an adapter: the weights stay, resuming is exact, and what is written adds the same. */
+#include "fixture.h"
+#include "model/adapter.h"
+#include "model/tuning.h"
+#include <higgins/infer.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *at(const char *name)
+{
+    static char path[64][1200];
+    static int k;
+    k = (k + 1) % 64;
+    (void)snprintf(path[k], sizeof path[k], "%s", test_path(name));
+    return path[k];
+}
+
+/* A base of that architecture, a little trained. */
+static const char *base_of(const char *arch)
+{
+    char assign[64], name[64];
+    hg_err e = {0};
+    hg_train_result r;
+    hg_runtime *rt = fixture_runtime(2);
+    (void)snprintf(assign, sizeof assign, "arch=%s", arch);
+    (void)snprintf(name, sizeof name, "base-%s", arch);
+    const char *const set[] = {assign, "steps=3", "save_type=f32", NULL};
+    (void)fixture_tokenizer(fixture_corpus());
+    (void)fixture_chats();
+    CHECK_OK(fixture_train(rt, NULL, false, at(name), set, &r, &e), e);
+    hg_runtime_free(rt);
+    (void)snprintf(name, sizeof name, "base-%s/model", arch);
+    return at(name);
+}
+
+static const char *const lora[] = {
+    "steps=12",       "lora_rank=4", "lora_alpha=8",  "lora_dropout=0.2",
+    "accumulation=2", "lr=1e-2",     "precision=f32", NULL};
+
+static void tune(const char *base, const char *out, const char *const *set, bool resume,
+                 const hg_watch *w, int threads, hg_status want, hg_err *e)
+{
+    hg_train_result r;
+    hg_runtime *rt = fixture_runtime(threads);
+    CHECK_EQ(fixture_tune(rt, w, resume, base, out, set, &r, e), want);
+    hg_runtime_free(rt);
+    if (want != HG_OK) return;
+    CHECK(r.is_finished);
+    CHECK(strstr(r.model, "/adapter") != NULL);
+}
+
+TEST(a_resumed_adapter_with_dropout_and_accumulation_is_the_same_bit_for_bit)
+{
+    hg_err e = {0};
+    const char *base = base_of("llama");
+    tune(base, at("whole"), lora, false, NULL, 2, HG_OK, &e);
+    for (int step = 1; step < 12; step += 5) {
+        char out[80];
+        (void)snprintf(out, sizeof out, "parts%d", step);
+        tune(base, at(out), lora, false, fixture_stop_after(step), 2, HG_E_CANCELED, &e);
+        tune(base, at(out), lora, true, NULL, 1, HG_OK, &e);
+        (void)snprintf(out, sizeof out, "parts%d/adapter/adapter_model.safetensors", step);
+        CHECK(fixture_same_file(at("whole/adapter/adapter_model.safetensors"), at(out)));
+    }
+}
+
+/* Logits behind a few tokens, with an adapter's file, or none. */
+static void logits_of(const char *model, const char *adapter, float *out, size_t n_vocab)
+{
+    static const int32_t ids[] = {40, 41, 42, 50, 60, 70};
+    hg_err e = {0};
+    hg_model *m = NULL;
+    hg_adapter *a = NULL;
+    hg_session *s = NULL;
+    const float *logits = NULL;
+    hg_runtime *rt = fixture_runtime(1);
+    const hg_session_options o = {.n_ctx = 32, .cache = HG_CACHE_F32};
+    CHECK_OK(hg_model_open(&m, model, HG_WEIGHTS_F32, rt, &e), e);
+    CHECK_OK(hg_session_new(&s, m, rt, &o, &e), e);
+    if (adapter != NULL) {
+        CHECK_OK(hg_adapter_open(&a, adapter, m, rt, &e), e);
+        const hg_adapter_use use = {a, 1};
+        CHECK_OK(hg_session_set_adapters(s, &use, 1, &e), e);
+    }
+    CHECK_OK(hg_session_feed(s, ids, 6, &logits, &e), e);
+    memcpy(out, logits, n_vocab * sizeof *out);
+    hg_session_free(s);
+    hg_adapter_free(a);
+    hg_model_free(m);
+    hg_runtime_free(rt);
+}
+
+static double apart(const float *a, const float *b, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+TEST(what_is_written_adds_what_was_trained_in_every_form)
+{
+    static const char *const archs[] = {"llama", "gpt2", "phi3", "gpt_neox", "gemma2", "qwen2"};
+    enum { N_VOCAB = 320 };
+    float bare[N_VOCAB], peft[N_VOCAB], gguf[N_VOCAB], merged[N_VOCAB];
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+        hg_err e = {0};
+        uint64_t step = 0;
+        char out[32], path[64], whole[64];
+        const char *base = base_of(archs[i]);
+        (void)snprintf(out, sizeof out, "tuned-%s", archs[i]);
+        tune(base, at(out), lora, false, NULL, 2, HG_OK, &e);
+        (void)snprintf(path, sizeof path, "%s.gguf", out);
+        (void)snprintf(whole, sizeof whole, "%s-merged", out);
+        CHECK_OK(hg_train_export(at(out), 0, at(path), HG_WEIGHTS_F32, false, NULL, &step, &e), e);
+        CHECK_EQ(step, 12);
+        CHECK_OK(hg_train_export(at(out), 0, at(whole), HG_WEIGHTS_F32, true, NULL, &step, &e), e);
+        logits_of(base, NULL, bare, N_VOCAB);
+        logits_of(base, at(path), gguf, N_VOCAB);
+        (void)snprintf(path, sizeof path, "%s/adapter", out);
+        logits_of(base, at(path), peft, N_VOCAB);
+        logits_of(at(whole), NULL, merged, N_VOCAB);
+        CHECK(apart(bare, peft, N_VOCAB) > 0.05);
+        CHECK(apart(peft, gguf, N_VOCAB) < 1e-6);
+        CHECK(apart(peft, merged, N_VOCAB) < 2e-4);
+    }
+}
+
+TEST(an_adapter_learns_and_the_held_out_loss_falls)
+{
+    static const char *const few[] = {"steps=1", "lora_rank=4", "lr=1e-9", "val_share=0.3", NULL};
+    static const char *const many[] = {"steps=60", "lora_rank=4", "lr=1e-2", "val_share=0.3", NULL};
+    hg_err e = {0};
+    hg_train_result before, after;
+    const char *base = base_of("llama");
+    hg_runtime *rt = fixture_runtime(2);
+    CHECK_OK(fixture_tune(rt, NULL, false, base, at("few"), few, &before, &e), e);
+    CHECK_OK(fixture_tune(rt, NULL, false, base, at("many"), many, &after, &e), e);
+    CHECK(after.val_loss < before.val_loss - 0.3);
+    CHECK(after.params > 0);
+    hg_runtime_free(rt);
+}
+
+TEST(targets_are_chosen_by_name)
+{
+    static const char *const some[] = {"steps=1", "lora_rank=2", "lora_targets=q,v", NULL};
+    static const char *const bad[] = {"steps=1", "lora_rank=2", "lora_targets=q,w", NULL};
+    static const char *const none[] = {"steps=1", "lora_rank=2", "lora_targets=gate", NULL};
+    hg_err e = {0};
+    hg_model *m = NULL;
+    hg_adapter *a = NULL;
+    hg_runtime *rt = fixture_runtime(1);
+    const char *base = base_of("llama");
+    tune(base, at("some"), some, false, NULL, 1, HG_OK, &e);
+    CHECK_OK(hg_model_open(&m, base, HG_WEIGHTS_F32, rt, &e), e);
+    CHECK_OK(hg_adapter_open(&a, at("some/adapter"), m, rt, &e), e);
+    CHECK_EQ(hg_adapter_matrices(a), 4); /* of two layers */
+    hg_adapter_free(a);
+    hg_model_free(m);
+    hg_runtime_free(rt);
+    tune(base, at("bad"), bad, false, NULL, 1, HG_E_ARG, &e);
+    CHECK_STR(e.msg,
+              "lora_targets: \"w\" is none; all, or some of q, k, v, o, gate, up and down are");
+    tune(base_of("gpt2"), at("none"), none, false, NULL, 1, HG_E_ARG, &e);
+    CHECK_STR(e.msg, "lora_targets: a model of gpt2 has no matrix gate");
+}
