@@ -392,7 +392,7 @@ static hg_status finish(hg_trainer *t, hg_train_result *r, hg_err *e)
 
 static hg_status stop_early(hg_trainer *t, hg_train_result *r, hg_err *e)
 {
-    HG_TRY(checkpoint(t, e));
+    if (t->last_checkpoint_step != t->state.step) HG_TRY(checkpoint(t, e));
     fill_result(t, r);
     if (hg_ranks_me(t->ranks) == 0) HG_TRY(hg_trainer_report(t, r, e));
     return hg_fail(e, HG_E_CANCELED,
@@ -424,8 +424,10 @@ static hg_status loop(hg_trainer *t, hg_train_result *r, hg_err *e)
     while (t->state.step < t->state.total_steps) {
         HG_TRY(one_step(t, e));
         HG_TRY(agree(t, e));
-        if (t->is_stop) return stop_early(t, r, e);
+        bool is_stop =
+            t->is_stop; /* what is due at this step comes first: a resumed run is past it */
         HG_TRY(between_steps(t, e));
+        if (is_stop) return stop_early(t, r, e);
     }
     return finish(t, r, e);
 }

@@ -428,3 +428,32 @@ TEST(steps_without_a_finite_loss_are_skipped_and_ten_in_a_row_end_the_run)
     hg_buf_free(&lines);
     little_close(&l);
 }
+
+static size_t count(const char *path, const char *what)
+{
+    hg_buf log = {0};
+    hg_err e = {0};
+    size_t n = 0;
+    CHECK_OK(hg_file_read(&log, path, 1 << 24, &e), e);
+    for (const char *at = log.p; (at = strstr(at, what)) != NULL; at++) n++;
+    hg_buf_free(&log);
+    return n;
+}
+
+TEST(an_interrupt_skips_neither_the_validation_nor_the_sample_of_its_step)
+{
+    static const char *const set[] = {"steps=20", "checkpoint_every=10", NULL};
+    hg_train_result r;
+    hg_err e = {0};
+    char path[1100];
+    hg_runtime *rt = fixture_runtime(2);
+    prepare();
+    (void)snprintf(path, sizeof path, "%s", test_path("parts"));
+    CHECK_EQ(fixture_train(rt, fixture_stop_after(10), false, path, set, &r, &e), HG_E_CANCELED);
+    CHECK_EQ(count(join(path, "log.jsonl"), "{\"step\":10,\"val_loss\":"), 1);
+    CHECK_EQ(count(join(path, "log.jsonl"), "{\"step\":10,\"prompt\":"), 1);
+    CHECK_OK(fixture_train(rt, NULL, true, path, set, &r, &e), e);
+    CHECK_EQ(count(join(path, "log.jsonl"), "\"val_loss\":"), 4);
+    CHECK_EQ(count(join(path, "log.jsonl"), "\"sample\":"), 2);
+    hg_runtime_free(rt);
+}
