@@ -344,6 +344,10 @@ hg_status hg_recipe_check(const hg_recipe *r, bool needs_out, hg_err *e)
     if (r->stage == HG_STAGE_TRAIN && r->corpus.n == 0)
         return hg_fail(e, HG_E_ARG,
                        "train: nothing says what to learn from; give the key \"corpus\"");
+    if (r->automatic && r->params > 0 && !(hg_recipe_given(r, "seq_len") && *r->tokenizer != '\0'))
+        return hg_fail(e, HG_E_ARG,
+                       "train: with auto, row length and vocabulary follow from depth; give depth "
+                       "instead of params, or seq_len and tokenizer too");
     if (r->stage == HG_STAGE_TUNE && r->data.n == 0)
         return hg_fail(e, HG_E_ARG, "tune: no conversations; give --data FILE or the key \"data\"");
     if (r->stage == HG_STAGE_TUNE && *r->base == '\0')

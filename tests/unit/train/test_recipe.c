@@ -184,3 +184,18 @@ TEST(parameters_are_counted_as_the_model_counts_them)
         }
     }
 }
+
+TEST(one_dial_refuses_params_where_depth_decides)
+{
+    static const char *const set[] = {"auto=true", "params=100k", NULL};
+    hg_recipe r;
+    hg_err e = {0};
+    CHECK_OK(hg_recipe_init(&r, HG_STAGE_TRAIN, &e), e);
+    CHECK_OK(hg_recipe_set(&r, "corpus=c", &e), e);
+    CHECK_OK(hg_recipe_set(&r, "out=o", &e), e);
+    for (size_t i = 0; set[i] != NULL; i++) CHECK_OK(hg_recipe_set(&r, set[i], &e), e);
+    CHECK_EQ(hg_recipe_check(&r, true, &e), HG_E_ARG);
+    CHECK_STR(e.msg, "train: with auto, row length and vocabulary follow from depth; give depth "
+                     "instead of params, or seq_len and tokenizer too");
+    hg_recipe_free(&r);
+}
