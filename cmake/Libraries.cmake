@@ -2,7 +2,7 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(HG_DEPS REQUIRED IMPORTED_TARGET
-  jansson>=2.13 yaml-0.1 libpcre2-8 libutf8proc zlib libzstd libxxhash libsodium libmicrohttpd sqlite3 libcurl)
+  jansson>=2.13 yaml-0.1 libpcre2-8 libutf8proc zlib libzstd libxxhash libsodium libmicrohttpd sqlite3)
 # Not every Debian release ships a .pc file for gumbo with the same name; the library itself has not moved.
 find_library(HG_GUMBO gumbo REQUIRED)
 find_path(HG_GUMBO_INCLUDE gumbo.h REQUIRED)

@@ -7,8 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 BUILD="gcc make cmake ninja-build pkg-config libc6-dev libjansson-dev libyaml-dev libgumbo-dev libpcre2-dev
- libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev libsqlite3-dev
- libcurl4-openssl-dev"
+ libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev libsqlite3-dev"
 # English prose with clear free licences; docs/first-model.md says which and why.
 RUN="bible-kjv sqlite3-doc debian-reference-en developers-reference"
 TEST="libopenmpi-dev openmpi-bin libmpich-dev mpich clang clang-format sentencepiece libclang-rt-14-dev python3 python3-torch libopenblas0-pthread python3-numpy python3-jinja2 nodejs npm chromium curl jq zstd gzip git"
@@ -16,7 +15,7 @@ TEST="libopenmpi-dev openmpi-bin libmpich-dev mpich clang clang-format sentencep
 # The same libraries for aarch64, its compiler, and what runs its programs here: on an amd64 machine the Arm kernels are tested too.
 ARM="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libjansson-dev:arm64 libyaml-dev:arm64 libgumbo-dev:arm64 libpcre2-dev:arm64
  libutf8proc-dev:arm64 zlib1g-dev:arm64 libzstd-dev:arm64 libxxhash-dev:arm64 libsodium-dev:arm64 libmicrohttpd-dev:arm64 libedit-dev:arm64
- libsqlite3-dev:arm64 libcurl4-openssl-dev:arm64"
+ libsqlite3-dev:arm64"
 
 missing() { # prints the packages of its arguments that are not installed
     for p in "$@"; do
