@@ -15,6 +15,11 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
 {
     if (r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL && !hg_recipe_given(r, "lr"))
         r->lr = PREFERENCE_LR;
+    if (r->lora_dropout > 0 && r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL)
+        return hg_fail(
+            e, HG_E_ARG,
+            "lora_dropout is for method \"sft\" and \"distill\"; the others look at each "
+            "answer twice and must see the same");
     if (r->label_smoothing > 0 && r->method != HG_METHOD_DPO)
         return hg_fail(e, HG_E_ARG, "label_smoothing is DPO's; method says otherwise");
     if (r->method == HG_METHOD_GRPO && (r->reward == HG_REWARD_PROGRAM) != (r->checker.n > 0))

@@ -93,9 +93,12 @@ static void logits_of(const char *model, const char *adapter, float *out, size_t
 
 static double apart(const float *a, const float *b, size_t n)
 {
-    double most = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, fabs((double)a[i] - (double)b[i]));
-    return most;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)a[i] - (double)b[i];
+        sum += d * d;
+    }
+    return sqrt(sum);
 }
 
 TEST(what_is_written_adds_what_was_trained_in_every_form)
@@ -121,8 +124,8 @@ TEST(what_is_written_adds_what_was_trained_in_every_form)
         logits_of(base, at(path), peft, N_VOCAB);
         logits_of(at(whole), NULL, merged, N_VOCAB);
         CHECK(apart(bare, peft, N_VOCAB) > 0.05);
-        CHECK(apart(peft, gguf, N_VOCAB) < 1e-6);
-        CHECK(apart(peft, merged, N_VOCAB) < 2e-4);
+        CHECK(apart(peft, gguf, N_VOCAB) < 1e-5);
+        CHECK(apart(peft, merged, N_VOCAB) < 2e-3);
     }
 }
 

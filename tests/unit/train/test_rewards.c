@@ -219,6 +219,29 @@ TEST(a_run_of_grpo_raises_the_reward)
     CHECK(tokens >= 1 && tokens <= 7);
 }
 
+TEST(an_adapter_raises_the_reward_and_answers_are_its_own)
+{
+    static const char *const more[] = {"lora_rank=8", "lr=5e-2", NULL};
+    hg_err e = {0};
+    make_base();
+    CHECK_OK(grpo("run", false, NULL, more, &e), e);
+    double first = mean_of("run/log.jsonl", "reward", 0, 5);
+    CHECK(mean_of("run/log.jsonl", "reward", 25, 30) > first + 0.1);
+    CHECK(mean_of("run/log.jsonl", "kl", 25, 30) > 0);
+    /* The engine's probabilities are those of the step: without the adapter they would be apart. */
+    CHECK_NEAR(mean_of("run/log.jsonl", "clip_share", 0, 30), 0, 0);
+}
+
+TEST(methods_that_look_twice_refuse_a_dropout)
+{
+    static const char *const more[] = {"lora_rank=8", "lora_dropout=0.1", NULL};
+    hg_err e = {0};
+    make_base();
+    CHECK_EQ(grpo("run", false, NULL, more, &e), HG_E_ARG);
+    CHECK_STR(e.msg, "lora_dropout is for method \"sft\" and \"distill\"; the others look at each "
+                     "answer twice and must see the same");
+}
+
 TEST(further_rounds_of_grpo_clip)
 {
     static const char *const more[] = {"rounds=3", "steps=6", "clip_ratio=0.01", "kl=0", NULL};
