@@ -247,6 +247,7 @@ static hg_tensor *forward(hg_graph *g, const hg_model *m, const hg_batch *b)
 hg_tensor *hg_model_forward(hg_graph *g, const hg_model *m, const hg_batch *b)
 {
     g->tuning = m->tuning != NULL ? &m->tuning->lora : NULL;
+    g->drops = g->record;
     hg_tensor *x = forward(g, m, b);
     g->tuning = NULL;
     return x;

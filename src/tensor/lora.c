@@ -69,7 +69,7 @@ hg_tensor *hg_lora_tuned(hg_graph *g, hg_tensor *y, hg_tensor *x, const hg_tenso
     const size_t i = (size_t)(w - t->w);
     if (w < t->w || i >= t->n || t->a[i] == NULL) return y;
     g->tuning = NULL; /* the thin products are not tuned themselves */
-    hg_tensor *in = t->dropout > 0 && g->record ? hg_op_dropout(g, x, t->dropout, t->seed + i) : x;
+    hg_tensor *in = t->dropout > 0 && g->drops ? hg_op_dropout(g, x, t->dropout, t->seed + i) : x;
     hg_tensor *thin = hg_op_scale(g, hg_op_linear(g, in, t->a[i], NULL), t->scale);
     hg_tensor *wide = hg_op_linear(g, thin, t->b[i], NULL);
     hg_tensor *sum = hg_op_add(g, y, wide);

@@ -42,7 +42,8 @@ typedef struct hg_lora_set {
 void hg_lora_add(hg_graph *g, hg_tensor *y, const hg_tensor *x, const hg_tensor *w);
 
 /* An adapter that is being trained, over the weights w[0 .. n) of its model. Its products go
- * through the ops, and so have a backward pass; with a record, what comes in passes a dropout. */
+ * through the ops, and so have a backward pass; where the graph drops, what comes in passes a
+ * dropout. */
 typedef struct hg_lora_tuning {
     const hg_tensor *w;
     hg_tensor **a,

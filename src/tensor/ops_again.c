@@ -10,15 +10,19 @@
 typedef struct again {
     hg_again_fn *fn;
     const void *ctx;
+    /* The graph's of the forward pass, who may have other ones by the time of the backward pass. */
+    const struct hg_lora_tuning *tuning;
+    bool drops;
 } again;
 
 /* A graph for the insides, over the same arena; what it keeps ends with the arena's mark. */
-static hg_graph inside(const hg_graph *g, bool record)
+static hg_graph inside(const hg_graph *g, const again *a, bool record)
 {
     hg_graph in;
     hg_graph_init(&in, g->rt, g->mem, g->compute, record);
     in.rope = g->rope;
-    in.tuning = g->tuning;
+    in.tuning = a->tuning;
+    in.drops = a->drops;
     return in;
 }
 
@@ -34,7 +38,7 @@ static void again_back(hg_graph *g, hg_step *s)
     leaf.grad_buf = NULL;
     leaf.needs_grad = dx != NULL;
     hg_arena_mark here = hg_arena_here(g->mem);
-    hg_graph in = inside(g, true);
+    hg_graph in = inside(g, a, true);
     hg_tensor *y = a->fn(&in, a->ctx, &leaf);
     if (y != NULL) hg_graph_run_back(&in, y, s->out->grad);
     if (in.status != HG_OK) (void)hg_graph_fail(g, in.status, "%s", in.err.msg);
@@ -48,9 +52,9 @@ hg_tensor *hg_op_again(hg_graph *g, hg_again_fn *fn, const void *ctx, hg_tensor 
     again *saved = HG_NEW(g->mem, again, 1);
     if (out == NULL || saved == NULL)
         return hg_graph_fail(g, HG_E_NOMEM, "no memory for what is run again");
-    *saved = (again){fn, ctx};
+    *saved = (again){fn, ctx, g->tuning, g->drops};
     hg_arena_mark here = hg_arena_here(g->mem);
-    hg_graph in = inside(g, false);
+    hg_graph in = inside(g, saved, false);
     in.hooks = g->hooks;
     const hg_tensor *y = fn(&in, ctx, x);
     if (y != NULL && hg_tensor_count(y) == hg_tensor_count(x))

@@ -70,8 +70,10 @@ struct hg_graph {
     const hg_hooks *hooks; /* NULL: none */
     /* What adapters add to weights (lora.h), or NULL; cannot be recorded. */
     const struct hg_lora_set *lora;
-    /* An adapter that is being trained (lora.h), or NULL. */
+    /* An adapter that is being trained (lora.h), or NULL; and whether its dropout drops: in a
+     * step's passes, those of blocks that are to be run again among them. */
     const struct hg_lora_tuning *tuning;
+    bool drops;
     /* 0, or the scale that hg_graph_backward will be called with, promised before the forward pass
      * and for a loss that is not computed with further: the fused cross-entropy then adds its
      * gradients while the logits are at hand, which saves computing them twice. A forward pass

@@ -34,6 +34,17 @@ static hg_status look(hg_grpo *g, hg_learner *s, hg_model *m, float *to, hg_err 
     return hg_graph_status(&graph, e);
 }
 
+/* By the base: a second model, or where an adapter is trained the model without it. */
+static hg_status look_at_base(hg_grpo *g, hg_learner *s, hg_err *e)
+{
+    if (g->reference != NULL) return look(g, s, g->reference, g->ref, e);
+    struct hg_adapter_tuning *adapter = s->model->tuning;
+    s->model->tuning = NULL;
+    hg_status status = look(g, s, s->model, g->ref, e);
+    s->model->tuning = adapter;
+    return status;
+}
+
 typedef struct sums {
     double loss, kl, clipped, tokens, reward;
 } sums;
@@ -63,7 +74,7 @@ static void tell(hg_grpo *g, const sums *s)
     r->figure[r->n_figures++] = (hg_figure){"reward", s->reward / n};
     r->figure[r->n_figures++] = (hg_figure){"clip_share", s->clipped / tokens};
     r->figure[r->n_figures++] = (hg_figure){"answer_tokens", s->tokens / n};
-    if (g->reference != NULL) r->figure[r->n_figures++] = (hg_figure){"kl", s->kl / tokens};
+    if (g->r->kl > 0) r->figure[r->n_figures++] = (hg_figure){"kl", s->kl / tokens};
     if (g->r->reward == HG_REWARD_PROGRAM)
         r->figure[r->n_figures++] = (hg_figure){"checker_failures", (double)g->n_failed};
 }
@@ -80,11 +91,11 @@ static hg_status begin(hg_objective *o, hg_learner *s, uint64_t position, hg_ste
         out->n_targets += s->rows.n_targets;
         if (s->rows.n_targets == 0) continue;
         HG_TRY(look(g, s, s->model, g->losses, e));
-        if (o->round == 0 && g->reference != NULL) HG_TRY(look(g, s, g->reference, g->ref, e));
+        if (o->round == 0 && g->r->kl > 0) HG_TRY(look_at_base(g, s, e));
     }
     if (o->round == 0) {
         memcpy(g->old, g->losses, all * sizeof *g->old);
-        if (g->reference == NULL) memcpy(g->ref, g->losses, all * sizeof *g->ref);
+        if (!(g->r->kl > 0)) memcpy(g->ref, g->losses, all * sizeof *g->ref);
     }
     for (size_t i = 0; i < g->n; i++) judge(g, &g->rollout[i], &sum);
     tell(g, &sum);
@@ -128,7 +139,7 @@ static hg_status prepare(hg_objective *o, hg_learner *s, const char *folder, con
     hg_grpo *g = mine(o);
     (void)folder;
     g->watch = w;
-    if (!(g->r->kl > 0) || g->reference != NULL) return HG_OK;
+    if (!(g->r->kl > 0) || s->model->tuning != NULL || g->reference != NULL) return HG_OK;
     return hg_model_open(&g->reference, g->r->base, HG_WEIGHTS_AS_STORED, s->rt, e);
 }
 
@@ -208,7 +219,7 @@ hg_status hg_grpo_init(hg_grpo *g, const hg_chats *tasks, const hg_model *m, con
     HG_TRY(add_tasks(g, tasks, m, w, e));
     g->source.n_rows = g->n_tasks * k;
     g->source.hash = hg_chats_hash(tasks);
-    for (size_t i = 0; r->kl > 0 && i < m->n_params; i++)
+    for (size_t i = 0; r->kl > 0 && m->tuning == NULL && i < m->n_params; i++)
         g->source.mapped_bytes += 4 * hg_tensor_count(m->param[i]);
     return make_rows(g, mem, e);
 }

@@ -56,7 +56,8 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
     {"rounds", HG_KEY_INT, TUNE, AT(rounds), "1", NULL, 1, 64, NULL, "num_iterations|ppo_epochs",
      "GRPO: updates from one lot of answers, in one step"},
     {"kl", HG_KEY_REAL, TUNE, AT(kl), "0.04", NULL, 0, 100, NULL, "kl_coef|kl_coefficient",
-     "GRPO: weight of the divergence from the base; above 0 the base is in memory too"},
+     "GRPO: weight of the divergence from the base, which is in memory too unless an adapter is "
+     "tuned"},
     {"scale_rewards", HG_KEY_BOOL, TUNE, AT(scale_rewards), "true", NULL, 0, 0, NULL,
      "advantage_norm|normalize_advantages",
      "GRPO: divide advantages by the spread of the group's rewards"},

@@ -48,6 +48,16 @@ TEST(dropout_leaves_the_mean_and_drops_its_share_by_seed_and_row_alone)
     CHECK_NEAR((double)zeros / (double)(n * d), 0.25, 0.01);
     CHECK_EQ(memcmp(y->data, z->data, n * d * sizeof(float)), 0);
     CHECK(memcmp(y->data, other->data, n * d * sizeof(float)) != 0);
+    /* What was kept in bfloat16 gives the bits of a pass that kept floats. */
+    hg_tensor half = *x;
+    for (size_t i = 0; i < n * d; i++) v[i] = 1 + (float)i / (float)(n * d);
+    half.type = HG_BF16;
+    half.data = HG_NEW(&l.keep, hg_bf16, n * d);
+    l.rt->k.f32_to_bf16(half.data, v, n * d);
+    lab_begin(&l, HG_COMPUTE_BF16, false);
+    y = hg_op_dropout(&l.g, x, 0.25f, 3);
+    z = hg_op_dropout(&l.g, &half, 0.25f, 3);
+    CHECK_EQ(memcmp(y->data, z->data, n * d * sizeof(float)), 0);
     CHECK(hg_op_dropout(&l.g, x, 1.0f, 3) == NULL);
     CHECK_STR(l.g.err.msg, "dropout: a probability of 1; 0 to below 1 allowed");
     lab_close(&l);

@@ -227,6 +227,8 @@ TEST(an_adapter_raises_the_reward_and_answers_are_its_own)
     CHECK_OK(grpo("run", false, NULL, more, &e), e);
     double first = mean_of("run/log.jsonl", "reward", 0, 5);
     CHECK(mean_of("run/log.jsonl", "reward", 25, 30) > first + 0.1);
+    /* The base is the model without the adapter, which adds nothing in the first step. */
+    CHECK_NEAR(mean_of("run/log.jsonl", "kl", 0, 1), 0, 0);
     CHECK(mean_of("run/log.jsonl", "kl", 25, 30) > 0);
     /* The engine's probabilities are those of the step: without the adapter they would be apart. */
     CHECK_NEAR(mean_of("run/log.jsonl", "clip_share", 0, 30), 0, 0);
