@@ -4,27 +4,62 @@
 #include "train/first_model.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "data/corpus.h"
 #include "model/tuning.h"
+#include "train/checkpoint.h"
 #include "train/scale.h"
 #include "train/shape.h"
 #include <stdio.h>
+#include <string.h>
 
 enum { PATH_SIZE = 4200 };
 
-/* With `auto`: the tokenizer of the run folder. */
+static hg_status print_of(const hg_recipe *r, char print[65], hg_err *e)
+{
+    hg_corpus *c = NULL;
+    HG_TRY(hg_corpus_open(&c, r->corpus.item, r->corpus.n, e));
+    hg_corpus_fingerprint(c, print);
+    hg_corpus_close(c);
+    return HG_OK;
+}
+
+/* Whether the folder's tokenizer was made from this corpus: beside it lies that one's fingerprint.
+ */
+static bool is_made_for(const char *path, const char *print)
+{
+    hg_buf b = {0};
+    hg_err e;
+    const bool same = hg_file_read(&b, path, 128, &e) == HG_OK && b.n == strlen(print) &&
+                      memcmp(b.p, print, b.n) == 0;
+    hg_buf_free(&b);
+    return same;
+}
+
+static hg_status make_tokenizer(const hg_recipe *r, const char *path, const char *print_path,
+                                const char *print, const hg_watch *w, hg_err *e)
+{
+    hg_tokenizer_options o;
+    hg_tokenizer_options_init(&o);
+    o.n_vocab = hg_scale_vocab(r->depth);
+    hg_watch_log(w, HG_INFO, "no tokenizer: making one of %u pieces from the corpus", o.n_vocab);
+    HG_TRY(hg_mkdirs(r->out, e));
+    HG_TRY(hg_tokenizer_train(r->corpus.item, r->corpus.n, &o, path, w, NULL, e));
+    return hg_file_write(print_path, print, strlen(print), e);
+}
+
+/* With `auto`: the tokenizer of the run folder, made anew when it was another corpus's. A run that
+ * has begun keeps its own; that its corpus has changed is the trainer's to say. */
 static hg_status own_tokenizer(hg_tokenizer **out, const hg_recipe *r, bool may_make,
                                const hg_watch *w, hg_err *e)
 {
-    hg_tokenizer_options o;
-    char path[PATH_SIZE];
+    char path[PATH_SIZE], print_path[PATH_SIZE], checkpoints[PATH_SIZE], newest[1100], print[65];
     (void)snprintf(path, sizeof path, "%s/tokenizer.json", r->out);
-    if (may_make && !hg_path_exists(path)) {
-        hg_tokenizer_options_init(&o);
-        o.n_vocab = hg_scale_vocab(r->depth);
-        hg_watch_log(w, HG_INFO, "no tokenizer: making one of %u pieces from the corpus",
-                     o.n_vocab);
-        HG_TRY(hg_mkdirs(r->out, e));
-        HG_TRY(hg_tokenizer_train(r->corpus.item, r->corpus.n, &o, path, w, NULL, e));
+    (void)snprintf(print_path, sizeof print_path, "%s/tokenizer.corpus", r->out);
+    (void)snprintf(checkpoints, sizeof checkpoints, "%.1000s/checkpoints", r->out);
+    if (may_make && !hg_checkpoint_newest(checkpoints, newest)) {
+        HG_TRY(print_of(r, print, e));
+        if (!hg_path_exists(path) || !is_made_for(print_path, print))
+            HG_TRY(make_tokenizer(r, path, print_path, print, w, e));
     }
     return hg_tokenizer_open(out, path, e);
 }

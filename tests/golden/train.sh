@@ -176,8 +176,15 @@ run "$HIGGINS" train "$TMP/corpus.jsonl" --depth 1 -o "$TMP/dial" --plan --json
 expect_code 0
 for part in "no tokenizer: making one of 2048 pieces" "compute-optimal: " "which limits the run" "batch of " "learning rate " " minutes" "memory: "; do expect_err "$part"; done
 expect_out '"plan_seconds": '
+# What a plan for another text left in the folder is not taken for this one's; what this one's plan left is.
+sed 's/the/thou/g' "$TMP/corpus.jsonl" >"$TMP/other.jsonl"
+run "$HIGGINS" train "$TMP/other.jsonl" --depth 1 -o "$TMP/dial" --plan
+expect_err "no tokenizer: making one"
+run "$HIGGINS" train "$TMP/corpus.jsonl" --depth 1 -o "$TMP/dial" --plan
+expect_err "no tokenizer: making one"
 run "$HIGGINS" train "$TMP/corpus.jsonl" --depth 1 -o "$TMP/dial" --set steps=12 --set sample_tokens=0
 expect_code 0
+case $ERR in *"no tokenizer"*) fail "the corpus's own tokenizer was made again" ;; esac
 expect_out "12 steps"
 expect_file "$TMP/dial/model/model.safetensors"
 
