@@ -42,13 +42,12 @@ HG_API void hg_server_options_init(
     hg_server_options *o); /* 127.0.0.1, 8080, NULL, false, NULL, 0, 4, 64, NULL, 0, 0, HG_N_ISA */
 
 /* ---- tokens ---- */
-enum { HG_MAY_RUN = 1, HG_MAY_TRAIN = 2, HG_MAY_MANAGE = 4, HG_MAY_METRICS = 8, HG_MAY_ALL = 15 };
+enum { HG_MAY_RUN = 1, HG_MAY_METRICS = 2, HG_MAY_ALL = 3 };
 enum { HG_TOKEN_ROOM = 64, HG_DEFAULT_RATE = 600 };
-/* Scope i and its word, NULL behind the last: "run" (ask models, predictions, files), "train",
- * "manage" (models, deployments, secrets), "metrics". */
+/* Scope i and its word, NULL behind the last: "run" (ask models), "metrics" (read /metrics). */
 HG_API const char *hg_scope_word(size_t i, unsigned *scope);
 typedef struct hg_token_card {
-    char name[64]; /* whose predictions and files are seen with it */
+    char name[64];
     unsigned scopes;
     uint32_t rate; /* creating requests a minute, five times as many others; 0: any number */
     int64_t created, used; /* unix time; used 0: never */
@@ -67,11 +66,6 @@ HG_API bool hg_host_is_loopback(const char *host);
 /* ---- the server ---- */
 /* A server that does not listen yet. Strings of `o` are copied. */
 HG_API hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e);
-/* Offers the model under `id` (letters, digits and -._/ ; HG_E_ARG otherwise, HG_E_STATE when the
- * name is taken). The model and its runtime must outlive the server; the model needs a tokenizer.
- */
-HG_API hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m,
-                                     hg_runtime *rt, hg_err *e);
 /* Offers ELIZA by the script of `name` ("eliza:fr", as hg_eliza_script_open). When it is not listed
  * /v1/models does not tell it. */
 HG_API hg_status hg_server_add_eliza(hg_server *s, const char *id, const char *name, bool is_listed,

@@ -64,8 +64,7 @@ static int add(cli *c, void *at, int n_args, char **args)
 
     (void)n_args;
     if (!read_scopes(v->scopes, &scopes))
-        return cli_misuse(c, "--scopes %s: run, train, manage, metrics with commas between, or all",
-                          v->scopes);
+        return cli_misuse(c, "--scopes %s: run, metrics, or all", v->scopes);
     if (cli_data_folder(v->data, folder, sizeof folder, &e) != HG_OK ||
         hg_tokens_add(folder, args[0], scopes, (uint32_t)v->rate, secret, &e) != HG_OK)
         return cli_fail(c, &e);
@@ -165,7 +164,7 @@ static int revoke(cli *c, void *at, int n_args, char **args)
     }
 static const cli_option add_options[] = {
     DATA,
-    {"scopes", 0, CLI_TEXT, "LIST", "what it allows: run, train, manage, metrics, or all",
+    {"scopes", 0, CLI_TEXT, "LIST", "what it allows: run (ask models), metrics, or all",
      offsetof(values, scopes), 0, 0},
     {"rate", 0, CLI_INT, "N",
      "creating requests a minute, five times as many others; 0 is any number",
@@ -187,8 +186,7 @@ const cli_command cli_token_add = {
     .summary = "let somebody use the server",
     .text =
         "Makes a token for higgins serve and prints it. It is kept as its SHA-256 alone, so that "
-        "it cannot be shown again. A server that runs takes it at once. Predictions and files "
-        "belong to the token that made them.",
+        "it cannot be shown again. A server that runs takes it at once.",
     .examples = add_examples,
     .options = add_options,
     .values_size = sizeof(values),

@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct weights {
-    const hg_model *model;
+    hg_model *model;
     hg_runtime *runtime;
     const hg_tokenizer *tokenizer;
     const char *chat_template; /* the options', or the model's */
@@ -16,9 +16,6 @@ typedef struct weights {
     hg_engine *engine;
     hg_forms *forms;
     hg_call_style call_style;
-    /* where the server loaded the model itself */
-    hg_model *own_model;
-    hg_runtime *own_runtime;
     /* for embeddings: a session beside the engine, made when the first is asked for */
     pthread_mutex_t lock;
     hg_runtime *side;
@@ -111,6 +108,11 @@ static void cancel(void *ctx, hg_job job)
     hg_engine_cancel(((weights *)ctx)->engine, job);
 }
 
+static void look(void *ctx, hg_engine_state *out)
+{
+    hg_engine_look(((weights *)ctx)->engine, out);
+}
+
 /* ---- embeddings ---- */
 static hg_status make_reader(weights *w, hg_err *e)
 {
@@ -159,9 +161,9 @@ static void free_weights(void *ctx)
     hg_session_free(w->reader);
     hg_forms_free(w->forms);
     hg_chat_format_free(w->format);
-    hg_model_free(w->own_model);
+    hg_model_free(w->model);
     hg_runtime_free(w->side);
-    hg_runtime_free(w->own_runtime);
+    hg_runtime_free(w->runtime);
     (void)pthread_mutex_destroy(&w->lock);
     hg_free(w);
 }
@@ -225,6 +227,7 @@ static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, u
                       .d_embed = c->d_model,
                       .piece = piece,
                       .cancel = cancel,
+                      .look = look,
                       .free = free_weights,
                       .ctx = w};
     return HG_OK;
@@ -236,29 +239,6 @@ static weights *new_weights(void)
 
     if (w != NULL) (void)pthread_mutex_init(&w->lock, NULL);
     return w;
-}
-
-hg_status hg_server_add_model(hg_server *s, const char *id, const hg_model *m, hg_runtime *rt,
-                              hg_err *e)
-{
-    const hg_server_options *o = hg_server_get_options(s);
-    hg_backend b;
-
-    if (strlen(id) >= sizeof b.id)
-        return hg_fail(e, HG_E_ARG, "a model's name has at most %zu characters", sizeof b.id - 1);
-    if (hg_model_tokenizer(m) == NULL)
-        return hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", id);
-    weights *w = new_weights();
-    if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the model's engine");
-    w->model = m;
-    w->runtime = rt;
-    const hg_status r = set_up(&b, w, o, o->n_ctx > 0 ? o->n_ctx : default_context(m, o), e);
-    if (r != HG_OK) {
-        free_weights(w);
-        return r;
-    }
-    memcpy(b.id, id, strlen(id) + 1);
-    return hg_server_add_backend(s, &b, e);
 }
 
 /* ---- loaded on demand ---- */
@@ -283,12 +263,10 @@ static uint32_t fit_context(const hg_model *m, const hg_server_options *o, uint6
 
 static hg_status open_own(weights *w, const char *path, const hg_server_options *o, hg_err *e)
 {
-    HG_TRY(hg_runtime_new(&w->own_runtime, o->threads, o->isa, e));
-    HG_TRY(hg_model_open(&w->own_model, path, HG_WEIGHTS_AS_STORED, w->own_runtime, e));
-    if (hg_model_tokenizer(w->own_model) == NULL)
+    HG_TRY(hg_runtime_new(&w->runtime, o->threads, o->isa, e));
+    HG_TRY(hg_model_open(&w->model, path, HG_WEIGHTS_AS_STORED, w->runtime, e));
+    if (hg_model_tokenizer(w->model) == NULL)
         return hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", path);
-    w->model = w->own_model;
-    w->runtime = w->own_runtime;
     return HG_OK;
 }
 

@@ -4,14 +4,12 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <sodium.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const migrations[] = {
-    "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;"
     "CREATE TABLE tokens (name TEXT PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, scopes INTEGER NOT "
     "NULL, rate INTEGER NOT NULL, created INTEGER NOT NULL, used INTEGER) STRICT;",
 };
@@ -86,28 +84,4 @@ void hg_data_close(hg_data *d)
 hg_store *hg_data_store(const hg_data *d)
 {
     return d->store;
-}
-
-const char *hg_data_dir(const hg_data *d)
-{
-    return d->dir;
-}
-
-hg_status hg_data_secret(hg_data *d, const char *name, unsigned char *out, size_t n, hg_err *e)
-{
-    hg_query q;
-    hg_bytes found = {0};
-
-    randombytes_buf(out, n);
-    hg_query_open(&q, d->store, "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)");
-    hg_query_text(&q, 1, name);
-    hg_query_blob(&q, 2, (hg_bytes){(const char *)out, n});
-    HG_TRY(hg_query_close(&q, e));
-    hg_query_open(&q, d->store, "SELECT value FROM secrets WHERE name = ?");
-    hg_query_text(&q, 1, name);
-    if (hg_query_row(&q)) found = hg_column_bytes(&q, 0);
-    if (found.n == n) memcpy(out, found.p, n);
-    const bool is_whole = found.n == n;
-    HG_TRY(hg_query_close(&q, e));
-    return is_whole ? HG_OK : hg_fail(e, HG_E_FORMAT, "the store's secret %s is damaged", name);
 }

@@ -1,4 +1,4 @@
-/* The folder in which a server keeps what outlives it: the store, and uploaded files beside it. */
+/* The folder in which a server keeps what outlives it: the store. */
 #ifndef HG_SERVE_DATA_H
 #define HG_SERVE_DATA_H
 
@@ -10,8 +10,5 @@ typedef struct hg_data hg_data;
 hg_status hg_data_open(hg_data **out, const char *dir, bool alone, hg_err *e);
 void hg_data_close(hg_data *d); /* NULL is fine */
 hg_store *hg_data_store(const hg_data *d);
-const char *hg_data_dir(const hg_data *d); /* NULL: in memory */
-/* Reads the secret that is kept under `name`, `n` random bytes made when it is first asked for. */
-hg_status hg_data_secret(hg_data *d, const char *name, unsigned char *out, size_t n, hg_err *e);
 
 #endif

@@ -100,16 +100,6 @@ void hg_exchange_release(hg_exchange *x)
     hg_free(x);
 }
 
-const char *hg_exchange_owner(const hg_exchange *x)
-{
-    return x->owner;
-}
-
-void hg_exchange_set_owner(hg_exchange *x, const char *owner)
-{
-    (void)snprintf(x->owner, sizeof x->owner, "%s", owner);
-}
-
 const char *hg_exchange_method(const hg_exchange *x)
 {
     return x->method;

@@ -118,15 +118,12 @@ bool hg_guard_guest(hg_guard *g, hg_exchange *x, hg_who who, hg_problem *p)
     static const struct {
         unsigned scope;
         const char *word;
-    } needs[] = {[HG_NEEDS_RUN] = {HG_MAY_RUN, "run"},
-                 [HG_NEEDS_TRAIN] = {HG_MAY_TRAIN, "train"},
-                 [HG_NEEDS_MANAGE] = {HG_MAY_MANAGE, "manage"},
-                 [HG_NEEDS_METRICS] = {HG_MAY_METRICS, "metrics"}};
+    } needs[] = {
+        [HG_NEEDS_RUN] = {HG_MAY_RUN, "run"}, [HG_NEEDS_METRICS] = {HG_MAY_METRICS, "metrics"}};
     hg_guest guest;
 
     if (who == HG_ANYBODY) return true;
     if (!admit(g, x, &guest, p)) return false;
-    hg_exchange_set_owner(x, guest.owner);
     tell_rate(x, &guest);
     if (guest.is_refused)
         return hg_refuse(p, 429, "rate_limit_exceeded", NULL,

@@ -49,9 +49,6 @@ hg_bytes hg_exchange_body(const hg_exchange *x);
 const char *hg_exchange_header(const hg_exchange *x, const char *name);
 /* The value of an argument of the query, as it was sent, or NULL; 16 are read. */
 const char *hg_exchange_query(const hg_exchange *x, const char *name);
-/* Whose token the request showed: "" until the guard has let it in. */
-const char *hg_exchange_owner(const hg_exchange *x);
-void hg_exchange_set_owner(hg_exchange *x, const char *owner); /* 63 bytes at the most */
 /* Memory that ends with the exchange. Used by one thread at a time: the handler's until it returns.
  */
 hg_arena *hg_exchange_memory(hg_exchange *x);

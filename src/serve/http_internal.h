@@ -51,7 +51,6 @@ struct hg_exchange {
     /* the request: written by the door's thread before the desk sees it */
     const char *method, *path;
     char id[32];
-    char owner[64]; /* the desk's, before it answers */
     header *fields;
     size_t n_fields;
     header arguments[MAX_ARGUMENTS]; /* of the query */

@@ -7,16 +7,21 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 hg_status hg_models_new(hg_models **out, const hg_server_options *o, hg_err *e)
 {
     hg_machine_info machine;
+    pthread_condattr_t by;
     hg_models *ms = hg_alloc(1, sizeof *ms);
 
     *out = NULL;
     if (ms == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the table of models");
     (void)pthread_mutex_init(&ms->lock, NULL);
-    (void)pthread_cond_init(&ms->changed, NULL);
+    (void)pthread_condattr_init(&by);
+    (void)pthread_condattr_setclock(&by, CLOCK_MONOTONIC); /* the day's clock may be set back */
+    (void)pthread_cond_init(&ms->changed, &by);
+    (void)pthread_condattr_destroy(&by);
     ms->o = o;
     hg_machine_describe(&machine);
     ms->memory = o->memory > 0 ? o->memory : machine.memory_free / 5 * 4;
@@ -171,10 +176,26 @@ hg_status hg_models_alias(hg_models *ms, const char *id, const char *target, hg_
 void hg_models_look(hg_models *ms, hg_models_state *out)
 {
     (void)pthread_mutex_lock(&ms->lock);
-    *out = (hg_models_state){
-        .memory = ms->memory, .used = ms->used, .n_loads = ms->n_loads, .n_unloads = ms->n_unloads};
+    *out = (hg_models_state){.memory = ms->memory,
+                             .used = ms->used,
+                             .n_loads = ms->n_loads,
+                             .n_unloads = ms->n_unloads,
+                             .is_loading = ms->loading};
     for (size_t i = 0; i < hg_models_count(ms); i++)
         out->n_loaded += ms->offer[i]->path != NULL && ms->offer[i]->loaded != NULL;
+    (void)pthread_mutex_unlock(&ms->lock);
+}
+
+void hg_models_each(hg_models *ms, hg_models_fn *fn, void *ctx)
+{
+    (void)pthread_mutex_lock(&ms->lock);
+    for (size_t i = 0; i < hg_models_count(ms); i++) {
+        const hg_offer *o = ms->offer[i];
+        hg_engine_state state;
+        if (o->loaded == NULL || o->is_adapter || o->loaded->look == NULL) continue;
+        o->loaded->look(o->loaded->ctx, &state);
+        fn(ctx, o->card.id, &state);
+    }
     (void)pthread_mutex_unlock(&ms->lock);
 }
 

@@ -57,8 +57,13 @@ const hg_backend *hg_models_take(hg_models *ms, hg_offer *o, hg_problem *p);
 typedef struct hg_models_state {
     uint64_t memory, used; /* bytes: the budget, and what is taken */
     uint32_t n_loaded, n_loads, n_unloads;
+    bool is_loading;
 } hg_models_state;
 void hg_models_look(hg_models *ms, hg_models_state *out);
+/* Calls fn for each engine in memory, whose adapters are counted with it; no model comes or goes
+ * meanwhile. */
+typedef void hg_models_fn(void *ctx, const char *id, const hg_engine_state *state);
+void hg_models_each(hg_models *ms, hg_models_fn *fn, void *ctx);
 /* Whether its weights are in memory (for a backend: always). */
 bool hg_models_is_loaded(hg_models *ms, hg_offer *o);
 

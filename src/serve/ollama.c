@@ -3,6 +3,7 @@
 #include "serve/ollama.h"
 #include "base/clock.h"
 #include "serve/embed.h"
+#include "serve/models.h"
 
 #include <string.h>
 
@@ -58,6 +59,27 @@ static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
     hg_put_models(&o, "models", s, put_model);
+    hg_json_end(&o);
+    hg_reply_json(x, &hg_ollama, &b);
+}
+
+/* What is in memory. */
+static void list_loaded(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_models *all = hg_server_models(s);
+    hg_buf b = {0};
+    hg_json_out o;
+
+    (void)rest;
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, "models", '[');
+    for (size_t i = 0; i < hg_models_count(all); i++) {
+        hg_offer *offer = hg_models_get(all, i);
+        if (!offer->card.is_unlisted && hg_models_is_loaded(all, offer))
+            put_model(&o, &offer->card);
+    }
+    hg_json_end(&o);
     hg_json_end(&o);
     hg_reply_json(x, &hg_ollama, &b);
 }
@@ -296,6 +318,6 @@ static void generate(hg_server *s, hg_exchange *x, hg_bytes rest)
 static const hg_route routes[] = {
     {"POST", "/api/chat", chat, false},           {"POST", "/api/generate", generate, false},
     {"POST", "/api/show", show, false},           {"POST", "/api/embed", hg_ollama_embed, false},
-    {"GET", "/api/tags", list_models, false},     {"GET", "/api/ps", list_models, false},
+    {"GET", "/api/tags", list_models, false},     {"GET", "/api/ps", list_loaded, false},
     {"GET", "/api/version", tell_version, false}, {NULL, NULL, NULL, false}};
 const hg_protocol hg_ollama = {.routes = routes, .explain = explain};

@@ -1,4 +1,4 @@
-/* The chat page and /health. The page's three files lie in the binary; the content policy allows
+/* The chat page. The page's three files lie in the binary; the content policy allows
  * those and nothing else: no inline script, no other site, no frame around it. */
 #include "serve/server.h"
 
@@ -40,16 +40,6 @@ static void send_style(hg_server *s, hg_exchange *x, hg_bytes rest)
     send_file(x, "text/css; charset=utf-8", hg_web_app_css, hg_web_app_css_size);
 }
 
-/* Models are loaded before the server listens: whoever gets an answer gets a good one. */
-static void send_health(hg_server *s, hg_exchange *x, hg_bytes rest)
-{
-    static const char ok[] = "{\"status\":\"ok\"}\n";
-
-    (void)s;
-    (void)rest;
-    hg_exchange_reply_static(x, 200, "application/json", (hg_bytes){ok, sizeof ok - 1});
-}
-
 static void explain(hg_buf *out, const hg_problem *p)
 {
     hg_openai.explain(out, p);
@@ -58,6 +48,5 @@ static void explain(hg_buf *out, const hg_problem *p)
 static const hg_route routes[] = {{"GET", "/", send_page, true},
                                   {"GET", "/app.js", send_script, true},
                                   {"GET", "/app.css", send_style, true},
-                                  {"GET", "/health", send_health, true},
                                   {NULL, NULL, NULL, false}};
 const hg_protocol hg_pages = {.routes = routes, .explain = explain};

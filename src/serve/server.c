@@ -21,8 +21,8 @@ struct hg_server {
     char url[128];
 };
 
-static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic,
-                                               &hg_gemini, &hg_ollama,    &hg_pages};
+static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic, &hg_gemini,
+                                               &hg_ollama, &hg_upkeep,    &hg_pages};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -65,9 +65,9 @@ hg_models *hg_server_models(const hg_server *s)
     return s->models;
 }
 
-hg_data *hg_server_data(const hg_server *s)
+uint32_t hg_server_open_requests(const hg_server *s)
 {
-    return s->data;
+    return hg_http_count(s->http);
 }
 
 hg_status hg_server_add_backend(hg_server *s, const hg_backend *b, hg_err *e)

@@ -62,6 +62,7 @@ typedef struct hg_backend {
     /* A token's bytes, a special one's too; NULL: what answers tells no probabilities. */
     hg_bytes (*piece)(void *ctx, int32_t id);
     void (*cancel)(void *ctx, hg_job job);
+    void (*look)(void *ctx, hg_engine_state *out); /* NULL: nothing is counted */
     void (*free)(void *ctx);
     void *ctx;
     /* What its requests are computed with beside the weights; use.adapter NULL: nothing. */
@@ -93,20 +94,14 @@ size_t hg_server_count(const hg_server *s);
 const hg_card *hg_server_model(const hg_server *s, size_t i);
 struct hg_models;
 struct hg_models *hg_server_models(const hg_server *s);
-struct hg_data;
-struct hg_data *hg_server_data(const hg_server *s);
+/* Requests that are open. */
+uint32_t hg_server_open_requests(const hg_server *s);
 /* The same server with other limits for HTTP (NULL: the defaults); for tests. */
 hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err *e);
 
 /* ---- protocols ---- */
 /* Whom a route is for. The first two are false and true: whether a route is open to all. */
-typedef enum hg_who {
-    HG_NEEDS_RUN = 0,
-    HG_ANYBODY = 1,
-    HG_NEEDS_TRAIN,
-    HG_NEEDS_MANAGE,
-    HG_NEEDS_METRICS
-} hg_who;
+typedef enum hg_who { HG_NEEDS_RUN = 0, HG_ANYBODY = 1, HG_NEEDS_METRICS } hg_who;
 typedef struct hg_route {
     const char *method,
         *path; /* a path that ends with a slash takes one more, raw segment or more */
@@ -125,7 +120,8 @@ extern const hg_protocol hg_responses; /* responses.c: the other half of OpenAI'
 extern const hg_protocol hg_anthropic; /* anthropic.c */
 extern const hg_protocol hg_gemini;    /* gemini.c */
 extern const hg_protocol hg_ollama;    /* ollama.c */
-extern const hg_protocol hg_pages;     /* pages.c; /health too */
+extern const hg_protocol hg_pages;     /* pages.c */
+extern const hg_protocol hg_upkeep;    /* upkeep.c: for who keeps the server running */
 
 /* Answers with a problem in the protocol's own form. */
 void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_problem *p);

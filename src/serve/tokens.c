@@ -30,10 +30,7 @@ struct hg_tokens {
 static const struct {
     const char *word;
     unsigned scope;
-} words[] = {{"run", HG_MAY_RUN},
-             {"train", HG_MAY_TRAIN},
-             {"manage", HG_MAY_MANAGE},
-             {"metrics", HG_MAY_METRICS}};
+} words[] = {{"run", HG_MAY_RUN}, {"metrics", HG_MAY_METRICS}};
 enum { N_WORDS = sizeof words / sizeof words[0] };
 
 const char *hg_scope_word(size_t i, unsigned *scope)

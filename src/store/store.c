@@ -4,7 +4,6 @@
 #include "store/store.h"
 #include "base/file.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -174,12 +173,6 @@ void hg_query_text(hg_query *q, int i, const char *v)
     bound(q, sqlite3_bind_text(q->statement, i, v, -1, SQLITE_TRANSIENT));
 }
 
-void hg_query_bytes(hg_query *q, int i, hg_bytes v)
-{
-    bound(q, sqlite3_bind_text64(q->statement, i, v.n > 0 ? v.p : "", v.n, SQLITE_TRANSIENT,
-                                 SQLITE_UTF8));
-}
-
 void hg_query_blob(hg_query *q, int i, hg_bytes v)
 {
     bound(q, sqlite3_bind_blob64(q->statement, i, v.n > 0 ? v.p : "", v.n, SQLITE_TRANSIENT));
@@ -188,12 +181,6 @@ void hg_query_blob(hg_query *q, int i, hg_bytes v)
 void hg_query_int(hg_query *q, int i, int64_t v)
 {
     bound(q, sqlite3_bind_int64(q->statement, i, v));
-}
-
-void hg_query_number(hg_query *q, int i, double v)
-{
-    bound(q,
-          isnan(v) ? sqlite3_bind_null(q->statement, i) : sqlite3_bind_double(q->statement, i, v));
 }
 
 bool hg_query_row(hg_query *q)
@@ -218,16 +205,6 @@ const char *hg_column_text(const hg_query *q, int i)
 int64_t hg_column_int(const hg_query *q, int i)
 {
     return sqlite3_column_int64(q->statement, i);
-}
-
-double hg_column_number(const hg_query *q, int i)
-{
-    return hg_column_is_null(q, i) ? (double)NAN : sqlite3_column_double(q->statement, i);
-}
-
-bool hg_column_is_null(const hg_query *q, int i)
-{
-    return sqlite3_column_type(q->statement, i) == SQLITE_NULL;
 }
 
 hg_status hg_query_close(hg_query *q, hg_err *e)

@@ -34,17 +34,13 @@ typedef struct hg_query {
 void hg_query_open(hg_query *q, hg_store *s, const char *sql);
 /* Parameters count from 1. Bytes are copied. */
 void hg_query_text(hg_query *q, int i, const char *v); /* NULL: null */
-void hg_query_bytes(hg_query *q, int i, hg_bytes v);   /* as text */
 void hg_query_blob(hg_query *q, int i, hg_bytes v);
 void hg_query_int(hg_query *q, int i, int64_t v);
-void hg_query_number(hg_query *q, int i, double v); /* NaN: null */
 /* True while there is a row. Columns count from 0 and live until the next call. */
 bool hg_query_row(hg_query *q);
 hg_bytes hg_column_bytes(const hg_query *q, int i);   /* null: n 0 and p "" */
 const char *hg_column_text(const hg_query *q, int i); /* null: NULL */
 int64_t hg_column_int(const hg_query *q, int i);
-double hg_column_number(const hg_query *q, int i); /* null: NaN */
-bool hg_column_is_null(const hg_query *q, int i);
 /* Runs what was not stepped, frees the store for others. HG_E_STATE: the row is there already, or
  * another rule of a table was broken; HG_E_IO, with SQLite's words. */
 hg_status hg_query_close(hg_query *q, hg_err *e);

@@ -109,7 +109,7 @@ expect_code 1
 expect_err "there is no token anna; higgins token list shows them"
 run "$HIGGINS" token add anna --scopes everything --data "$TMP/data"
 expect_code 2
-expect_err "--scopes everything: run, train, manage, metrics with commas between, or all"
+expect_err "--scopes everything: run, metrics, or all"
 run env -u XDG_DATA_HOME -u HOME "$HIGGINS" token list
 expect_code 1
 expect_err "no HOME says where to keep data; --data DIR does"

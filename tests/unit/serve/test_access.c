@@ -70,13 +70,14 @@ TEST(the_first_start_makes_a_token_and_later_ones_none)
 
 TEST(nothing_but_health_and_the_page_is_there_without_a_token)
 {
-    static const char *const open_paths[] = {"/health", "/"};
-    static const char *const closed[] = {"/v1/models", "/api/tags", "/nothing", "/v1beta/models"};
+    static const char *const open_paths[] = {"/health", "/ready", "/"};
+    static const char *const closed[] = {"/v1/models", "/api/tags", "/nothing", "/v1beta/models",
+                                         "/metrics"};
     hg_server *s = guarded(fake_new(), NULL);
     char *a;
 
-    for (size_t i = 0; i < 2; i++) CHECK_EQ(raw_status(get(s, open_paths[i], "", "")), 200);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 3; i++) CHECK_EQ(raw_status(get(s, open_paths[i], "", "")), 200);
+    for (size_t i = 0; i < 5; i++) {
         a = get(s, closed[i], "", "");
         CHECK_EQ(raw_status(a), 401);
         CHECK_HAS(a, "this server asks for a token: Authorization: Bearer TOKEN (higgins token add "
@@ -113,6 +114,14 @@ TEST(a_token_without_the_scope_is_refused)
     char *a = get(s, "/v1/models", "Authorization: Bearer ", secret);
     CHECK_EQ(raw_status(a), 403);
     CHECK_HAS(a, "the token figures may not do this; it needs the scope run");
+    a = get(s, "/metrics", "Authorization: Bearer ", secret);
+    CHECK_EQ(raw_status(a), 200);
+    CHECK_HAS(a, "text/plain; version=0.0.4");
+    CHECK_HAS(a, "# TYPE higgins_open_requests gauge\nhiggins_open_requests 1\n");
+    CHECK_OK(hg_tokens_add(dir, "anna", HG_MAY_RUN, 0, secret, &e), e);
+    a = get(s, "/metrics", "Authorization: Bearer ", secret);
+    CHECK_EQ(raw_status(a), 403);
+    CHECK_HAS(a, "the token anna may not do this; it needs the scope metrics");
     hg_server_free(s);
 }
 
@@ -199,21 +208,4 @@ TEST(a_folder_has_one_server)
     hg_server_free(s);
     CHECK_OK(hg_server_new(&other, &o, &e), e);
     hg_server_free(other);
-}
-
-TEST(a_secret_is_made_once)
-{
-    const char *dir = test_path("data");
-    unsigned char a[24], b[24];
-    hg_data *d = NULL;
-    hg_err e = {0};
-
-    CHECK_OK(hg_data_open(&d, dir, true, &e), e);
-    CHECK_OK(hg_data_secret(d, "webhooks", a, sizeof a, &e), e);
-    hg_data_close(d);
-    CHECK_OK(hg_data_open(&d, dir, true, &e), e);
-    CHECK_OK(hg_data_secret(d, "webhooks", b, sizeof b, &e), e);
-    CHECK(memcmp(a, b, sizeof a) == 0);
-    CHECK_EQ(hg_data_secret(d, "webhooks", b, 8, &e), HG_E_FORMAT);
-    hg_data_close(d);
 }

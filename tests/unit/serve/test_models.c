@@ -40,6 +40,14 @@ static void log_line(void *ctx, hg_level level, const char *line)
     (void)snprintf(ctx, 512, "%s", line);
 }
 
+static char *get(const hg_server *s, const char *path)
+{
+    char request[128];
+
+    (void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+    return raw_ask(s, request);
+}
+
 TEST(models_are_found_with_owner_and_name)
 {
     static const char *const expected[] = {"meta/llama", "run", "solo"};
@@ -116,6 +124,31 @@ TEST(the_model_used_longest_ago_makes_room)
     CHECK_EQ(state.n_loaded, 1);
     CHECK(state.used <= state.memory);
     CHECK(!hg_models_is_loaded(hg_server_models(s), hg_models_get(hg_server_models(s), 0)));
+    hg_server_free(s);
+}
+
+TEST(ollama_lists_what_is_there_and_what_is_in_memory)
+{
+    hg_server *s = new_server(0);
+    hg_problem p = {0};
+    hg_err e = {0};
+    size_t n = 0;
+
+    small_write("m/a", 1, NULL);
+    small_write("m/b", 2, NULL);
+    CHECK_OK(hg_server_offer(s, test_path("m"), NULL, NULL, &n, &e), e);
+    CHECK_OK(hg_server_start(s, &e), e);
+    CHECK_HAS(get(s, "/api/ps"), "{\"models\":[]}");
+    const hg_backend *b = take(s, "b", &p);
+    CHECK(b != NULL);
+    hg_backend_release(b);
+    char *a = get(s, "/api/ps");
+    CHECK(strstr(a, "\"name\":\"a\"") == NULL);
+    CHECK_HAS(a, "\"name\":\"b\"");
+    CHECK_HAS(get(s, "/api/tags"), "\"name\":\"a\"");
+    a = get(s, "/metrics");
+    CHECK_HAS(a, "higgins_models_loaded 1\n");
+    CHECK_HAS(a, "higgins_waiting{model=\"b\"} 0\n");
     hg_server_free(s);
 }
 
@@ -205,6 +238,10 @@ TEST(adapters_are_models_beside_their_base)
                        "\"max_tokens\":4,\"seed\":1}");
     CHECK_EQ(raw_status(a), 200);
     CHECK_HAS(a, "\"model\":\"tuned\"");
+    a = get(s, "/metrics"); /* an adapter is counted with its base */
+    CHECK_HAS(a, "higgins_completion_tokens_total{model=\"a\"} 4\n");
+    CHECK_HAS(a, "higgins_answers_total{model=\"a\"} 1\n");
+    CHECK(strstr(a, "{model=\"tuned\"}") == NULL);
     hg_server_free(s);
 }
 
