@@ -1,9 +1,9 @@
 /* The requests for embeddings of OpenAI, Ollama and Gemini. */
 #include "serve/embed.h"
 #include "base/clock.h"
-#include "serve/gemini.h"
-#include "serve/ollama.h"
-#include "serve/openai.h"
+#include "serve/gemini/gemini.h"
+#include "serve/ollama/ollama.h"
+#include "serve/openai/openai.h"
 
 #include <sodium.h>
 #include <stdio.h>

@@ -124,6 +124,7 @@ bool hg_guard_guest(hg_guard *g, hg_exchange *x, hg_who who, hg_problem *p)
 
     if (who == HG_ANYBODY) return true;
     if (!admit(g, x, &guest, p)) return false;
+    hg_exchange_set_owner(x, guest.owner);
     tell_rate(x, &guest);
     if (guest.is_refused)
         return hg_refuse(p, 429, "rate_limit_exceeded", NULL,

@@ -12,8 +12,8 @@ hg_status hg_guard_new(hg_guard **out, const hg_server_options *o, hg_data *d, h
 void hg_guard_free(hg_guard *g); /* NULL is fine */
 /* Host and Origin. False and *p. */
 bool hg_guard_place(const hg_guard *g, const hg_exchange *x, hg_problem *p);
-/* Token, its scope for `who` and its rate. False and *p; headers about the rate are added to the
- * answer either way. */
+/* Token (its name becomes the exchange's owner), its scope for `who` and its rate. False and *p;
+ * headers about the rate are added to the answer either way. */
 bool hg_guard_guest(hg_guard *g, hg_exchange *x, hg_who who, hg_problem *p);
 /* A token made now counts with the next request. */
 void hg_guard_reread(hg_guard *g);

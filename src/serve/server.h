@@ -5,7 +5,7 @@
 #define HG_SERVE_SERVER_H
 
 #include "serve/forms.h"
-#include "serve/http.h"
+#include "http/http.h"
 #include "text/json.h"
 #include "token/calls.h"
 #include <higgins/serve.h>

@@ -1,6 +1,6 @@
 /* Bodies of Anthropic's requests: what is accepted is within its ranges, what is refused says why.
  */
-#include "serve/anthropic.h"
+#include "serve/anthropic/anthropic.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Bodies of Gemini's requests: what is accepted is within its ranges, what is refused says why. */
-#include "serve/gemini.h"
+#include "serve/gemini/gemini.h"
 
 #include <stdlib.h>
 

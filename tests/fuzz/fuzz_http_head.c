@@ -1,6 +1,6 @@
 /* The framing check: whatever comes, its verdict does not change with the pieces in which it comes,
  * and what it accepts holds what it promises. */
-#include "serve/head.h"
+#include "http/head.h"
 
 #include <stdlib.h>
 #include <string.h>

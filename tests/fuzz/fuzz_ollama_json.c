@@ -1,5 +1,5 @@
 /* Bodies of Ollama's requests: what is accepted is within its ranges, what is refused says why. */
-#include "serve/ollama.h"
+#include "serve/ollama/ollama.h"
 
 #include <stdlib.h>
 

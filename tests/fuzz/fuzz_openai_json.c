@@ -1,5 +1,5 @@
 /* Bodies of OpenAI's requests: what is accepted is within its ranges, what is refused says why. */
-#include "serve/openai.h"
+#include "serve/openai/openai.h"
 
 #include <stdlib.h>
 #include <string.h>

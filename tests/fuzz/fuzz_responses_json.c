@@ -1,6 +1,6 @@
 /* Bodies of the Responses API: what is accepted is a conversation that chat completions take, what
  * is refused says why. */
-#include "serve/responses.h"
+#include "serve/openai/responses.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* The framing check, form by form. */
 #include "harness/test.h"
-#include "serve/head.h"
+#include "http/head.h"
 
 #include <string.h>
 

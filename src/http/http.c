@@ -1,0 +1,368 @@
+/* The middle of the HTTP server: libmicrohttpd reads bodies and writes replies on the door's
+ * thread; whole requests go through a queue to the desks, whose threads run the handler, so that
+ * parsing and tokenising a long prompt holds up nobody's stream. A connection is suspended while it
+ * waits.
+ */
+#include "http/http_internal.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum { MAX_DESKS = 8, IDLE_S = 75, CONNECTION_MEMORY = 40 * 1024 };
+
+struct hg_http {
+    hg_http_options o;
+    struct MHD_Daemon *daemon;
+    door *door;
+    atomic_uint n_open; /* exchanges that libmicrohttpd carries */
+    pthread_t desk[MAX_DESKS];
+    int n_desks;
+    pthread_mutex_t lock; /* guards the queue */
+    pthread_cond_t more;
+    hg_exchange *first, *last;
+    bool closing;
+    atomic_bool stopping; /* nothing may be suspended any more */
+};
+
+const char *hg_http_reason(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 204:
+        return "No Content";
+    case 304:
+        return "Not Modified";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Error";
+    }
+}
+
+void hg_http_options_init(hg_http_options *o)
+{
+    memset(o, 0, sizeof *o);
+    o->host = "127.0.0.1";
+    o->max_connections = 512;
+    o->max_body = (size_t)8 << 20;
+    o->head_s = 10;
+    o->body_s = 30;
+    o->stall_s = 30;
+    o->max_unread = (size_t)1 << 20;
+    o->n_desks = 2;
+}
+
+/* ---- desks ---- */
+static void enqueue(hg_http *h, hg_exchange *x)
+{
+    hg_exchange_hold(x);
+    (void)pthread_mutex_lock(&h->lock);
+    x->next = NULL;
+    if (h->last != NULL)
+        h->last->next = x;
+    else
+        h->first = x;
+    h->last = x;
+    (void)pthread_cond_signal(&h->more);
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+static hg_exchange *dequeue(hg_http *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    while (h->first == NULL && !h->closing) (void)pthread_cond_wait(&h->more, &h->lock);
+    hg_exchange *x = h->first;
+    if (x != NULL) h->first = x->next;
+    if (h->first == NULL) h->last = NULL;
+    (void)pthread_mutex_unlock(&h->lock);
+    return x;
+}
+
+static void *run_desk(void *ctx)
+{
+    hg_http *h = ctx;
+
+    for (hg_exchange *x; (x = dequeue(h)) != NULL;) {
+        h->o.handle(h->o.ctx, x);
+        hg_exchange_release(x);
+    }
+    return NULL;
+}
+
+/* ---- libmicrohttpd's callbacks, all on the door's thread ---- */
+static enum MHD_Result take_body(hg_http *h, hg_exchange *x, const char *data, size_t *n)
+{
+    if (x->body.n + *n <= h->o.max_body && x->n_swallowed == 0) {
+        hg_buf_put(&x->body, data, *n);
+    } else {
+        /* A chunked body over the limit: the answer (413) can only be read when the client has said
+         * all it wants to say; whoever goes on and on is cut off. */
+        x->n_swallowed += *n;
+        if (x->n_swallowed > 4 * h->o.max_body) return MHD_NO;
+    }
+    *n = 0;
+    return x->body.failed ? MHD_NO : MHD_YES;
+}
+
+static void refuse_body(hg_http *h, hg_exchange *x)
+{
+    hg_buf b = {0};
+
+    h->o.explain(h->o.ctx, &b, 413, "the body of the request is longer than the server reads");
+    hg_exchange_reply(x, 413, "application/json", (hg_bytes){b.p, b.n});
+    hg_buf_free(&b);
+}
+
+/* The whole request is there: suspended first, queued second, for the desk may answer at once. */
+static enum MHD_Result dispatch(hg_http *h, hg_exchange *x)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    x->phase = PHASE_WORKING;
+    x->suspended = true;
+    MHD_suspend_connection(x->connection);
+    (void)pthread_mutex_unlock(&x->lock);
+    if (x->n_swallowed > 0)
+        refuse_body(h, x);
+    else
+        enqueue(h, x);
+    if (door_bind(h->door, x->fd, x)) exchange_lost(x);
+    return MHD_YES;
+}
+
+static enum MHD_Result send_answer(hg_exchange *x)
+{
+    struct MHD_Response *r = exchange_response(x);
+
+    if (r == NULL) return MHD_NO;
+    enum MHD_Result ok = MHD_queue_response(x->connection, (unsigned)x->status, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *n, void **con_ctx)
+{
+    hg_http *h = ctx;
+    hg_exchange *x = *con_ctx;
+
+    (void)version;
+    if (atomic_load(&h->stopping)) return MHD_NO;
+    if (x == NULL) {
+        x = exchange_new(h, h->o.max_unread, c, method, url);
+        if (x == NULL) return MHD_NO;
+        *con_ctx = x;
+        (void)atomic_fetch_add(&h->n_open, 1);
+        return door_bind(h->door, x->fd, x) ? MHD_NO : MHD_YES;
+    }
+    if (*n > 0) return take_body(h, x, data, n);
+
+    (void)pthread_mutex_lock(&x->lock);
+    phase now = x->phase;
+    bool gone = x->gone;
+    (void)pthread_mutex_unlock(&x->lock);
+    if (gone) return MHD_NO;
+    if (now == PHASE_READING) return dispatch(h, x);
+    return now == PHASE_WORKING ? MHD_YES : send_answer(x);
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *c, void **con_ctx,
+                         enum MHD_RequestTerminationCode how)
+{
+    hg_http *h = ctx;
+    hg_exchange *x = *con_ctx;
+
+    (void)c;
+    if (x == NULL) return;
+    *con_ctx = NULL;
+    (void)pthread_mutex_lock(&x->lock);
+    x->connection = NULL;
+    (void)pthread_mutex_unlock(&x->lock);
+    (void)door_bind(h->door, x->fd, NULL);
+    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) exchange_lost(x);
+    (void)atomic_fetch_sub(&h->n_open, 1);
+    hg_exchange_release(x);
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *c, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    hg_http *h = ctx;
+
+    (void)socket_ctx;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED)
+        door_forget(h->door,
+                    MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+}
+
+/* Paths are routed as they were sent: a%2Fb is one segment, a/b are two. */
+static size_t keep_raw(void *ctx, struct MHD_Connection *c, char *s)
+{
+    (void)ctx;
+    (void)c;
+    return strlen(s);
+}
+
+static void say_nothing(void *ctx, const char *fmt, va_list args)
+{
+    (void)ctx;
+    (void)fmt;
+    (void)args;
+}
+
+bool http_adopt(hg_http *h, int fd, const void *addr, size_t addr_size)
+{
+    return MHD_add_connection(h->daemon, fd, addr, (socklen_t)addr_size) == MHD_YES;
+}
+
+int http_poll_fd(const hg_http *h)
+{
+    return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+}
+
+int http_patience_ms(hg_http *h, int at_most)
+{
+    MHD_UNSIGNED_LONG_LONG ms = 0;
+
+    if (MHD_get_timeout(h->daemon, &ms) != MHD_YES || ms > (unsigned)at_most) return at_most;
+    return (int)ms;
+}
+
+void http_work(hg_http *h)
+{
+    (void)MHD_run(h->daemon);
+}
+
+void http_wake(hg_http *h)
+{
+    door_wake(h->door);
+}
+
+/* ---- life ---- */
+/* Without a thread of its own: libmicrohttpd 0.9.75 waits on when it has just got an exact multiple
+ * of 128 events, as it may when many clients come at once; MHD_run never waits. */
+static hg_status start_daemon(hg_http *h, hg_err *e)
+{
+    h->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        h, MHD_OPTION_CONNECTION_LIMIT, h->o.max_connections + 64, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_END);
+    return h->daemon != NULL ? HG_OK : hg_fail(e, HG_E_NOMEM, "the HTTP server cannot be started");
+}
+
+static hg_status start_desks(hg_http *h, hg_err *e)
+{
+    int want = h->o.n_desks < 1 ? 1 : h->o.n_desks > MAX_DESKS ? MAX_DESKS : h->o.n_desks;
+
+    for (; h->n_desks < want; h->n_desks++) {
+        if (pthread_create(&h->desk[h->n_desks], NULL, run_desk, h) != 0)
+            return hg_fail(e, HG_E_NOMEM, "no room for the server's threads");
+    }
+    return HG_OK;
+}
+
+hg_status hg_http_start(hg_http **out, const hg_http_options *o, hg_err *e)
+{
+    hg_http *h = hg_alloc(1, sizeof *h);
+
+    *out = NULL;
+    if (h == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the HTTP server");
+    h->o = *o;
+    (void)pthread_mutex_init(&h->lock, NULL);
+    (void)pthread_cond_init(&h->more, NULL);
+    hg_status s = start_desks(h, e);
+    if (s == HG_OK) s = start_daemon(h, e);
+    if (s == HG_OK) s = door_open(&h->door, h, o, e);
+    if (s != HG_OK) {
+        hg_http_stop(h);
+        hg_http_free(h);
+        return s;
+    }
+    h->o.host = NULL;
+    *out = h;
+    return HG_OK;
+}
+
+uint16_t hg_http_port(const hg_http *h)
+{
+    return door_port(h->door);
+}
+
+void hg_http_quiesce(hg_http *h)
+{
+    door_quiesce(h->door);
+}
+
+uint32_t hg_http_count(hg_http *h)
+{
+    return atomic_load(&h->n_open);
+}
+
+/* libmicrohttpd must not be stopped while a connection is suspended. The door's thread has ended,
+ * so it has its turns here. */
+static void drop_all(hg_http *h)
+{
+    struct timespec nap = {0, 5 * 1000 * 1000};
+
+    while (h->door != NULL && atomic_load(&h->n_open) > 0) {
+        door_drop_all(h->door);
+        http_work(h);
+        (void)nanosleep(&nap, NULL);
+    }
+}
+
+void hg_http_stop(hg_http *h)
+{
+    atomic_store(&h->stopping, true);
+    if (h->door != NULL) door_stop(h->door);
+    drop_all(h);
+    (void)pthread_mutex_lock(&h->lock);
+    h->closing = true;
+    (void)pthread_cond_broadcast(&h->more);
+    (void)pthread_mutex_unlock(&h->lock);
+    for (; h->n_desks > 0; h->n_desks--) (void)pthread_join(h->desk[h->n_desks - 1], NULL);
+    if (h->daemon != NULL) MHD_stop_daemon(h->daemon);
+    h->daemon = NULL;
+    door_free(h->door);
+    h->door = NULL;
+}
+
+void hg_http_free(hg_http *h)
+{
+    if (h == NULL) return;
+    (void)pthread_cond_destroy(&h->more);
+    (void)pthread_mutex_destroy(&h->lock);
+    hg_free(h);
+}

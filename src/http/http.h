@@ -1,0 +1,91 @@
+/* HTTP for the server, one request a connection: a door that judges heads, libmicrohttpd for bodies
+ * and replies, desks (threads) that run the handler, and exchanges that any thread may answer. */
+#ifndef HG_HTTP_HTTP_H
+#define HG_HTTP_HTTP_H
+
+#include "base/mem.h"
+
+typedef struct hg_http hg_http;
+typedef struct hg_exchange hg_exchange;
+
+typedef struct hg_http_options {
+    const char *host;         /* a numeric address or a name that resolves to one */
+    uint16_t port;            /* 0: any free one */
+    uint32_t max_connections; /* more are answered 503 */
+    size_t max_body;          /* more is answered 413 */
+    double head_s, body_s;    /* time for a head and for a body: 408 */
+    double stall_s;           /* a client that leaves a stream unread so long is dropped */
+    size_t max_unread;        /* and one that leaves so many bytes unread */
+    int n_desks;
+    /* Called on a desk once the whole request is there. It must see to it that a reply or a stream
+     * comes, now or later, from any thread. */
+    void (*handle)(void *ctx, hg_exchange *x);
+    /* Writes the body (JSON) of a refusal that the door makes by itself. */
+    void (*explain)(void *ctx, hg_buf *body, int status, const char *why);
+    void *ctx;
+} hg_http_options;
+/* 127.0.0.1, 0, 512 connections, 8 MiB, 10 s, 30 s, 30 s, 1 MiB, 2 desks. */
+void hg_http_options_init(hg_http_options *o);
+
+/* Listens when it returns. Strings of `o` need not live on. */
+hg_status hg_http_start(hg_http **out, const hg_http_options *o, hg_err *e);
+uint16_t hg_http_port(const hg_http *h);
+/* From now on nobody new is let in; what is open goes on. */
+void hg_http_quiesce(hg_http *h);
+/* Requests that have been let in and are not answered to the end. */
+uint32_t hg_http_count(hg_http *h);
+/* Drops what is still open (their on_gone is called) and ends all threads of h. */
+void hg_http_stop(hg_http *h);
+/* After stop, and after everybody has released their exchanges. NULL is fine. */
+void hg_http_free(hg_http *h);
+
+/* ---- one exchange ---- */
+/* The request; all of it lives as long as the exchange. */
+const char *hg_exchange_method(const hg_exchange *x);
+const char *hg_exchange_path(const hg_exchange *x); /* raw: %2F stays, no query */
+const char *hg_exchange_id(const hg_exchange *x);   /* of x-request-id */
+hg_bytes hg_exchange_body(const hg_exchange *x);
+/* The value of a header (any case), or NULL. */
+const char *hg_exchange_header(const hg_exchange *x, const char *name);
+/* The value of an argument of the query, as it was sent, or NULL; 16 are read. */
+const char *hg_exchange_query(const hg_exchange *x, const char *name);
+/* Whose token let it in; "" before the guard has said. */
+const char *hg_exchange_owner(const hg_exchange *x);
+void hg_exchange_set_owner(hg_exchange *x, const char *owner); /* copied */
+/* Memory that ends with the exchange. Used by one thread at a time: the handler's until it returns.
+ */
+hg_arena *hg_exchange_memory(hg_exchange *x);
+
+/* Whoever answers later than in the handler holds the exchange until then. */
+void hg_exchange_hold(hg_exchange *x);
+void hg_exchange_release(hg_exchange *x);
+
+/* on_gone: once, when the client is gone before the answer's end (possibly at once, in the calling
+ * thread). on_tick: about each second while nothing has been answered. Called without any lock; the
+ * exchange is held meanwhile. */
+typedef struct hg_exchange_watch {
+    void (*on_gone)(void *ctx);
+    void (*on_tick)(void *ctx, double age_s);
+    void *ctx;
+} hg_exchange_watch;
+void hg_exchange_set_watch(hg_exchange *x, const hg_exchange_watch *w);
+
+/* Another header of the reply, before the reply. */
+void hg_exchange_add_header(hg_exchange *x, const char *name, const char *value);
+/* The whole answer; bytes are copied. The first of reply and stream counts, later ones do nothing.
+ */
+void hg_exchange_reply(hg_exchange *x, int status, const char *type, hg_bytes body);
+/* Bytes that live as long as the program (a page in the binary) are not copied. */
+void hg_exchange_reply_static(hg_exchange *x, int status, const char *type, hg_bytes body);
+/* What a stream's bytes are: server-sent events, lines of JSON, or one JSON text. While nothing
+ * comes, a comment or a space keeps it alive. */
+typedef enum hg_stream_kind { HG_STREAM_EVENTS, HG_STREAM_LINES, HG_STREAM_JSON } hg_stream_kind;
+/* A stream: begin, put, put, end. False when the client is gone, was too slow
+ * or has been answered already: then nothing more need be put. */
+bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind);
+bool hg_exchange_put(hg_exchange *x, hg_bytes event);
+void hg_exchange_end(hg_exchange *x);
+
+const char *hg_http_reason(int status); /* "Not Found" */
+
+#endif

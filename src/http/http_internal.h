@@ -1,0 +1,89 @@
+/* What http.c, door.c and exchange.c share, and nobody else. */
+#ifndef HG_HTTP_HTTP_INTERNAL_H
+#define HG_HTTP_HTTP_INTERNAL_H
+
+#include "http/http.h"
+
+#include <pthread.h>
+#include <microhttpd.h>
+
+/* ---- the door: accepts, judges heads, watches the sockets of those who wait ---- */
+typedef struct door door;
+hg_status door_open(door **out, hg_http *h, const hg_http_options *o, hg_err *e);
+uint16_t door_port(const door *d);
+void door_quiesce(door *d);
+/* Ends the door's wait, from any thread. */
+void door_wake(door *d);
+void door_stop(door *d); /* ends its thread; the table of visitors lives until free */
+void door_free(door *d);
+/* The exchange that is carried on at this socket (NULL: none any more). True when the other side
+ * has hung up already. */
+bool door_bind(door *d, int fd, hg_exchange *x);
+/* libmicrohttpd is about to close the socket. */
+void door_forget(door *d, int fd);
+/* Marks all exchanges at the door as lost. */
+void door_drop_all(door *d);
+/* A whole refusal, written to a socket that nothing else has been written to. */
+void door_write_refusal(int fd, const hg_http_options *o, int status, const char *why);
+/* Hands an accepted socket to libmicrohttpd, which owns it from now on. */
+bool http_adopt(hg_http *h, int fd, const void *addr, size_t addr_size);
+/* libmicrohttpd runs on the door's thread: what to wait for, how long at most, and its turn. */
+int http_poll_fd(const hg_http *h);
+int http_patience_ms(hg_http *h, int at_most);
+void http_work(hg_http *h);
+/* After a connection was resumed. libmicrohttpd's own signal is not enough: one that comes while it
+ * has its turn is cleared before it is looked at. */
+void http_wake(hg_http *h);
+
+/* ---- exchanges ---- */
+typedef enum phase { PHASE_READING, PHASE_WORKING, PHASE_REPLY, PHASE_STREAM } phase;
+typedef struct header {
+    const char *name, *value;
+} header;
+enum { MAX_REPLY_HEADERS = 16, MAX_ARGUMENTS = 16 };
+
+struct hg_exchange {
+    hg_http *http; /* lives while libmicrohttpd carries the connection */
+    atomic_uint n_holders;
+    size_t max_unread;
+    hg_arena mem;
+    int fd;
+    /* the request: written by the door's thread before the desk sees it */
+    const char *method, *path;
+    char id[32], owner[64];
+    header *fields;
+    size_t n_fields;
+    header arguments[MAX_ARGUMENTS]; /* of the query */
+    size_t n_arguments;
+    hg_buf body;
+    size_t n_swallowed; /* bytes of a body over the limit, read to be forgotten */
+    hg_exchange *next;  /* in the desks' queue */
+
+    pthread_mutex_t lock;              /* guards what follows */
+    struct MHD_Connection *connection; /* NULL once libmicrohttpd is done with it */
+    bool suspended;                    /* waits for us; resuming is the waker's duty */
+    bool gone;                         /* nobody reads the answer any more */
+    phase phase;
+    hg_stream_kind stream_kind;
+    int status;
+    const char *type;
+    header extra[MAX_REPLY_HEADERS];
+    size_t n_extra;
+    hg_bytes fixed; /* a static body, when p is not NULL */
+    hg_buf out;     /* the body, or the part of a stream that is not sent */
+    size_t out_at;
+    bool ended;
+    double started, moved, wrote; /* monotonic: arrival, last byte taken, last event put */
+    hg_exchange_watch watch;
+};
+
+hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *c,
+                          const char *method, const char *path);
+/* The client is gone: wakes a waiting connection and tells the watch. */
+void exchange_lost(hg_exchange *x);
+/* About once a second: time limits, keep-alive comments, the watch's tick. */
+void exchange_tick(hg_exchange *x, const hg_http_options *o);
+/* Ready to send: the response of libmicrohttpd for a reply or a stream. */
+struct MHD_Response *exchange_response(hg_exchange *x);
+
+#endif
