@@ -13,8 +13,8 @@ enum { SPINS = 4096 }; /* tests before the processor is offered to others */
 
 void hg_ranks_options_init(hg_ranks_options *o)
 {
-    /* Rank 0 writes checkpoints and samples while the others wait: half an hour is no fault yet. */
-    /* Slurm kills half a minute after it asked for an end: time enough to say why. */
+    /* Rank 0 writes checkpoints and samples while the others wait: half an hour is no fault yet.
+     * Slurm kills half a minute after it asked for an end: time enough to say why. */
     *o = (hg_ranks_options){.patience_s = 1800, .hasty_s = 20};
 }
 

@@ -49,11 +49,4 @@ hg_status hg_ranks_gather(hg_ranks *r, const hg_piece *piece, const size_t *bord
 void hg_wire_pack(unsigned short *y, const float *x, size_t n);
 void hg_wire_unpack(float *y, const unsigned short *x, size_t n);
 
-/* ---- ranks as threads of one process, for tests ---- */
-
-typedef struct hg_hub hg_hub;
-hg_status hg_hub_new(hg_hub **out, int n, hg_err *e);
-void hg_hub_free(hg_hub *h); /* after its transports are closed */
-hg_transport hg_hub_transport(hg_hub *h, int rank);
-
 #endif

@@ -1,6 +1,6 @@
 /* What carries messages between ranks: point to point, in the order they were begun for each pair.
  * MPI is one (mpi.c, a shared object of its own, so that the program needs no MPI), threads of one
- * process another (threads.c, for tests). */
+ * process another (tests/harness/hub.c). */
 #ifndef HG_RANKS_TRANSPORT_H
 #define HG_RANKS_TRANSPORT_H
 

@@ -36,15 +36,16 @@ static bool put_question(FILE *f, const hg_answer *a)
     return ok && lseek(fileno(f), 0, SEEK_SET) == 0;
 }
 
-static void limit(int what, double value)
+static struct rlimit at_most(double value)
 {
-    const struct rlimit l = {(rlim_t)value, (rlim_t)value};
-    (void)setrlimit(what, &l);
+    return (struct rlimit){(rlim_t)value, (rlim_t)value};
 }
 
 /* In the child: nothing but calls that are safe behind a fork of many threads. */
 static void become(char *const *argv, int in, int out, double seconds, double megabytes)
 {
+    const struct rlimit bytes = at_most(megabytes * 1048576), cpu = at_most(ceil(seconds) + 1),
+                        core = at_most(0);
     sigset_t none;
     int null = open("/dev/null", O_WRONLY);
     (void)setpgid(0, 0);
@@ -54,9 +55,9 @@ static void become(char *const *argv, int in, int out, double seconds, double me
     (void)dup2(in, 0);
     (void)dup2(out, 1);
     if (null >= 0) (void)dup2(null, 2);
-    limit(RLIMIT_AS, megabytes * 1048576);
-    limit(RLIMIT_CPU, ceil(seconds) + 1);
-    limit(RLIMIT_CORE, 0);
+    (void)setrlimit(RLIMIT_AS, &bytes);
+    (void)setrlimit(RLIMIT_CPU, &cpu);
+    (void)setrlimit(RLIMIT_CORE, &core);
     (void)execvp(argv[0], argv);
     _exit(EXIT_NOT_RUN);
 }

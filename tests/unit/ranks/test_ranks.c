@@ -1,7 +1,7 @@
 /* The rings and the small messages over 1 to 5 ranks, which are threads of this process. */
 #include "base/rng.h"
+#include "harness/hub.h"
 #include "harness/test.h"
-#include "ranks/ranks.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Training over several ranks, which are threads of this process with a runtime each: nearly what
  * one rank learns, the same bits for the same number of ranks, and checkpoints for any number. */
 #include "fixture.h"
-#include "ranks/ranks.h"
+#include "harness/hub.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* Ranks as threads of one process: what the rings and training over several ranks are tested with,
  * under the sanitizers and without MPI. Message i from a to b is copied by b, under the hub's lock,
  * once both sides have begun it. */
+#include "harness/hub.h"
 #include "base/mem.h"
-#include "ranks/ranks.h"
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
