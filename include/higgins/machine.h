@@ -14,12 +14,16 @@ typedef enum hg_isa {
     HG_ISA_C,      /* plain C17 */
     HG_ISA_AVX2,   /* x86-64 with AVX2, FMA, F16C */
     HG_ISA_AVX512, /* ... with AVX-512 F, BW, DQ, VL, VNNI and BF16 */
+    HG_ISA_AMX,    /* ... and tiles: AMX with BF16 and bytes, where the system lets this process use
+                      them */
     HG_ISA_NEON,   /* aarch64 with dot products of bytes (Armv8.2) */
     HG_N_ISA
 } hg_isa;
 
+/* Asks the system for the right to use AMX's registers, which it grants a process once for all of
+ * its threads. */
 HG_API hg_isa hg_isa_detect(void);
-HG_API const char *hg_isa_name(hg_isa isa); /* "c", "avx2", "avx512", "neon" */
+HG_API const char *hg_isa_name(hg_isa isa); /* "c", "avx2", "avx512", "amx", "neon" */
 /* False when `name` is none of the above. */
 HG_API bool hg_isa_parse(const char *name, hg_isa *out);
 

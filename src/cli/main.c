@@ -158,8 +158,8 @@ static int run_command(cli *c, int argc, char **argv)
     c->threads = (int)g.threads;
     c->isa = HG_N_ISA;
     if (g.isa != NULL && !hg_isa_parse(g.isa, &c->isa)) {
-        code = cli_misuse(c, "--isa: \"%s\" is no instruction set; c, avx2, avx512 or neon allowed",
-                          g.isa);
+        code = cli_misuse(
+            c, "--isa: \"%s\" is no instruction set; c, avx2, avx512, amx or neon allowed", g.isa);
         goto done;
     }
     code = check_args(c, n_args);

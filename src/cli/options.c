@@ -11,7 +11,7 @@
 const cli_option cli_global_options[] = {
     {"threads", 't', CLI_INT, "N", "threads to use; 0 is one for each core",
      offsetof(cli_global, threads), 0, 256},
-    {"isa", 0, CLI_TEXT, "SET", "use no more than this instruction set: c, avx2, avx512, neon",
+    {"isa", 0, CLI_TEXT, "SET", "use no more than this instruction set: c, avx2, avx512, amx, neon",
      offsetof(cli_global, isa), 0, 0},
     {"json", 0, CLI_FLAG, NULL, "print one JSON document for programs to read",
      offsetof(cli_global, json), 0, 0},

@@ -18,6 +18,10 @@ void hg_kernels_init(hg_kernels *k, hg_isa isa)
         hg_kernels_avx512(k);
         if (hg_isa_has_slow_bf16()) hg_gemm_avx512_floats(k);
     }
+    if (isa >= HG_ISA_AMX) {
+        k->isa = HG_ISA_AMX;
+        hg_gemm_amx(k);
+    }
 #elif defined(__aarch64__)
     if (isa >= HG_ISA_NEON) {
         k->isa = HG_ISA_NEON;

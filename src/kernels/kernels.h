@@ -11,11 +11,12 @@
  * results independent of batch and of thread count.
  *   A panel: 1 to mr rows, exactly as high as its rows: bf16 [k/2][rows][2], f32 [k][rows];
  *   B panel: nr columns, the last one padded with zeros: bf16 [k/2][nr][2], f32 [k][nr];
- *   an odd k is padded with one zero where pairs are.
- * A processor that multiplies pairs of bf16 slower than two floats has float32 panels in the bf16
- * family too.
- * In the bf16 family both operands are rounded to bf16 (nearest even) when packed; products are
- * exact and are summed in float32. Quantised weights have panels and tiles of their own. */
+ *   k is padded with zeros to a multiple of k_step.
+ * AMX multiplies tiles of 16 rows and 32 k with the same panels of B, so that its panels of A are
+ * bf16 [k/32][rows][32], their rows padded with zeros to 16 or 32 (m_step). A processor that
+ * multiplies pairs of bf16 slower than two floats has float32 panels in the bf16 family too. In the
+ * bf16 family both operands are rounded to bf16 (nearest even) when packed; products are exact and
+ * are summed in float32. Quantised weights have panels and tiles of their own. */
 #ifndef HG_KERNELS_H
 #define HG_KERNELS_H
 
@@ -26,7 +27,7 @@
 /* The two families of matrix product. */
 typedef enum hg_compute { HG_COMPUTE_F32, HG_COMPUTE_BF16, HG_N_COMPUTE } hg_compute;
 
-enum { HG_GEMM_KC = 512, HG_GEMM_MAX_MR = 16, HG_GEMM_MAX_NR = 64, HG_PEAK_I8 = 1024 };
+enum { HG_GEMM_KC = 512, HG_GEMM_MAX_MR = 32, HG_GEMM_MAX_NR = 64, HG_PEAK_I8 = 1024 };
 
 /* Where a matrix lies before it is packed: element (row, col) is at base + row * row_stride + col *
  * col_stride, in elements; one of the two strides is 1. A weight in blocks has a col_stride of 1
@@ -39,7 +40,7 @@ typedef struct hg_matrix {
 
 typedef struct hg_gemm_kernel {
     size_t mr, nr;         /* panel height and width */
-    size_t k_step;         /* 1 or 2 */
+    size_t m_step, k_step; /* what a panel's rows and its k are padded to a multiple of */
     size_t a_size, b_size; /* of a packed element: 4 or 2 */
     /* Packs rows [row, row + rows) (rows <= mr) and k in [k0, k0 + kc) of A into one panel. Here
      * and below kc is at most HG_GEMM_KC. */
@@ -51,7 +52,21 @@ typedef struct hg_gemm_kernel {
      * Overwrites when `first`. `b` is read to its end only, and prefetched beyond. */
     void (*tile)(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
                  size_t cols, bool first);
+    /* What a thread calls before its first tile of a job and behind its last: a state of the
+     * processor that tiles need. NULL: none. */
+    void (*enter)(void);
+    void (*leave)(void);
 } hg_gemm_kernel;
+
+static inline void hg_gemm_enter(const hg_gemm_kernel *g)
+{
+    if (g->enter != NULL) g->enter();
+}
+
+static inline void hg_gemm_leave(const hg_gemm_kernel *g)
+{
+    if (g->leave != NULL) g->leave();
+}
 
 /* The same over weights that are quantised, panel by panel: qgemm.h has the layouts and the
  * arithmetic. One panel of A takes all of k. */

@@ -91,10 +91,12 @@ static void multiply(void *ctx, size_t begin, size_t end, int thread)
     size_t a_size = g->mr * HG_GEMM_KC * g->a_size, b_size = g->nr * HG_GEMM_KC * g->b_size;
     char *a = t->rt->scratch[thread].p, *b = a + PANELS * a_size;
     float *c = (float *)(b + PANELS * b_size);
+    hg_gemm_enter(g);
     for (size_t i = begin; i < end; i++)
         for (size_t j = 0; j < PANELS; j++)
             for (size_t r = 0; r < PANELS; r++)
                 g->tile(c, g->nr, a + r * a_size, b + j * b_size, HG_GEMM_KC, g->mr, g->nr, true);
+    hg_gemm_leave(g);
     t->sums[thread] += c[0];
 }
 

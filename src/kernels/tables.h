@@ -15,6 +15,7 @@ void hg_kv_c(hg_kernels *k); /* attention's */
 void hg_gemm_avx2(hg_kernels *k);
 void hg_gemm_avx512(hg_kernels *k);
 void hg_gemm_avx512_floats(hg_kernels *k); /* the bf16 family by products of floats */
+void hg_gemm_amx(hg_kernels *k);           /* the bf16 family; the rest is AVX-512's */
 void hg_gemm_neon(hg_kernels *k);
 void hg_qgemm_c(hg_kernels *k);
 void hg_qgemm_avx2(hg_kernels *k);

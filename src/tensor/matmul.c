@@ -55,10 +55,16 @@ static size_t n_panels(const hg_gemm_kernel *g, size_t n)
     return ceil_div(n, g->nr);
 }
 
+/* Rows as panels hold them. */
+static size_t padded_m(const hg_gemm_kernel *g, size_t rows)
+{
+    return ceil_div(rows, g->m_step) * g->m_step;
+}
+
 /* Panels of rows are cut alike high: 16 rows are 8 + 8, not 14 + 2. */
 static size_t panel_height(const hg_gemm_kernel *g, size_t rows)
 {
-    return ceil_div(rows, ceil_div(rows, g->mr));
+    return padded_m(g, ceil_div(rows, ceil_div(rows, g->mr)));
 }
 
 /* Packs rows [row, row + rows) of A and k in [k0, k0 + kc) as panels behind each other. */
@@ -70,7 +76,7 @@ static void pack_rows(const hg_gemm_kernel *g, char *dst, const hg_matrix *a, si
     for (size_t s = 0; s < kc; s += slice)
         for (size_t r = 0; r < rows; r += height) {
             size_t h = min_size(height, rows - r);
-            char *panel = dst + (r * depth + s * h) * g->a_size;
+            char *panel = dst + (r * depth + s * padded_m(g, h)) * g->a_size;
             g->pack_a(panel, a, row + r, h, k0 + s, min_size(slice, kc - s));
         }
 }
@@ -96,7 +102,7 @@ static void tiles(const product *p, const char *pa, size_t row, size_t rows, siz
 /* Where k block k0 of a wholly packed A begins: blocks lie behind each other. */
 static size_t block_offset(const product *p, size_t k0)
 {
-    return k0 * p->m * p->g->a_size;
+    return k0 * padded_m(p->g, p->m) * p->g->a_size;
 }
 
 static size_t product_at(const launch *l, size_t item)
@@ -110,6 +116,7 @@ static void run_panels(void *ctx, size_t begin, size_t end, int thread)
 {
     const launch *l = ctx;
     (void)thread;
+    hg_gemm_enter(l->p[0].g);
     /* Each panel of B is read once, from its first byte to its last. */
     for (size_t at = begin; at < end; at++) {
         const size_t i = product_at(l, at), j = at - l->first[i];
@@ -118,6 +125,7 @@ static void run_panels(void *ctx, size_t begin, size_t end, int thread)
             tiles(p, p->packed_a + block_offset(p, k0), 0, p->m, j, j + 1, k0,
                   min_size(HG_GEMM_KC, p->k - k0));
     }
+    hg_gemm_leave(l->p[0].g);
 }
 
 static void run_few_rows(launch *l)
@@ -162,10 +170,12 @@ static void run_block(const product *p, size_t block, char *pa)
 static void run_blocks(void *ctx, size_t begin, size_t end, int thread)
 {
     const launch *l = ctx;
+    hg_gemm_enter(l->p[0].g);
     for (size_t b = begin; b < end; b++) {
         const size_t i = product_at(l, b);
         run_block(&l->p[i], b - l->first[i], l->p[i].rt->scratch[thread].p);
     }
+    hg_gemm_leave(l->p[0].g);
 }
 
 /* Cuts the output so that every thread finds several blocks: by rows, which alone would do when
@@ -275,7 +285,7 @@ static void clear(float *c, size_t ldc, size_t m, size_t n)
 
 static bool has_few_rows(const product *p)
 {
-    size_t bytes = p->m * padded_k(p->g, p->k) * p->g->a_size;
+    size_t bytes = padded_m(p->g, p->m) * padded_k(p->g, p->k) * p->g->a_size;
     return p->m <= 4 || (p->m <= ROW_PANELS * p->g->mr && bytes <= SMALL_A);
 }
 
@@ -284,7 +294,7 @@ static size_t room_for_a(const launch *l)
 {
     const product *p = &l->p[0];
     bool whole = has_few_rows(p) || l->n > 1 || p->n_across > 1;
-    return whole ? p->m * padded_k(p->g, p->k) * p->g->a_size : 0;
+    return whole ? padded_m(p->g, p->m) * padded_k(p->g, p->k) * p->g->a_size : 0;
 }
 
 static hg_status run(launch *l, hg_err *e)
@@ -395,6 +405,8 @@ hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, si
     product p = {.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add, .rt = rt};
     p.packed_b = mine;
     cut(&p, 1);
+    hg_gemm_enter(g);
     for (size_t i = 0; i < p.n_down * p.n_across; i++) run_block(&p, i, mine + b_bytes);
+    hg_gemm_leave(g);
     return HG_OK;
 }

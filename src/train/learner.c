@@ -15,7 +15,8 @@ hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt)
 {
     if (precision == HG_PRECISION_F32) return HG_COMPUTE_F32;
     if (precision == HG_PRECISION_BF16) return HG_COMPUTE_BF16;
-    return hg_runtime_isa(rt) == HG_ISA_AVX512 ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
+    const hg_isa isa = hg_runtime_isa(rt);
+    return isa == HG_ISA_AVX512 || isa == HG_ISA_AMX ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
 }
 
 size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model)

@@ -35,7 +35,7 @@ golden_case an_unknown_instruction_set_is_wrong_use
 run "$HIGGINS" version --isa mmx
 expect_code 2
 expect_sentence
-expect_err '"mmx" is no instruction set; c, avx2, avx512 or neon allowed'
+expect_err '"mmx" is no instruction set; c, avx2, avx512, amx or neon allowed'
 
 golden_case doctor_measures_and_says_what_fits
 run "$HIGGINS" doctor --seconds 0.3

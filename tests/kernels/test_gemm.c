@@ -95,7 +95,8 @@ static void check_tile(const hg_gemm_kernel *g, kinds as, shape s, hg_rng *r)
     stored a = store(ROW0 + s.rows, K0 + s.kc, s.type_a, s.a_by_rows, 1, r);
     stored b = store(K0 + s.kc, COL0 + s.cols, s.type_b, s.b_by_rows, 2, r);
     size_t depth = (s.kc + g->k_step - 1) / g->k_step * g->k_step, ldc = s.cols + 3;
-    size_t a_bytes = depth * s.rows * g->a_size, b_bytes = depth * g->nr * g->b_size;
+    size_t height = (s.rows + g->m_step - 1) / g->m_step * g->m_step;
+    size_t a_bytes = depth * height * g->a_size, b_bytes = depth * g->nr * g->b_size;
     void *pa = guarded(a_bytes), *pb = guarded(b_bytes);
     float *c = random_floats(s.rows * ldc, 1.0, r), *old = random_floats(s.rows * ldc, 1.0, r);
     g->pack_a(pa, &a.m, ROW0, s.rows, K0, s.kc);
@@ -106,6 +107,7 @@ static void check_tile(const hg_gemm_kernel *g, kinds as, shape s, hg_rng *r)
     size_t size_a = hg_type_size(s.type_a), size_b = hg_type_size(s.type_b);
     from_a.base = (char *)a.data + (ROW0 * a.m.row_stride + K0 * a.m.col_stride) * size_a;
     from_b.base = (char *)b.data + (K0 * b.m.row_stride + COL0 * b.m.col_stride) * size_b;
+    hg_gemm_enter(g);
     for (int pass = 0; pass < 2; pass++) { /* overwrite, then add */
         memcpy(old, c, s.rows * ldc * sizeof *c);
         g->tile(c, ldc, pa, pb, s.kc, s.rows, s.cols, pass == 0);
@@ -120,6 +122,7 @@ static void check_tile(const hg_gemm_kernel *g, kinds as, shape s, hg_rng *r)
                 CHECK_NEAR(c[i * ldc + j], e.value + before, bound(e, s.kc, before));
             }
     }
+    hg_gemm_leave(g);
     hg_free(a.data);
     hg_free(b.data);
     hg_free(pa);
@@ -201,7 +204,8 @@ TEST(bfloat16_tiles_of_pairs_and_of_floats_are_within_their_bound)
     hg_rng r;
     hg_kernels k;
     hg_rng_init(&r, 2, 0);
-    if (hg_isa_detect() != HG_ISA_AVX512) return; /* as EACH_ISA passes over what is not here */
+    if (hg_isa_detect() != HG_ISA_AVX512 && hg_isa_detect() != HG_ISA_AMX)
+        return; /* as EACH_ISA passes over what is not here */
     hg_kernels_init(&k, HG_ISA_AVX512);
     hg_gemm_avx512(&k);
     CHECK_EQ(k.gemm[HG_COMPUTE_BF16].k_step, 2);
@@ -273,6 +277,34 @@ TEST(a_product_of_any_shape_is_within_its_bound)
         hg_runtime_free(rt);
     }
 }
+
+#if defined(__x86_64__)
+/* What the processor has to save of this thread, as far as XGETBV tells. */
+static unsigned states_in_use(void)
+{
+    unsigned lo = 0, hi = 0;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(1));
+    return lo;
+}
+
+TEST(a_product_leaves_no_tiles_for_the_system_to_save)
+{
+    enum { TILES = 0x60000 };
+    hg_rng r;
+    hg_rng_init(&r, 4, 0);
+    if (hg_isa_detect() != HG_ISA_AMX) return; /* as EACH_ISA passes over what is not here */
+    hg_runtime *rt = runtime(1, HG_ISA_AMX);
+    const hg_gemm_kernel *g = &rt->k.gemm[HG_COMPUTE_BF16];
+    hg_gemm_enter(g);
+    CHECK(states_in_use() & TILES);
+    hg_gemm_leave(g);
+    check_product(rt, HG_COMPUTE_BF16, 70, 40, 600, false, &r); /* many rows, and in one thread */
+    CHECK(!(states_in_use() & TILES));
+    check_product(rt, HG_COMPUTE_BF16, 1, 40, 600, false, &r);
+    CHECK(!(states_in_use() & TILES));
+    hg_runtime_free(rt);
+}
+#endif
 
 TEST(an_empty_sum_is_zero_or_leaves_the_output)
 {

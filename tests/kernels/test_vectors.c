@@ -514,6 +514,7 @@ TEST(names_of_instruction_sets_and_types_are_stable)
 {
     hg_isa isa = HG_ISA_C;
     CHECK(hg_isa_parse("avx512", &isa) && isa == HG_ISA_AVX512);
+    CHECK(hg_isa_parse("amx", &isa) && isa == HG_ISA_AMX);
     CHECK(!hg_isa_parse("sse9", &isa));
     CHECK_STR(hg_isa_name(HG_ISA_AVX2), "avx2");
     CHECK_STR(hg_type_name(HG_BF16), "bf16");

@@ -154,6 +154,31 @@ static void tile_bf16_floats(float *c, size_t ldc, const void *a, const void *b,
     }
 }
 
+static void pack_f32(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_F32);
+}
+
+static void pack_bf16(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_BF16_PAIR);
+}
+
+static void pack_bf16_alone(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_BF16);
+}
+
+static void pack_rounded(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_ROUND);
+}
+
+static void pack_f16(void *dst, const hg_matrix *m, lanes l, size_t kc)
+{
+    pack_lanes(dst, m, l, kc, CELL_F16);
+}
+
 DEFINE_PACKING
 
 static void pack_a_rounded(void *dst, const hg_matrix *a, size_t row, size_t rows, size_t k0,
@@ -182,7 +207,7 @@ void hg_gemm_avx512(hg_kernels *k)
 void hg_gemm_avx512_floats(hg_kernels *k)
 {
     k->gemm[HG_COMPUTE_BF16] =
-        (hg_gemm_kernel){MR, NR, 1, 4, 4, pack_a_rounded, pack_b_rounded, tile_f32};
-    k->gemm_bf16 =
-        (hg_gemm_kernel){MR, NR, 1, 4, 2, pack_a_rounded, pack_b_bf16_alone, tile_bf16_floats};
+        (hg_gemm_kernel){MR, NR, 1, 1, 4, 4, pack_a_rounded, pack_b_rounded, tile_f32, NULL, NULL};
+    k->gemm_bf16 = (hg_gemm_kernel){
+        MR, NR, 1, 1, 4, 2, pack_a_rounded, pack_b_bf16_alone, tile_bf16_floats, NULL, NULL};
 }

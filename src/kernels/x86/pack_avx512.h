@@ -23,6 +23,11 @@ static inline __mmask16 lanes_mask(size_t n)
     return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
 
+static inline __mmask32 pairs_mask(size_t n)
+{
+    return n >= 32 ? 0xffffffffu : (1u << n) - 1u;
+}
+
 /* Up to sixteen neighbours as floats; those that the mask leaves out are zero and are not read. */
 static inline __attribute__((always_inline)) __m512 load16(const void *base, hg_type type,
                                                            size_t at, __mmask16 mask)
@@ -37,6 +42,8 @@ static inline __attribute__((always_inline)) __m512 load16(const void *base, hg_
 static inline __attribute__((always_inline)) __m512i run16(const void *base, hg_type type,
                                                            size_t at, size_t left, cell how)
 {
+    if (how == CELL_BF16_PAIR && type == HG_BF16)
+        return _mm512_maskz_loadu_epi16(pairs_mask(left), (const hg_bf16 *)base + at);
     __m512 lo = load16(base, type, at, lanes_mask(left));
     if (how != CELL_BF16_PAIR) return _mm512_castps_si512(lo);
     __m512 hi =
@@ -49,6 +56,13 @@ static inline __attribute__((always_inline)) __m512i step16(const void *base, hg
                                                             size_t at, size_t k_stride, size_t left,
                                                             __mmask16 mask, cell how)
 {
+    if (how == CELL_BF16_PAIR && type == HG_BF16) {
+        const hg_bf16 *p = (const hg_bf16 *)base + at;
+        __m512i lo = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p));
+        if (left <= 1) return lo;
+        __m512i hi = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p + k_stride));
+        return _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16));
+    }
     __m512 even = load16(base, type, at, mask);
     if (how != CELL_BF16_PAIR) return _mm512_castps_si512(even);
     __m512 odd = left > 1 ? load16(base, type, at + k_stride, mask) : _mm512_setzero_ps();
@@ -166,31 +180,6 @@ static inline __attribute__((always_inline)) void pack_lanes(void *dst, const hg
         pack_type(dst, m, HG_F16, l, kc, how);
     else /* rounded already */
         pack_type(dst, m, HG_BF16, l, kc, how == CELL_ROUND ? CELL_F32 : how);
-}
-
-static void pack_f32(void *dst, const hg_matrix *m, lanes l, size_t kc)
-{
-    pack_lanes(dst, m, l, kc, CELL_F32);
-}
-
-static void pack_bf16(void *dst, const hg_matrix *m, lanes l, size_t kc)
-{
-    pack_lanes(dst, m, l, kc, CELL_BF16_PAIR);
-}
-
-static void pack_bf16_alone(void *dst, const hg_matrix *m, lanes l, size_t kc)
-{
-    pack_lanes(dst, m, l, kc, CELL_BF16);
-}
-
-static void pack_rounded(void *dst, const hg_matrix *m, lanes l, size_t kc)
-{
-    pack_lanes(dst, m, l, kc, CELL_ROUND);
-}
-
-static void pack_f16(void *dst, const hg_matrix *m, lanes l, size_t kc)
-{
-    pack_lanes(dst, m, l, kc, CELL_F16);
 }
 
 #endif
