@@ -53,7 +53,7 @@ static void put_ink(void *ctx, hg_eliza_ink ink, uint32_t piece, hg_bytes text)
     const char *begin = "", *end = "";
     if (ink == HG_ELIZA_INK_LABEL) {
         begin = t->in_line ? "\n  " : "  ";
-        end = "           " + (text.n < 10 ? text.n : 10);
+        end = &"           "[text.n < 10 ? text.n : 10];
         t->in_line = true;
     } else if (ink == HG_ELIZA_INK_NOTE) {
         begin = "  ";

@@ -250,8 +250,8 @@ TEST(a_vocabulary_is_sampled_by_kind)
 {
     static const char *const tokens[] = {"<s>",
                                          "<0x41>",
-                                         "\xE2\x96\x81"
-                                         "abc",
+                                         ("\xE2\x96\x81"
+                                          "abc"),
                                          "d\n",
                                          "<mask>",
                                          "z"};

@@ -172,7 +172,7 @@ TEST(slow_heads_and_slow_bodies_time_out)
     int fd = raw_connect(s);
 
     for (int i = 0; i < 12; i++) {
-        raw_send(fd, HEAD + i, 1);
+        raw_send(fd, &HEAD[i], 1);
         usleep(100000);
     }
     check_one_error(raw_read(fd, 3), 408);

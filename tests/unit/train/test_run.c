@@ -223,7 +223,7 @@ TEST_SECONDS(the_memory_said_before_is_within_10_percent_of_what_is_used, 120)
     hg_runtime *rt = fixture_runtime(2);
     prepare();
     CHECK_OK(fixture_train(rt, NULL, false, test_path("run"), set, &r, &e), e);
-    CHECK(r.need_bytes > 100e6);
+    CHECK((double)r.need_bytes > 100e6);
     CHECK_NEAR((double)r.need_bytes / (double)r.peak_bytes, 1, 0.1);
     hg_runtime_free(rt);
 }
