@@ -216,6 +216,7 @@ static hg_tensor *kept_block(hg_graph *g, const hg_model *m, const hg_batch *b,
 
 static hg_tensor *forward(hg_graph *g, const hg_model *m, const hg_batch *b)
 {
+    hg_graph_stage(g, -1);
     hg_tensor *x = hg_op_embed(g, m->embed, b->ids, b->n);
     if (m->pos_embed != NULL) x = hg_op_add(g, x, hg_op_embed(g, m->pos_embed, b->pos, b->n));
     if (m->arch->scales_embed) x = hg_op_scale(g, x, sqrtf((float)m->c.d_model));
@@ -226,6 +227,7 @@ static hg_tensor *forward(hg_graph *g, const hg_model *m, const hg_batch *b)
     for (int layer = 0; layer < (int)m->c.n_layers; layer++) {
         hg_arena_mark before = hg_arena_here(g->mem);
         struct hg_rope_table *angles = g->rope;
+        hg_graph_stage(g, layer);
         hg_tensor *y =
             g->record ? kept_block(g, m, b, ropes, layer, x) : block(g, m, b, ropes, layer, x);
         if (y == NULL) return NULL;
@@ -240,6 +242,7 @@ static hg_tensor *forward(hg_graph *g, const hg_model *m, const hg_batch *b)
         }
     }
 
+    hg_graph_stage(g, (int)m->c.n_layers);
     if (b->out_rows != NULL) x = hg_op_rows(g, x, b->out_rows, b->n_out);
     return norm(g, m, "final_norm", -1, x, m->final_norm, m->final_norm_b);
 }

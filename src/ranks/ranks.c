@@ -9,7 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { SPINS = 4096 }; /* tests before the processor is offered to others */
+enum {
+    SPINS = 4096, /* tests before the processor is offered to others */
+    NAP_NS = 20000
+};
 
 void hg_ranks_options_init(hg_ranks_options *o)
 {
@@ -70,6 +73,7 @@ hg_status hg_ranks_new(hg_ranks **out, const hg_transport *t, const hg_ranks_opt
         return hg_fail(e, HG_E_NOMEM, "no room for a rank");
     }
     r->t = *t;
+    (void)pthread_mutex_init(&r->lock, NULL);
     r->patience_s = o->patience_s;
     r->hasty_s = o->hasty_s;
     r->stop = o->stop;
@@ -126,6 +130,7 @@ void hg_ranks_close(hg_ranks *r)
 {
     if (r == NULL) return;
     r->t.close(r->t.ctx);
+    (void)pthread_mutex_destroy(&r->lock);
     for (int i = 0; i < WINDOW; i++) {
         hg_free(r->out[i]);
         hg_free(r->in[i]);
@@ -157,14 +162,40 @@ static hg_status failed(const hg_ranks *r, int peer, const char *what, hg_err *e
 
 hg_status hg_ranks_begin_send(hg_ranks *r, int slot, const void *p, size_t n, int to, hg_err *e)
 {
+    (void)pthread_mutex_lock(&r->lock);
     const char *wrong = r->t.send(r->t.ctx, slot, p, n, to);
-    return wrong == NULL ? HG_OK : failed(r, to, wrong, e);
+    hg_status s = wrong == NULL ? HG_OK : failed(r, to, wrong, e);
+    (void)pthread_mutex_unlock(&r->lock);
+    return s;
 }
 
 hg_status hg_ranks_begin_receive(hg_ranks *r, int slot, void *p, size_t n, int from, hg_err *e)
 {
-    const char *wrong = r->t.receive(r->t.ctx, WINDOW + slot, p, n, from);
-    return wrong == NULL ? HG_OK : failed(r, from, wrong, e);
+    (void)pthread_mutex_lock(&r->lock);
+    const char *wrong = r->t.receive(r->t.ctx, slot, p, n, from);
+    hg_status s = wrong == NULL ? HG_OK : failed(r, from, wrong, e);
+    (void)pthread_mutex_unlock(&r->lock);
+    return s;
+}
+
+static hg_status test(hg_ranks *r, int slot, int peer, bool *done, hg_err *e)
+{
+    *done = false;
+    (void)pthread_mutex_lock(&r->lock);
+    const char *wrong = r->t.test(r->t.ctx, slot, done);
+    hg_status s = wrong == NULL ? HG_OK : failed(r, peer, wrong, e);
+    (void)pthread_mutex_unlock(&r->lock);
+    return s;
+}
+
+/* A ring that waits long leaves the processor to the passes beside it. */
+static void pause_for(int slot)
+{
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    if (slot < HG_SMALL_SLOTS)
+        (void)nanosleep(&nap, NULL);
+    else
+        (void)sched_yield();
 }
 
 hg_status hg_ranks_finish(hg_ranks *r, int slot, int peer, hg_err *e)
@@ -172,8 +203,7 @@ hg_status hg_ranks_finish(hg_ranks *r, int slot, int peer, hg_err *e)
     double start = 0, asked = 0;
     for (uint64_t spin = 0;; spin++) {
         bool done = false;
-        const char *wrong = r->t.test(r->t.ctx, slot, &done);
-        if (wrong != NULL) return failed(r, peer, wrong, e);
+        HG_TRY(test(r, slot, peer, &done, e));
         if (done) return HG_OK;
         if (spin < SPINS) continue;
         if (start == 0) start = hg_seconds();
@@ -181,20 +211,20 @@ hg_status hg_ranks_finish(hg_ranks *r, int slot, int peer, hg_err *e)
         if (is_asked && asked == 0) asked = hg_seconds();
         if (hg_seconds() - start > r->patience_s || (is_asked && hg_seconds() - asked > r->hasty_s))
             return failed(r, peer, "no word from it", e);
-        (void)sched_yield();
+        pause_for(slot);
     }
 }
 
 hg_status hg_ranks_send(hg_ranks *r, const void *p, size_t n, int to, hg_err *e)
 {
-    HG_TRY(hg_ranks_begin_send(r, 0, p, n, to, e));
-    return hg_ranks_finish(r, 0, to, e);
+    HG_TRY(hg_ranks_begin_send(r, SMALL_SEND, p, n, to, e));
+    return hg_ranks_finish(r, SMALL_SEND, to, e);
 }
 
 hg_status hg_ranks_receive(hg_ranks *r, void *p, size_t n, int from, hg_err *e)
 {
-    HG_TRY(hg_ranks_begin_receive(r, 0, p, n, from, e));
-    return hg_ranks_finish(r, WINDOW, from, e);
+    HG_TRY(hg_ranks_begin_receive(r, SMALL_RECEIVE, p, n, from, e));
+    return hg_ranks_finish(r, SMALL_RECEIVE, from, e);
 }
 
 hg_status hg_ranks_share(hg_ranks *r, void *p, size_t n, hg_err *e)

@@ -59,7 +59,7 @@ static hg_status begin_receive(const ring *g, size_t k, hg_err *e)
     int slot = (int)(k % WINDOW);
     bool in_place = !g->adds && g->wire == HG_WIRE_F32;
     void *to = in_place ? p->p : g->r->in[slot];
-    return hg_ranks_begin_receive(g->r, slot, to, wire_bytes(g, p), g->before, e);
+    return hg_ranks_begin_receive(g->r, WINDOW + slot, to, wire_bytes(g, p), g->before, e);
 }
 
 static hg_status finish_receive(const ring *g, size_t k, hg_err *e)

@@ -1,4 +1,5 @@
-/* What carries messages between ranks: point to point, in the order they were begun for each pair.
+/* What carries messages between ranks: point to point, in the order they were begun for each pair
+ * and channel.
  * MPI is one (mpi.c, a shared object of its own, so that the program needs no MPI), threads of one
  * process another (tests/harness/hub.c). */
 #ifndef HG_RANKS_TRANSPORT_H
@@ -7,9 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { HG_N_SLOTS = 16, HG_TRANSPORT_VERSION = 1 };
+enum { HG_N_SLOTS = 18, HG_SMALL_SLOTS = 16, HG_TRANSPORT_VERSION = 2 };
 
-/* Messages in flight have a slot 0 .. HG_N_SLOTS-1 of the caller's choice. Functions that give a
+/* Messages in flight have a slot 0 .. HG_N_SLOTS-1 of the caller's choice. Slots from
+ * HG_SMALL_SLOTS on are a channel of their own, so that small messages may pass while long vectors
+ * are on their way. Calls come from any thread, one at a time. Functions that give a
  * text give NULL when all is well, else what went wrong, which lives until the next call. */
 typedef struct hg_transport {
     void *ctx;

@@ -89,6 +89,14 @@ void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t)
         g->hooks->show(g->hooks->ctx, name, layer, t);
 }
 
+void hg_graph_stage(hg_graph *g, int stage)
+{
+    bool tell = false;
+    if (g->status != HG_OK || g->stages == NULL) return;
+    g->status = g->stages->begin(g->stages->ctx, stage, &tell, &g->err);
+    if (tell && g->record && g->last != NULL) g->last->mark = stage + 1;
+}
+
 /* ---- keeping less ---- */
 
 static void make_spare(hg_graph *g, hg_tensor *t)
@@ -269,6 +277,7 @@ hg_step *hg_op_record(hg_graph *g, void (*back)(hg_graph *, hg_step *), hg_tenso
 static void run_record(hg_graph *g)
 {
     for (hg_step *s = g->last; s != NULL && g->status == HG_OK; s = s->before) {
+        if (s->mark > 0) g->stages->end(g->stages->ctx, s->mark - 1);
         if (s->out->grad != NULL) s->back(g, s);
         let_go(g, s->out);
     }

@@ -52,6 +52,7 @@ struct hg_step {
     hg_step *before;
     hg_tensor *in[4], *out;
     void *saved; /* the op's own, in the graph's arena */
+    int mark;    /* 1 + the stage that begins behind it, or 0 */
 };
 
 /* Shows (and may change in place) a named activation: "blk.3.attn_out" is layer 3's. */
@@ -62,12 +63,24 @@ typedef struct hg_hooks {
     void *ctx;
 } hg_hooks;
 
+/* Told how far the passes of a model are. A stage is a part whose parameters nothing else reads in
+ * a pass: -1 embeddings (a tied head with them), then each block, then what follows. */
+typedef struct hg_stages {
+    /* Before the forward pass reads the stage's parameters. *tell: whether `end` is wanted. */
+    hg_status (*begin)(void *ctx, int stage, bool *tell, hg_err *e);
+    /* In the backward pass, when it has added all it will to the gradients of the stage; stages
+     * whose inputs want no gradient are left out. */
+    void (*end)(void *ctx, int stage);
+    void *ctx;
+} hg_stages;
+
 struct hg_graph {
     hg_runtime *rt;
     hg_arena *mem;      /* activations and records: reset it between steps, and the graph with it */
     hg_compute compute; /* family of the matrix products */
     bool record;        /* tape on */
-    const hg_hooks *hooks; /* NULL: none */
+    const hg_hooks *hooks;   /* NULL: none */
+    const hg_stages *stages; /* NULL: nobody asks */
     /* What adapters add to weights (lora.h), or NULL; cannot be recorded. */
     const struct hg_lora_set *lora;
     /* An adapter that is being trained (lora.h), or NULL; and whether its dropout drops: in a
@@ -104,6 +117,8 @@ hg_tensor *hg_graph_tensor(hg_graph *g, size_t rows, size_t cols);
 void hg_graph_drop(hg_graph *g, hg_tensor *t);
 void hg_graph_round(hg_graph *g, hg_tensor *t);
 void hg_graph_show(hg_graph *g, const char *name, int layer, hg_tensor *t);
+/* A stage of the forward pass begins. */
+void hg_graph_stage(hg_graph *g, int stage);
 /* Runs the record from `loss` (a scalar) back to the parameters, adding `scale` times the gradient
  * to each grad of a parameter that wants one (grad != NULL). An input that is no op's result and
  * has needs_grad set keeps its gradient in the arena; gradients of ops' results end when they have

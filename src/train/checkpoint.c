@@ -89,13 +89,12 @@ static const float *values(const hg_optim *o, int array, const hg_optim_chunk *k
 static hg_status put_arrays(sink *s, const hg_optim *o, float *room, hg_err *e)
 {
     for (int array = 0; array < N_ARRAYS; array++)
-        for (size_t c = 0, owner = 0; c < o->n_chunks; c++) {
+        for (size_t c = 0; c < o->n_chunks; c++) {
             const hg_optim_chunk *k = &o->chunks[c];
-            while (c >= o->border[owner + 1]) owner++;
             if (!has(o, array, k)) continue;
-            const float *x = owner == 0 ? values(o, array, k) : room;
-            if (owner > 0)
-                HG_TRY(hg_ranks_receive(o->ranks, room, k->n * sizeof *x, (int)owner, e));
+            const float *x = k->owner == 0 ? values(o, array, k) : room;
+            if (k->owner > 0)
+                HG_TRY(hg_ranks_receive(o->ranks, room, k->n * sizeof *x, k->owner, e));
             HG_TRY(put(s, x, k->n * sizeof *x, e));
         }
     return HG_OK;
@@ -105,8 +104,8 @@ static hg_status put_arrays(sink *s, const hg_optim *o, float *room, hg_err *e)
 static hg_status send_arrays(const hg_optim *o, hg_err *e)
 {
     for (int array = 0; array < N_ARRAYS; array++)
-        for (size_t c = o->own; c < o->own_end; c++) {
-            const hg_optim_chunk *k = &o->chunks[c];
+        for (size_t i = 0; i < o->n_own; i++) {
+            const hg_optim_chunk *k = &o->chunks[o->own[i]];
             if (!has(o, array, k)) continue;
             HG_TRY(hg_ranks_send(o->ranks, values(o, array, k), k->n * sizeof(float), 0, e));
         }
@@ -342,10 +341,13 @@ hg_status hg_checkpoint_restore(const hg_checkpoint *c, hg_optim *o, const char 
         const hg_optim_chunk *k = &o->chunks[i];
         memcpy((float *)k->param->data + k->at, c->weights + k->moment * 4, k->n * sizeof(float));
     }
-    memcpy(o->m, c->m + o->own_moment * 4, o->n_own_moments * sizeof(float));
-    memcpy(o->v, c->v + o->own_second * 4, o->n_own_seconds * sizeof(float));
-    if (o->average != NULL)
-        memcpy(o->average, c->average + o->own_moment * 4, o->n_own_moments * sizeof(float));
+    for (size_t i = 0; i < o->n_own; i++) {
+        const hg_optim_chunk *k = &o->chunks[o->own[i]];
+        const size_t n = k->n * sizeof(float);
+        memcpy(hg_optim_m(o, k), c->m + k->moment * 4, n);
+        if (k->second != SIZE_MAX) memcpy(hg_optim_v(o, k), c->v + k->second * 4, n);
+        if (o->average != NULL) memcpy(hg_optim_average(o, k), c->average + k->moment * 4, n);
+    }
     hg_optim_settle(o);
     o->updates = c->state.updates;
     return HG_OK;

@@ -9,6 +9,7 @@
 #include "model/tuning.h"
 #include "tensor/matmul.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt)
@@ -30,16 +31,30 @@ size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model)
     return (batch + parts - 1) / parts; /* alike large */
 }
 
-static hg_optim_group *groups_of(const hg_model *m, hg_tensor *const *param, size_t n,
-                                 hg_arena *mem)
+/* The number between dots in a block's names is its layer. */
+static int stage_of(const hg_model *m, const hg_tensor *p)
 {
-    hg_optim_group *g = HG_NEW(mem, hg_optim_group, n);
-    for (size_t i = 0; i < n && g != NULL; i++) {
-        const hg_tensor *p = param[i];
-        g[i] = p->n_dims >= 2 ? HG_GROUP_MATRIX : HG_GROUP_VECTOR;
-        if (p == m->embed || p == m->head || p == m->pos_embed) g[i] = HG_GROUP_TABLE;
+    if (p == m->embed || p == m->pos_embed) return -1;
+    const char *at = p->name != NULL ? strchr(p->name, '.') : NULL;
+    for (; at != NULL; at = strchr(at + 1, '.')) {
+        char *end;
+        long layer = strtol(at + 1, &end, 10);
+        if (end > at + 1 && *end == '.' && layer >= 0 && layer < (long)m->c.n_layers)
+            return (int)layer;
     }
-    return g;
+    return (int)m->c.n_layers;
+}
+
+static hg_optim_kind *kinds_of(const hg_model *m, hg_tensor *const *param, size_t n, hg_arena *mem)
+{
+    hg_optim_kind *k = HG_NEW(mem, hg_optim_kind, n);
+    for (size_t i = 0; i < n && k != NULL; i++) {
+        const hg_tensor *p = param[i];
+        k[i].group = p->n_dims >= 2 ? HG_GROUP_MATRIX : HG_GROUP_VECTOR;
+        if (p == m->embed || p == m->head || p == m->pos_embed) k[i].group = HG_GROUP_TABLE;
+        k[i].stage = stage_of(m, p);
+    }
+    return k;
 }
 
 hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_compute compute,
@@ -66,13 +81,14 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     HG_TRY(hg_rows_init(&s->rows, s->micro, source->seq_len, mem, e));
     s->loss_limit = (double)INFINITY;
     hg_tensor *const *param = hg_model_trainables(model, &n);
-    hg_optim_group *groups = groups_of(model, param, n, mem);
-    if (groups == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the list of parameters");
-    return hg_optim_init(&s->optim, rt, param, n, groups, compute, r, mem, e);
+    hg_optim_kind *kinds = kinds_of(model, param, n, mem);
+    if (kinds == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the list of parameters");
+    return hg_optim_init(&s->optim, rt, param, n, kinds, compute, r, mem, e);
 }
 
 void hg_learner_free(hg_learner *s)
 {
+    hg_optim_free(&s->optim);
     hg_arena_free(&s->step);
 }
 
@@ -107,6 +123,7 @@ void hg_learner_graph(hg_learner *s, hg_graph *g, double weight)
     hg_graph_init(g, s->rt, &s->step, s->compute, learns);
     g->loss_scale = learns ? (float)weight : 0;
     g->again = s->again;
+    hg_optim_attend(&s->optim, g, learns && s->is_last_lot);
 }
 
 hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g)
@@ -147,6 +164,7 @@ hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result 
     HG_TRY(o->begin(o, s, position, out, e));
     for (size_t at = s->first; at < s->end;) {
         at += hg_learner_fill(s, position, at);
+        s->is_last_lot = at >= s->end;
         double weight = o->weight(o, s, out);
         if (weight > 0) HG_TRY(run_lot(s, weight, out, e));
     }

@@ -17,6 +17,7 @@ typedef struct hg_learner {
     hg_objective *objective; /* ...behind hg_learner_init; borrowed then */
     uint64_t seed;
     bool again;                      /* blocks are run again in the backward pass */
+    bool is_last_lot;                /* of the step's, on this rank */
     hg_ranks *ranks;                 /* NULL: alone */
     size_t batch_size, accumulation; /* rows of a batch, batches of a step */
     size_t first, end;               /* of the step's rows, those of this rank */

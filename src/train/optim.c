@@ -47,22 +47,22 @@ double hg_schedule_at(const hg_schedule *s, uint64_t step)
     return s->lr;
 }
 
-static hg_optim_group group_of(const hg_tensor *p, const hg_optim_group *groups, size_t i)
+static hg_optim_kind kind_of(const hg_tensor *p, const hg_optim_kind *kinds, size_t i)
 {
-    if (groups != NULL) return groups[i];
-    return p->n_dims >= 2 ? HG_GROUP_MATRIX : HG_GROUP_VECTOR;
+    if (kinds != NULL) return kinds[i];
+    return (hg_optim_kind){.group = p->n_dims >= 2 ? HG_GROUP_MATRIX : HG_GROUP_VECTOR};
 }
 
 /* Counts chunks, moments and Muon's scratch. */
-static void count(hg_optim *o, hg_tensor *const *param, size_t n_params,
-                  const hg_optim_group *groups, bool has_muon, size_t *n_room)
+static void count(hg_optim *o, hg_tensor *const *param, size_t n_params, const hg_optim_kind *kinds,
+                  bool has_muon, size_t *n_room)
 {
     for (size_t p = 0; p < n_params; p++) {
         const hg_tensor *t = param[p];
         size_t n = hg_tensor_count(t);
         o->n_chunks += (n + CHUNK - 1) / CHUNK;
         o->n_moments += n;
-        if (!has_muon || group_of(t, groups, p) != HG_GROUP_MATRIX) {
+        if (!has_muon || kind_of(t, kinds, p).group != HG_GROUP_MATRIX) {
             o->n_seconds += n;
             continue;
         }
@@ -72,13 +72,13 @@ static void count(hg_optim *o, hg_tensor *const *param, size_t n_params,
 }
 
 static void cut_chunks(hg_optim *o, hg_tensor *const *param, size_t n_params,
-                       const hg_optim_group *groups, bool has_muon)
+                       const hg_optim_kind *kinds, bool has_muon)
 {
     size_t c = 0, moment = 0, second = 0;
     for (size_t p = 0; p < n_params; p++) {
         size_t all = hg_tensor_count(param[p]);
-        hg_optim_group group = group_of(param[p], groups, p);
-        bool is_muon = has_muon && group == HG_GROUP_MATRIX;
+        hg_optim_kind kind = kind_of(param[p], kinds, p);
+        bool is_muon = has_muon && kind.group == HG_GROUP_MATRIX;
         for (size_t at = 0; at < all; at += CHUNK) {
             size_t n = all - at < CHUNK ? all - at : CHUNK;
             o->chunks[c++] = (hg_optim_chunk){.param = param[p],
@@ -86,7 +86,8 @@ static void cut_chunks(hg_optim *o, hg_tensor *const *param, size_t n_params,
                                               .n = n,
                                               .moment = moment,
                                               .second = is_muon ? SIZE_MAX : second,
-                                              .group = group};
+                                              .stage = kind.stage,
+                                              .group = kind.group};
             moment += n;
             if (!is_muon) second += n;
         }
@@ -95,8 +96,8 @@ static void cut_chunks(hg_optim *o, hg_tensor *const *param, size_t n_params,
 
 static void begin_average(hg_optim *o)
 {
-    for (size_t c = o->own; c < o->own_end; c++) {
-        const hg_optim_chunk *k = &o->chunks[c];
+    for (size_t i = 0; i < o->n_own; i++) {
+        const hg_optim_chunk *k = &o->chunks[o->own[i]];
         memcpy(hg_optim_average(o, k), (const float *)k->param->data + k->at,
                k->n * sizeof *o->average);
     }
@@ -117,7 +118,7 @@ static bool take_state(hg_optim *o, const hg_recipe *r, size_t n_room, hg_arena 
 }
 
 hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, size_t n_params,
-                        const hg_optim_group *groups, hg_compute compute, const hg_recipe *r,
+                        const hg_optim_kind *kinds, hg_compute compute, const hg_recipe *r,
                         hg_arena *mem, hg_err *e)
 {
     bool has_muon = r->optimizer == HG_OPTIMIZER_MUON;
@@ -126,12 +127,12 @@ hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, si
     o->rt = rt;
     o->ranks = r->ranks;
     o->wire = (hg_wire)r->wire;
-    count(o, param, n_params, groups, has_muon, &n_room);
+    count(o, param, n_params, kinds, has_muon, &n_room);
     o->chunks = HG_NEW(mem, hg_optim_chunk, o->n_chunks);
     o->part = HG_NEW(mem, double, o->n_chunks);
-    if (o->chunks != NULL) cut_chunks(o, param, n_params, groups, has_muon);
-    if (o->chunks == NULL || o->part == NULL || !hg_optim_share_out(o, mem) ||
-        !take_state(o, r, n_room, mem))
+    if (o->chunks != NULL) cut_chunks(o, param, n_params, kinds, has_muon);
+    if (o->chunks != NULL) HG_TRY(hg_optim_share_out(o, mem, e));
+    if (o->chunks == NULL || o->part == NULL || !take_state(o, r, n_room, mem))
         return hg_fail(e, HG_E_NOMEM, "no room for the optimiser's state of %zu parameters",
                        o->n_moments);
     o->base = (hg_adamw){.beta1 = (float)r->beta1, .beta2 = (float)r->beta2, .eps = (float)r->eps};
@@ -148,18 +149,19 @@ hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, si
 
 static void run_own(hg_optim *o, hg_pool_fn *task)
 {
-    hg_pool_run(o->rt->pool, o->own_end - o->own, 1, task, o);
+    hg_pool_run(o->rt->pool, o->n_own, 1, task, o);
 }
 
 static void norm_task(void *ctx, size_t begin, size_t end, int thread)
 {
     hg_optim *o = ctx;
     (void)thread;
-    for (size_t c = o->own + begin; c < o->own + end; c++) {
-        const float *g = o->chunks[c].param->grad + o->chunks[c].at;
+    for (size_t c = begin; c < end; c++) {
+        const hg_optim_chunk *k = &o->chunks[o->own[c]];
+        const float *g = k->param->grad + k->at;
         double sum = 0;
-        for (size_t i = 0; i < o->chunks[c].n; i += 1024) {
-            size_t n = o->chunks[c].n - i < 1024 ? o->chunks[c].n - i : 1024;
+        for (size_t i = 0; i < k->n; i += 1024) {
+            size_t n = k->n - i < 1024 ? k->n - i : 1024;
             sum += (double)o->rt->k.dot_f32(g + i, g + i, n);
         }
         o->part[c] = sum;
@@ -170,7 +172,7 @@ double hg_optim_grad_norm(hg_optim *o)
 {
     double sum = 0;
     run_own(o, norm_task);
-    for (size_t c = o->own; c < o->own_end; c++) sum += o->part[c];
+    for (size_t c = 0; c < o->n_own; c++) sum += o->part[c];
     return sqrt(sum);
 }
 
@@ -178,8 +180,8 @@ static void adamw_task(void *ctx, size_t begin, size_t end, int thread)
 {
     hg_optim *o = ctx;
     (void)thread;
-    for (size_t c = o->own + begin; c < o->own + end; c++) {
-        const hg_optim_chunk *k = &o->chunks[c];
+    for (size_t c = begin; c < end; c++) {
+        const hg_optim_chunk *k = &o->chunks[o->own[c]];
         if (k->second == SIZE_MAX) continue;
         hg_adamw a = o->base;
         float *g = k->param->grad + k->at;
@@ -191,8 +193,8 @@ static void adamw_task(void *ctx, size_t begin, size_t end, int thread)
 
 static hg_status muon_step(hg_optim *o, hg_err *e)
 {
-    for (size_t c = o->own; c < o->own_end; c++) {
-        const hg_optim_chunk *k = &o->chunks[c];
+    for (size_t c = 0; c < o->n_own; c++) {
+        const hg_optim_chunk *k = &o->chunks[o->own[c]];
         if (k->second != SIZE_MAX || k->at > 0) continue; /* its first chunk stands for all */
         HG_TRY(hg_muon_update(o->rt, &o->muon, hg_optim_weights(o, k), hg_optim_m(o, k),
                               k->param->grad, hg_tensor_rows(k->param), hg_tensor_cols(k->param),
@@ -209,8 +211,8 @@ static void average_task(void *ctx, size_t begin, size_t end, int thread)
     double t = (double)o->updates, early = (1 + t) / (10 + t);
     float stays = (float)(o->ema < early ? o->ema : early);
     (void)thread;
-    for (size_t c = o->own + begin; c < o->own + end; c++) {
-        const hg_optim_chunk *k = &o->chunks[c];
+    for (size_t c = begin; c < end; c++) {
+        const hg_optim_chunk *k = &o->chunks[o->own[c]];
         const float *w = hg_optim_weights(o, k);
         float *a = hg_optim_average(o, k);
         for (size_t i = 0; i < k->n; i++) a[i] = w[i] + stays * (a[i] - w[i]);
@@ -231,15 +233,16 @@ hg_status hg_optim_step(hg_optim *o, double lr, double grad_norm, hg_err *e)
     HG_TRY(muon_step(o, e));
     if (o->average != NULL) run_own(o, average_task);
     if (o->ranks != NULL) hg_optim_zero_grad(o); /* what others own was summed in ours */
-    return hg_optim_spread(o, e);
+    hg_optim_spread(o);
+    return HG_OK;
 }
 
 static void swap_task(void *ctx, size_t begin, size_t end, int thread)
 {
     hg_optim *o = ctx;
     (void)thread;
-    for (size_t c = o->own + begin; c < o->own + end; c++) {
-        const hg_optim_chunk *k = &o->chunks[c];
+    for (size_t c = begin; c < end; c++) {
+        const hg_optim_chunk *k = &o->chunks[o->own[c]];
         float *w = hg_optim_weights(o, k), *a = hg_optim_average(o, k);
         for (size_t i = 0; i < k->n; i++) {
             float x = w[i];
@@ -251,9 +254,11 @@ static void swap_task(void *ctx, size_t begin, size_t end, int thread)
 
 hg_status hg_optim_swap(hg_optim *o, hg_err *e)
 {
+    HG_TRY(hg_optim_wait(o, e));
     if (o->average == NULL) return HG_OK;
     run_own(o, swap_task);
-    return hg_optim_spread(o, e);
+    hg_optim_spread(o);
+    return hg_optim_wait(o, e);
 }
 
 static void zero_task(void *ctx, size_t begin, size_t end, int thread)

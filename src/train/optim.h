@@ -29,28 +29,30 @@ typedef enum hg_optim_group {
 
 typedef struct hg_optim_chunk {
     hg_tensor *param;
-    size_t at, n;  /* elements [at, at + n) of the parameter */
-    size_t moment; /* where they lie in m and average */
-    size_t second; /* where they lie in v; SIZE_MAX: Muon's, which has none */
+    size_t at, n;        /* elements [at, at + n) of the parameter */
+    size_t moment;       /* where they lie among all first moments and averages */
+    size_t second;       /* and among all second moments; SIZE_MAX: Muon's, which has none */
+    size_t own_m, own_v; /* of a chunk of our own: where they lie in m and average, and in v */
+    int owner;           /* the rank that has its moments and updates it */
+    int stage;           /* of the parameter, as hg_stages counts them */
     hg_optim_group group;
 } hg_optim_chunk;
 
+struct hg_shards; /* optim_shards.h */
+
 /* Borrows the parameters, the runtime and the ranks. m, v and average are in the order of the
- * parameters. Of several ranks each has the state of its own chunks only, [own, own_end), and
- * updates those (ZeRO-1, Rajbhandari et al. 2020); chunks of a matrix that Muon takes have one
- * owner. Alone, all chunks are its own. */
+ * parameters. Of several ranks each has the state of its own chunks only, and updates those
+ * (ZeRO-1, Rajbhandari et al. 2020); chunks of a matrix that Muon takes have one owner. Alone, all
+ * chunks are its own. */
 typedef struct hg_optim {
     hg_runtime *rt;
     hg_optim_chunk *chunks;
     size_t n_chunks, n_moments, n_seconds;
     hg_ranks *ranks; /* NULL: alone */
     hg_wire wire;
-    hg_piece *weight, *grad;          /* [n_chunks] for the rings; NULL alone */
-    size_t *border;                   /* [ranks + 1] chunks */
-    size_t own, own_end;              /* chunks */
-    size_t own_moment, n_own_moments; /* of all moments, where ours begin and how many they are */
-    size_t own_second, n_own_seconds;
-    double ring_seconds; /* of the last step: what the rings took */
+    size_t *own, n_own; /* our own chunks, ascending */
+    size_t n_own_moments, n_own_seconds;
+    struct hg_shards *shards; /* what goes on between the ranks; NULL alone */
     float *master;  /* [n_own_moments] weights before they were rounded for the wire, or NULL */
     float *m, *v;   /* [n_own_moments], [n_own_seconds] */
     float *average; /* [n_own_moments] of the weights, or NULL */
@@ -63,11 +65,18 @@ typedef struct hg_optim {
     uint64_t updates; /* steps taken, without skipped ones */
 } hg_optim;
 
-/* `groups` [n_params], or NULL: matrices and vectors by their dimensions. The average begins with
- * the weights as they are. */
+/* What the optimiser must know of a parameter. */
+typedef struct hg_optim_kind {
+    hg_optim_group group;
+    int stage; /* as hg_stages counts them */
+} hg_optim_kind;
+/* `kinds` [n_params], or NULL: matrices and vectors by their dimensions, all of one stage. The
+ * average begins with the weights as they are. */
 hg_status hg_optim_init(hg_optim *o, hg_runtime *rt, hg_tensor *const *param, size_t n_params,
-                        const hg_optim_group *groups, hg_compute compute, const hg_recipe *r,
+                        const hg_optim_kind *kinds, hg_compute compute, const hg_recipe *r,
                         hg_arena *mem, hg_err *e);
+/* Ends what goes on between the ranks; the rest is the arena's. Zeros are fine. */
+void hg_optim_free(hg_optim *o);
 /* Where a chunk of our own has its weights (exact ones), moments and average. */
 float *hg_optim_weights(const hg_optim *o, const hg_optim_chunk *k);
 float *hg_optim_m(const hg_optim *o, const hg_optim_chunk *k);
@@ -75,18 +84,24 @@ float *hg_optim_v(const hg_optim *o, const hg_optim_chunk *k);
 float *hg_optim_average(const hg_optim *o, const hg_optim_chunk *k);
 /* Euclidean norm of the gradient of our own chunks; the same on any number of threads. */
 double hg_optim_grad_norm(hg_optim *o);
-/* Sums gradients over the ranks, each rank's own chunks to itself; *norm is that of the whole
- * gradient. */
+/* Several ranks: before the graph of a pass is run. The pass then waits, stage by stage, for the
+ * weights of the last update; in the backward pass of the last lot of a step the sums of a stage
+ * begin as soon as its gradients are there. Alone it does nothing. */
+void hg_optim_attend(hg_optim *o, hg_graph *g, bool is_last_lot);
+/* After the last lot: sums gradients over the ranks, each rank's own chunks to itself; *norm is
+ * that of the whole gradient. */
 hg_status hg_optim_reduce(hg_optim *o, double *norm, hg_err *e);
 /* After weights were put in place on every rank: the exact ones are kept, the others rounded. */
 void hg_optim_settle(hg_optim *o);
 /* Gives all ranks the exact weights, whatever the wire is: before a model is saved. */
 hg_status hg_optim_complete(hg_optim *o, hg_err *e);
 /* One update with the gradient clipped to `clip`, given its norm; then the gradients are zero and
- * all ranks have all weights.
+ * the weights are on their way to all ranks: what reads them without hg_optim_attend calls
+ * hg_optim_swap or hg_optim_complete first.
  * HG_E_NOMEM: Muon's products found no room. */
 hg_status hg_optim_step(hg_optim *o, double lr, double grad_norm, hg_err *e);
-/* Exchanges weights and average (nothing without one): call it again before the next step. */
+/* Exchanges weights and average (without one they stay) and waits until all ranks have all weights:
+ * call it again before the next step. */
 hg_status hg_optim_swap(hg_optim *o, hg_err *e);
 void hg_optim_zero_grad(hg_optim *o);
 

@@ -3,6 +3,7 @@
  * run may end and go on anywhere. */
 #include "train/trainer.h"
 #include "model/tuning.h"
+#include "train/optim_shards.h"
 #include <math.h>
 #include <string.h>
 
@@ -253,7 +254,10 @@ static hg_status log_step(hg_trainer *t, const hg_step_result *r, double seconds
     hg_json_number(o, "joules", hg_trainer_joules(t));
     hg_json_number(o, "time", hg_trainer_seconds(t));
     log_figures(t, r, "");
-    if (t->ranks != NULL) hg_json_number(o, "ring_s", t->learner.optim.ring_seconds);
+    if (t->learner.optim.shards != NULL) {
+        hg_json_number(o, "ring_s", t->learner.optim.shards->last_ring_seconds);
+        hg_json_number(o, "ring_wait_s", t->learner.optim.shards->last_wait_seconds);
+    }
     if (r->is_skipped) hg_json_bool(o, "skipped", true);
     if (r->is_spike) hg_json_bool(o, "spike", true);
     const hg_scalar scalars[] = {{"loss/training", (float)r->loss},

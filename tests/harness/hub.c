@@ -29,19 +29,20 @@ struct hg_hub {
     pthread_mutex_t lock;
     int n;
     bool is_broken;
-    pair *pairs; /* [n][n] */
+    pair *pairs; /* [2 channels][n][n] */
     seat *seats;
 };
 
-static pair *pair_of(hg_hub *h, int from, int to)
+static pair *pair_of(hg_hub *h, int slot, int from, int to)
 {
-    return &h->pairs[from * h->n + to];
+    int channel = slot >= HG_SMALL_SLOTS;
+    return &h->pairs[(channel * h->n + from) * h->n + to];
 }
 
 static const char *hub_send(void *ctx, int slot, const void *p, size_t n, int to)
 {
     seat *s = ctx;
-    pair *q = pair_of(s->hub, s->rank, to);
+    pair *q = pair_of(s->hub, slot, s->rank, to);
     (void)pthread_mutex_lock(&s->hub->lock);
     s->is_receive[slot] = false;
     s->of[slot] = q;
@@ -56,7 +57,7 @@ static const char *hub_send(void *ctx, int slot, const void *p, size_t n, int to
 static const char *hub_receive(void *ctx, int slot, void *p, size_t n, int from)
 {
     seat *s = ctx;
-    pair *q = pair_of(s->hub, from, s->rank);
+    pair *q = pair_of(s->hub, slot, from, s->rank);
     (void)pthread_mutex_lock(&s->hub->lock);
     s->is_receive[slot] = true;
     s->of[slot] = q;
@@ -114,7 +115,7 @@ hg_status hg_hub_new(hg_hub **out, int n, hg_err *e)
     if (h == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %d ranks", n);
     (void)pthread_mutex_init(&h->lock, NULL);
     h->n = n;
-    h->pairs = hg_alloc((size_t)n * (size_t)n, sizeof *h->pairs);
+    h->pairs = hg_alloc(2 * (size_t)n * (size_t)n, sizeof *h->pairs);
     h->seats = hg_alloc((size_t)n, sizeof *h->seats);
     if (h->pairs == NULL || h->seats == NULL) {
         hg_hub_free(h);

@@ -32,7 +32,7 @@ static hg_status run(char **set, int n_set, matrix *m, hg_runtime *rt, hg_arena 
     hg_recipe r;
     hg_optim o;
     hg_tensor *const params[] = {&m->t};
-    const hg_optim_group group = HG_GROUP_MATRIX;
+    const hg_optim_kind group = {HG_GROUP_MATRIX, 0};
     hg_status s = hg_recipe_init(&r, HG_STAGE_TRAIN, e);
     for (int i = 0; i < n_set && s == HG_OK; i++) s = hg_recipe_set(&r, set[i], e);
     if (s == HG_OK)

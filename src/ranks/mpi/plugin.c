@@ -1,7 +1,6 @@
 /* The transport over MPI, built once for each MPI that is found (Open MPI, MPICH) as a shared
  * object of its own, which the program loads when it is one of several ranks: so one program serves
- * both, and needs neither. All calls come from one thread. Errors come back as texts, where MPI
- * lets them. */
+ * both, and needs neither. Errors come back as texts, where MPI lets them. */
 #include "ranks/transport.h"
 
 #include <mpi.h>
@@ -18,6 +17,11 @@ _Static_assert(sizeof(mpi_state) <= HG_TRANSPORT_ROOM, "the state must fit the r
 
 enum { TAG = 7 };
 
+static int tag_of(int slot)
+{
+    return slot >= HG_SMALL_SLOTS ? TAG + 1 : TAG;
+}
+
 static const char *told(mpi_state *s, int code)
 {
     int n = 0;
@@ -30,13 +34,13 @@ static const char *told(mpi_state *s, int code)
 static const char *mpi_send(void *ctx, int slot, const void *p, size_t n, int to)
 {
     mpi_state *s = ctx;
-    return told(s, MPI_Isend(p, (int)n, MPI_BYTE, to, TAG, s->comm, &s->request[slot]));
+    return told(s, MPI_Isend(p, (int)n, MPI_BYTE, to, tag_of(slot), s->comm, &s->request[slot]));
 }
 
 static const char *mpi_receive(void *ctx, int slot, void *p, size_t n, int from)
 {
     mpi_state *s = ctx;
-    return told(s, MPI_Irecv(p, (int)n, MPI_BYTE, from, TAG, s->comm, &s->request[slot]));
+    return told(s, MPI_Irecv(p, (int)n, MPI_BYTE, from, tag_of(slot), s->comm, &s->request[slot]));
 }
 
 static const char *mpi_test(void *ctx, int slot, bool *done)
@@ -92,9 +96,9 @@ const char *hg_transport_open(hg_transport *out, void *room)
 {
     int level = 0;
     mpi_state *s = room;
-    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS ||
-        level < MPI_THREAD_FUNNELED)
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level) != MPI_SUCCESS)
         return "MPI does not start";
+    if (level < MPI_THREAD_SERIALIZED) return "this MPI takes calls from one thread only";
     if (MPI_Comm_dup(MPI_COMM_WORLD, &s->comm) != MPI_SUCCESS) return "MPI gives no communicator";
     (void)MPI_Comm_set_errhandler(s->comm, MPI_ERRORS_RETURN);
     for (int i = 0; i < HG_N_SLOTS; i++) s->request[i] = MPI_REQUEST_NULL;

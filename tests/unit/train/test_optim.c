@@ -110,7 +110,8 @@ typedef struct three {
 /* A matrix, a table and a vector of weights 1 with gradients 0, so that decay alone moves them. */
 static void three_open(three *t, const char *const *set)
 {
-    static const hg_optim_group groups[] = {HG_GROUP_MATRIX, HG_GROUP_TABLE, HG_GROUP_VECTOR};
+    static const hg_optim_kind groups[] = {
+        {HG_GROUP_MATRIX, 0}, {HG_GROUP_TABLE, 0}, {HG_GROUP_VECTOR, 0}};
     hg_err e = {0};
     memset(t, 0, sizeof *t);
     for (size_t i = 0; i < 12; i++) t->w[i / 4][i % 4] = 1;

@@ -1,5 +1,7 @@
 /* Whole runs on a tiny model: learning, stopping, going on bit for bit, memory, packing. */
 #include "fixture.h"
+#include "harness/hub.h"
+#include "train/optim_shards.h"
 #include "train/packed.h"
 #include "train/windows.h"
 #include <math.h>
@@ -340,6 +342,51 @@ TEST(an_objective_of_whole_sequences_is_refused_to_several_ranks)
     s.ranks = (hg_ranks *)(void *)&some; /* refused before it is looked into */
     CHECK_EQ(hg_learner_gradients(&s, 0, &r, &e), HG_E_UNSUPPORTED);
     CHECK_STR(e.msg, "preferences is learnt by one process; launch it without mpirun or srun");
+}
+
+/* One rank, so that its rings are done at once; what is looked at is when they began. */
+static void sums_begin_early(bool recompute)
+{
+    hg_err e = {0};
+    hg_learner s;
+    hg_step_result r;
+    hg_hub *hub;
+    hg_ranks_options o;
+    little l;
+    little_open(&l, 64);
+    hg_ranks_options_init(&o);
+    CHECK_OK(hg_hub_new(&hub, 1, &e), e);
+    const hg_transport t = hg_hub_transport(hub, 0);
+    CHECK_OK(hg_ranks_new(&l.r.ranks, &t, &o, &e), e);
+    l.r.recompute = recompute;
+    CHECK_OK(hg_learner_init(&s, l.m, l.rt, HG_COMPUTE_F32, &l.packed.source, &l.r, 0, &l.mem, &e),
+             e);
+    const hg_shards *shards = s.optim.shards;
+    CHECK_EQ(shards->n_buckets, 4); /* embeddings, two blocks, the final norm */
+    for (uint64_t step = 0; step < 3; step++) {
+        double norm;
+        CHECK_OK(hg_learner_gradients(&s, step * s.batch_size, &r, &e), e);
+        CHECK_EQ(shards->n_left, 1); /* all but the embeddings' */
+        CHECK_OK(hg_optim_reduce(&s.optim, &norm, &e), e);
+        CHECK_EQ(shards->n_left, shards->n_buckets);
+        CHECK_OK(hg_optim_step(&s.optim, 1e-3, norm, &e), e);
+        for (size_t b = 1; b < shards->n_buckets; b++)
+            CHECK_EQ(shards->bucket[b].ticket, shards->bucket[0].ticket + b);
+    }
+    hg_learner_free(&s);
+    hg_ranks_close(l.r.ranks);
+    hg_hub_free(hub);
+    little_close(&l);
+}
+
+TEST(sums_between_ranks_begin_within_the_backward_pass)
+{
+    sums_begin_early(false);
+}
+
+TEST(sums_begin_within_the_backward_pass_of_blocks_that_are_run_again)
+{
+    sums_begin_early(true);
 }
 
 TEST(packed_and_lone_conversations_give_the_same_loss_and_gradient)
