@@ -124,10 +124,14 @@ static hg_status make_reader(weights *w, hg_err *e)
     return hg_session_new(&w->reader, w->model, w->side, &so, e);
 }
 
-static hg_status embed_ids(weights *w, const hg_ids *ids, float *out, hg_err *e)
+static hg_status embed(void *ctx, const hg_ids *ids, float *out, hg_err *e)
 {
+    weights *w = ctx;
     hg_status s = HG_OK;
 
+    if (ids->n >= w->n_ctx)
+        return hg_fail(e, HG_E_LIMIT, "the text has %zu tokens; the model's context is %u", ids->n,
+                       w->n_ctx);
     (void)pthread_mutex_lock(&w->lock);
     if (w->reader == NULL) s = make_reader(w, e);
     if (s == HG_OK) s = hg_session_embed(w->reader, ids->id, ids->n, HG_POOL_MEAN, true, out, e);
@@ -135,21 +139,13 @@ static hg_status embed_ids(weights *w, const hg_ids *ids, float *out, hg_err *e)
     return s;
 }
 
-static hg_status embed(void *ctx, hg_bytes text, float *out, size_t *n_tokens, hg_err *e)
+static hg_status encode_whole(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
 {
-    weights *w = ctx;
-    hg_ids ids = {0};
-    hg_status s = encode(w, text, &ids, e);
+    const weights *w = ctx;
     const int32_t eos = hg_tokenizer_eos(w->tokenizer);
 
-    if (s == HG_OK && eos >= 0) s = hg_ids_push(&ids, eos, e);
-    if (s == HG_OK && ids.n >= w->n_ctx)
-        s = hg_fail(e, HG_E_LIMIT, "the text has %zu tokens; the model's context is %u", ids.n,
-                    w->n_ctx);
-    *n_tokens = ids.n;
-    if (s == HG_OK) s = embed_ids(w, &ids, out, e);
-    hg_ids_free(&ids);
-    return s;
+    HG_TRY(encode(ctx, text, out, e));
+    return eos >= 0 ? hg_ids_push(out, eos, e) : HG_OK;
 }
 
 /* ---- life ---- */
@@ -223,6 +219,7 @@ static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, u
                       .append = append,
                       .submit = submit,
                       .form = form,
+                      .encode_whole = encode_whole,
                       .embed = embed,
                       .d_embed = c->d_model,
                       .piece = piece,
@@ -298,6 +295,7 @@ hg_status hg_backend_adapt(hg_backend *b, uint64_t *taken, const hg_backend *bas
     *b = *base;
     b->use = (hg_adapter_use){.adapter = a, .scale = 1};
     b->embed = NULL;
+    b->encode_whole = NULL;
     *taken = hg_adapter_bytes(a);
     return HG_OK;
 }

@@ -1,22 +1,35 @@
 /* Embeddings: a text's vector is the mean of what the model makes of its tokens. Each text is
  * worked off in a session beside the engine, one at a time, in the time of the desk that asks. */
 #include "serve/embed.h"
+#include "serve/openai/openai.h"
 
 #include <math.h>
 #include <string.h>
 
+/* A text alone, or an array of token ids alone. */
+static bool is_single(const json_t *input)
+{
+    return json_is_string(input) || json_is_integer(json_array_get(input, 0));
+}
+
+static const json_t *text_at(const json_t *input, size_t i)
+{
+    return is_single(input) ? input : json_array_get(input, i);
+}
+
 static bool check_texts(const json_t *input, const char *param, hg_problem *p)
 {
-    const size_t n = json_is_string(input) ? 1 : json_array_size(input);
+    const size_t n = is_single(input) ? 1 : json_array_size(input);
 
     if (n == 0 || n > HG_EMBED_MAX_TEXTS)
         return hg_refuse(p, 400, "invalid_value", param, "%s must be 1 to %d texts", param,
                          HG_EMBED_MAX_TEXTS);
     for (size_t i = 0; i < n; i++) {
-        const json_t *t = json_is_string(input) ? input : json_array_get(input, i);
-        if (!json_is_string(t) || json_string_length(t) == 0)
+        const json_t *t = text_at(input, i);
+        if (json_string_length(t) == 0 && json_array_size(t) == 0)
             return hg_refuse(p, 400, "invalid_value", param,
-                             "%s: text %zu must be a string that is not empty", param, i + 1);
+                             "%s: text %zu must be a string or token ids, and not empty", param,
+                             i + 1);
     }
     return true;
 }
@@ -36,18 +49,24 @@ static bool run(const hg_backend *m, const json_t *input, const char *param, hg_
     float *whole = hg_alloc(m->d_embed, sizeof *whole);
     hg_status s = whole != NULL ? HG_OK : HG_E_NOMEM;
     hg_err e = {.msg = "no room for a vector"};
+    bool is_read = true;
 
     for (size_t i = 0; s == HG_OK && i < out->n; i++) {
-        const json_t *t = json_is_string(input) ? input : json_array_get(input, i);
-        size_t n = 0;
-        s = m->embed(m->ctx, (hg_bytes){json_string_value(t), json_string_length(t)}, whole, &n,
-                     &e);
-        if (s != HG_OK) break;
+        const json_t *t = text_at(input, i);
+        hg_ids ids = {0};
+        is_read = !json_is_array(t) || hg_openai_read_ids(&ids, t, m, param, p);
+        if (!json_is_array(t))
+            s = m->encode_whole(m->ctx, (hg_bytes){json_string_value(t), json_string_length(t)},
+                                &ids, &e);
+        if (is_read && s == HG_OK) s = m->embed(m->ctx, &ids, whole, &e);
+        out->n_tokens += ids.n;
+        hg_ids_free(&ids);
+        if (!is_read || s != HG_OK) break;
         memcpy(out->v + i * out->d, whole, out->d * sizeof *whole);
         if (out->d < m->d_embed) shorten(out->v + i * out->d, out->d);
-        out->n_tokens += n;
     }
     hg_free(whole);
+    if (!is_read) return false;
     return s == HG_OK ||
            hg_refuse(p, s == HG_E_LIMIT || s == HG_E_ARG ? 400 : 500,
                      s == HG_E_LIMIT ? "context_length_exceeded" : NULL, param, "%s", e.msg);
@@ -62,7 +81,7 @@ static bool embed_with(const hg_backend *m, const json_t *input, int64_t dimensi
         return hg_refuse(p, 400, "invalid_value", "dimensions",
                          "dimensions must be from 1 to the model's %u", m->d_embed);
     memcpy(out->model, m->id, sizeof out->model);
-    out->n = json_is_string(input) ? 1 : json_array_size(input);
+    out->n = is_single(input) ? 1 : json_array_size(input);
     out->d = dimensions > 0 ? (size_t)dimensions : m->d_embed;
     out->v = hg_alloc(out->n * out->d, sizeof *out->v);
     if (out->v == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the vectors");

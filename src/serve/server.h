@@ -56,8 +56,10 @@ typedef struct hg_backend {
     hg_status (*submit)(void *ctx, const hg_request *r, hg_job *out, hg_err *e);
     /* As hg_forms_get; NULL: answers cannot be held to a form. */
     hg_status (*form)(void *ctx, hg_form_kind kind, hg_bytes schema, hg_form **out, hg_err *e);
-    /* One vector [d_embed] of length 1 for a text; from any thread. NULL: it makes none. */
-    hg_status (*embed)(void *ctx, hg_bytes text, float *out, size_t *n_tokens, hg_err *e);
+    /* A whole text, as a document begins and ends, and one vector [d_embed] of length 1 for it;
+     * from any thread. Both NULL: it makes none. HG_E_LIMIT: longer than the context. */
+    hg_status (*encode_whole)(void *ctx, hg_bytes text, hg_ids *out, hg_err *e);
+    hg_status (*embed)(void *ctx, const hg_ids *ids, float *out, hg_err *e);
     uint32_t d_embed;
     /* A token's bytes, a special one's too; NULL: what answers tells no probabilities. */
     hg_bytes (*piece)(void *ctx, int32_t id);

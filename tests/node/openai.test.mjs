@@ -265,6 +265,13 @@ test('texts become vectors, in base64 or as numbers', async () => {
   assert.ok(both.usage.prompt_tokens > one.usage.prompt_tokens);
   assert.equal((await client.embeddings.create({ model: 'random', input, dimensions: 8 })).data[0].embedding.length, 8);
   await refused(client.embeddings.create({ model: 'random', input: 'word '.repeat(2000) }), 400, { code: 'context_length_exceeded' });
+  const ids = await client.embeddings.create({ model: 'random', input: [[5, 6, 7], [8, 9]] });
+  assert.equal(ids.usage.prompt_tokens, 5);
+  const flat = await client.embeddings.create({ model: 'random', input: [5, 6, 7] });
+  assert.deepEqual(flat.data[0].embedding, ids.data[0].embedding);
+  assert.notDeepEqual(ids.data[0].embedding, ids.data[1].embedding);
+  await refused(client.embeddings.create({ model: 'random', input: [[5, -1]] }), 400, { param: 'input' });
+  await refused(client.embeddings.create({ model: 'random', input: [[]] }), 400, { param: 'input' });
 });
 
 test('eight streams at once say what each says alone', async () => {

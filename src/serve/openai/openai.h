@@ -55,6 +55,9 @@ bool hg_openai_ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, const 
 bool hg_openai_count(hg_server *s, hg_exchange *x, const hg_openai_call *c, size_t *n,
                      hg_problem *p);
 
+/* Appends an array of token ids. False and *p, which names the field `param`. */
+bool hg_openai_read_ids(hg_ids *ids, const json_t *v, const hg_backend *m, const char *param,
+                        hg_problem *p);
 /* Reads tools and tool_choice, and the messages where calls are among them, into c. */
 bool hg_openai_parse_tools(hg_openai_call *c, hg_problem *p);
 /* A new name for a call; the prefix has at most 15 bytes. */

@@ -20,7 +20,8 @@ static bool of_status(hg_problem *p, hg_status s, const char *param, const hg_er
                      s == HG_E_LIMIT ? "context_length_exceeded" : NULL, param, "%s", e->msg);
 }
 
-static bool add_ids(hg_ids *ids, const json_t *v, const hg_backend *m, hg_problem *p)
+bool hg_openai_read_ids(hg_ids *ids, const json_t *v, const hg_backend *m, const char *param,
+                        hg_problem *p)
 {
     hg_err e = {0};
 
@@ -28,10 +29,10 @@ static bool add_ids(hg_ids *ids, const json_t *v, const hg_backend *m, hg_proble
         const json_t *id = json_array_get(v, i);
         json_int_t x = json_integer_value(id);
         if (!json_is_integer(id) || x < 0 || x >= (json_int_t)m->n_vocab)
-            return hg_refuse(p, 400, "invalid_value", "prompt",
-                             "prompt: token ids are whole numbers from 0 to %u", m->n_vocab - 1);
+            return hg_refuse(p, 400, "invalid_value", param,
+                             "%s: token ids are whole numbers from 0 to %u", param, m->n_vocab - 1);
         hg_status s = hg_ids_push(ids, (int32_t)x, &e);
-        if (s != HG_OK) return of_status(p, s, "prompt", &e);
+        if (s != HG_OK) return of_status(p, s, param, &e);
     }
     return true;
 }
@@ -42,7 +43,7 @@ static bool add_prompt(prompts *ps, const json_t *v, const hg_backend *m, hg_pro
     hg_err e = {0};
     hg_ids *ids = &ps->list[ps->n++];
 
-    if (json_is_array(v)) return add_ids(ids, v, m, p);
+    if (json_is_array(v)) return hg_openai_read_ids(ids, v, m, "prompt", p);
     if (!json_is_string(v))
         return hg_refuse(p, 400, "invalid_value", "prompt",
                          "prompt must be a string, or an array of strings or ids");

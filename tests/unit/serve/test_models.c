@@ -185,13 +185,15 @@ static void *use_many_times(void *ctx)
 {
     crowd *c = ctx;
     float v[64];
-    size_t n;
 
     for (int i = 0; i < 6 && c->ok; i++) {
         hg_problem p;
         hg_err e;
         const hg_backend *b = take(c->s, c->id, &p);
-        c->ok = b != NULL && b->embed(b->ctx, (hg_bytes){"the cat", 7}, v, &n, &e) == HG_OK;
+        hg_ids ids = {0};
+        c->ok = b != NULL && b->encode_whole(b->ctx, (hg_bytes){"the cat", 7}, &ids, &e) == HG_OK &&
+                b->embed(b->ctx, &ids, v, &e) == HG_OK;
+        hg_ids_free(&ids);
         hg_backend_release(b);
     }
     return NULL;
@@ -329,7 +331,8 @@ TEST(texts_become_vectors_of_length_1)
     } bad[] = {
         {"{\"model\":\"bird\",\"input\":\"x\"}", "bird makes no embeddings", 400},
         {"{\"model\":\"a\",\"input\":[]}", "input must be 1 to 2048 texts", 400},
-        {"{\"model\":\"a\",\"input\":[[1,2]]}", "text 1 must be a string that is not empty", 400},
+        {"{\"model\":\"a\",\"input\":[{}]}", "text 1 must be a string or token ids, and not empty",
+         400},
         {"{\"model\":\"a\",\"input\":\"x\",\"dimensions\":65}",
          "dimensions must be from 1 to the model's 64", 400},
         {"{\"model\":\"a\",\"input\":\"x\",\"encoding_format\":\"int8\"}",
