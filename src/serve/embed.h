@@ -12,9 +12,9 @@ typedef struct hg_vectors {
     size_t n, d, n_tokens;
 } hg_vectors;
 
-/* Reads `input`, a text or token ids, or an array of them, none of them empty. `dimensions` 0: as many as the
- * model has; fewer are the first ones, made of length 1 again. Free *out in either case. False and
- * *p, which names the field `param`. */
+/* Reads `input`, a text or token ids, or an array of them, none of them empty. `dimensions` 0: as
+ * many as the model has; fewer are the first ones, made of length 1 again. Free *out in either
+ * case. False and *p, which names the field `param`. */
 bool hg_embed(hg_server *s, hg_bytes model, const json_t *input, int64_t dimensions,
               const char *param, hg_vectors *out, hg_problem *p);
 void hg_vectors_free(hg_vectors *v);
