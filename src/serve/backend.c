@@ -239,11 +239,12 @@ static weights *new_weights(void)
 }
 
 /* ---- loaded on demand ---- */
+/* Of all conversations, and of the session for embeddings. */
 static uint64_t cache_bytes(const hg_model *m, const hg_server_options *o, uint32_t n_ctx)
 {
     const hg_session_options so = {.n_ctx = n_ctx};
 
-    return hg_session_bytes(m, &so) * o->parallel;
+    return hg_session_bytes(m, &so) * ((uint64_t)o->parallel + 1);
 }
 
 /* The context that memory holds, and no more of it than leaves weights and caches within `room`,
