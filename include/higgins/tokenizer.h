@@ -93,7 +93,7 @@ typedef struct hg_message {
     hg_bytes content;
 } hg_message;
 typedef struct hg_mask {
-    uint8_t *on;
+    float *weight; /* [n] of each id: 0, or how much it is learned */
     size_t n, cap;
 } hg_mask;
 HG_API void hg_mask_free(hg_mask *m);
@@ -116,13 +116,17 @@ typedef struct hg_chat_input {
     hg_bytes values;   /* a JSON object of further variables, such as {"enable_thinking": false} */
     int64_t time;      /* of the template's clock, seconds since 1970; 0: now */
     bool open_answer;  /* end where the assistant is to begin */
+    /* How much each of the assistant's messages is learned, in their order; NULL: 1 each. */
+    const float *weights;
+    size_t n_weights; /* messages behind them: 1 */
 } hg_chat_input;
 /* Appends the conversation's ids. Special tokens come from the template's own text alone: what a
  * message, a tool or a value says is encoded as text, whatever it looks like. `learned` (may be
- * NULL; as long as *ids) gets, for each id, 1 where the assistant speaks: inside of the template's
- * generation blocks, or, where it has none, from where an answer would begin to the token that ends
- * it. HG_E_ARG: a conversation that the template refuses, in its words; HG_E_FORMAT: a template
- * that fails, or input that is not JSON. On failure nothing is appended. */
+ * NULL; as long as *ids) gets, for each id, the message's weight where the assistant speaks (the
+ * ids are the same whatever it is), else 0. It speaks inside of the template's generation blocks,
+ * or, where it has none, from where an answer would begin to the token that ends it. HG_E_ARG: a
+ * conversation that the template refuses, in its words; HG_E_FORMAT: a template that fails, or
+ * input that is not JSON. On failure nothing is appended. */
 HG_API hg_status hg_chat_format_ids(const hg_chat_format *f, const hg_chat_input *in, hg_ids *ids,
                                     hg_mask *learned, hg_err *e);
 /* The same as text, handed to `fn` once. */

@@ -59,9 +59,9 @@ HG_API hg_status hg_tune_run(const hg_train_options *o, hg_runtime *rt, const hg
 HG_API hg_status hg_train_export(const char *run, uint64_t step, const char *to, hg_weights as,
                                  bool merge, const hg_watch *w, uint64_t *of_step, hg_err *e);
 
-/* Shows up to `limit` conversations as the model will see them: pieces of text, each learnt from or
- * not, and a call with n 0 after each conversation. */
-typedef void hg_tune_show_fn(void *ctx, hg_bytes piece, bool is_target, size_t line);
+/* Shows up to `limit` conversations as the model will see them: pieces of text, each with how much
+ * it is learnt from (0: not), and a call with n 0 after each conversation. */
+typedef void hg_tune_show_fn(void *ctx, hg_bytes piece, float weight, size_t line);
 HG_API hg_status hg_tune_show(const hg_train_options *o, size_t limit, hg_tune_show_fn *fn,
                               void *ctx, hg_err *e);
 

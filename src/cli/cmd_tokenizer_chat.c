@@ -57,7 +57,7 @@ static void print_text(const hg_tokenizer *t, const hg_ids *ids, const hg_mask *
     size_t n = 0;
     for (size_t i = 0; i < ids->n; i++) {
         hg_bytes s = hg_tokenizer_piece(t, ids->id[i], true);
-        const bool on = mask->on[i] != 0;
+        const bool on = mask->weight[i] > 0;
         n += on;
         printf("%s%7d  %s  ", colour && on ? "\033[32m" : "", (int)ids->id[i],
                on ? "learned" : "       ");
@@ -81,7 +81,8 @@ static hg_status print_json(const hg_chat_format *f, const hg_chat_input *in, co
     printf("{\"ids\": [");
     for (size_t i = 0; i < ids->n; i++) printf("%s%d", i > 0 ? ", " : "", (int)ids->id[i]);
     printf("], \"learned\": [");
-    for (size_t i = 0; i < ids->n; i++) printf("%s%u", i > 0 ? ", " : "", (unsigned)mask->on[i]);
+    for (size_t i = 0; i < ids->n; i++)
+        printf("%s%u", i > 0 ? ", " : "", mask->weight[i] > 0 ? 1u : 0u);
     printf("], \"end\": %d, \"text\": ", (int)hg_chat_format_end(f));
     const hg_status s = hg_chat_format_text(f, in, print_string, NULL, e);
     printf("}\n");

@@ -55,33 +55,39 @@ static const char *const examples[] = {
 
 /* ---- --show-mask ---- */
 
-/* What is learnt from is green on a terminal, and in [[double brackets]] elsewhere. */
+/* What is learnt from is green on a terminal, yellow where its weight is below 1, and elsewhere in
+ * [[double brackets]], with a weight below 1 as [0.5[this]]. */
 typedef struct shower {
-    bool colour, is_on, has_text;
+    bool colour, has_text, teaches;
+    float weight; /* of what is printed */
 } shower;
 
-static void turn(shower *s, bool on)
+static void turn(shower *s, float weight)
 {
-    if (s->is_on == on) return;
-    if (s->colour)
-        fputs(on ? "\033[32m" : "\033[0m", stdout);
-    else
-        fputs(on ? "[[" : "]]", stdout);
-    s->is_on = on;
+    if (!(s->weight < weight || s->weight > weight)) return;
+    if (s->weight > 0) fputs(s->colour ? "\033[0m" : "]]", stdout);
+    if (weight > 0 && s->colour)
+        fputs(weight < 1 ? "\033[33m" : "\033[32m", stdout);
+    else if (weight > 0 && weight < 1)
+        printf("[%g[", (double)weight);
+    else if (weight > 0)
+        fputs("[[", stdout);
+    s->weight = weight;
 }
 
-static void show(void *ctx, hg_bytes piece, bool is_target, size_t line)
+static void show(void *ctx, hg_bytes piece, float weight, size_t line)
 {
     shower *s = ctx;
     if (piece.n == 0) {
-        turn(s, false);
-        fputs("\n", stdout);
-        s->has_text = false;
+        turn(s, 0);
+        printf("\n%s", s->teaches ? "" : "(nothing to learn: tuning leaves this line out)\n");
+        s->has_text = s->teaches = false;
         return;
     }
     if (!s->has_text) printf("-- %zu\n", line);
     s->has_text = true;
-    turn(s, is_target);
+    s->teaches = s->teaches || weight > 0;
+    turn(s, weight);
     (void)fwrite(piece.p, 1, piece.n, stdout);
 }
 
@@ -158,7 +164,9 @@ const cli_command cli_tune = {
     .text = "Goes on training BASE on conversations, learning from what the assistant says only. "
             "Conversations are read as\n"
             "JSON lines (or one JSON array) with \"messages\", ShareGPT's \"conversations\" or "
-            "Alpaca's \"instruction\".\n"
+            "Alpaca's \"instruction\";\n"
+            "\"tools\", \"tool_calls\" and a \"weight\" of what the assistant says as OpenAI "
+            "has them (docs/training.md).\n"
             "With --method dpo, ipo, hinge or orpo a line has \"prompt\", \"chosen\" and "
             "\"rejected\" (texts or lists of turns), with\n"
             "kto \"prompt\", \"completion\" and \"label\", with grpo \"prompt\" and \"answer\".\n"

@@ -111,14 +111,15 @@ hg_tensor *hg_op_linear_cross_entropy(hg_graph *g, hg_tensor *x, hg_tensor *w,
 hg_tensor *hg_op_linear_surprise(hg_graph *g, hg_tensor *x, hg_tensor *w, const int32_t *targets,
                                  const float *weights, float soft_cap, float *losses);
 
-/* Mean over counted rows of (1 - share) cross-entropy + share temperature^2 KL(p || q), with p the
- * teacher's and q the student's softmax of logits over temperature (Hinton et al. 2015), over the
- * student's vocabulary; without ever storing all logits. x, w: the student's states and head;
- * teacher_x, teacher_w: the teacher's, whose head may be packed only and may have rows behind the
- * student's. A recorded pass makes its gradients at once: loss_scale must be set. `o` and what it
- * points at live until backward. */
+/* Mean over counted rows (weighted by `weights` where given) of (1 - share) cross-entropy + share
+ * temperature^2 KL(p || q), with p the teacher's and q the student's softmax of logits over
+ * temperature (Hinton et al. 2015), over the student's vocabulary; without ever storing all logits.
+ * x, w: the student's states and head; teacher_x, teacher_w: the teacher's, whose head may be
+ * packed only and may have rows behind the student's. A recorded pass makes its gradients at once:
+ * loss_scale must be set. `o` and what it points at live until backward. */
 typedef struct hg_distill {
     const int32_t *targets; /* [n]; below 0: the row does not count */
+    const float *weights;   /* [n], 0 or more; NULL: 1 each */
     float temperature, share;
     float soft_cap, teacher_cap; /* 0: none */
     hg_compute teacher_compute;

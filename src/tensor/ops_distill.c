@@ -17,6 +17,7 @@ typedef struct distill {
     const hg_tensor *teacher_x, *teacher_w;
     int32_t *rows; /* [n] the counted rows */
     size_t n, n_vocab, d, begin, m;
+    double weight;        /* of the counted rows */
     float scale;          /* of the gradient; 0: only the losses are wanted */
     float *logits, *said; /* [chunk][n_vocab] student's (then its gradient), teacher's */
     float *tmp;           /* [n_threads][n_vocab] */
@@ -37,7 +38,13 @@ static void cap_row(const distill *d, float *z, float cap)
     if (cap > 0) hg_soft_cap(&d->g->rt->k, z, z, cap, d->n_vocab);
 }
 
-/* z becomes scale / n (a t (q - p) + (1 - a) (softmax - target)) cap', q and p softened by t. */
+static double row_weight(const hg_distill *o, size_t row)
+{
+    return o->weights != NULL ? (double)o->weights[row] : 1;
+}
+
+/* z becomes scale w / sum w (a t (q - p) + (1 - a) (softmax - target)) cap', q and p softened by t.
+ */
 static void rows_distill(void *ctx, size_t begin, size_t end, int thread)
 {
     const distill *d = ctx;
@@ -54,6 +61,7 @@ static void rows_distill(void *ctx, size_t begin, size_t end, int thread)
         double plain = log_sum(z, d->n_vocab, 1, max), soft = log_sum(z, d->n_vocab, t, max);
         double said = log_sum(u, d->n_vocab, t, max_u), kl = 0;
         size_t target = (size_t)o->targets[row];
+        const double weight = row_weight(o, row);
         o->losses[row] = (float)(plain - (double)z[target]);
         for (size_t v = 0; v < d->n_vocab; v++) {
             double log_p = (double)u[v] / t - said, log_q = (double)z[v] / t - soft;
@@ -65,7 +73,7 @@ static void rows_distill(void *ctx, size_t begin, size_t end, int thread)
                 by *= 1 - r * r;
             }
             kl += p * (log_p - log_q);
-            z[v] = (float)((double)d->scale / (double)d->n * by);
+            z[v] = (float)((double)d->scale * weight / d->weight * by);
         }
         o->kls[row] = (float)kl;
     }
@@ -202,15 +210,17 @@ hg_tensor *hg_op_distill(hg_graph *g, hg_tensor *x, hg_tensor *w, const hg_tenso
     for (size_t i = 0; i < n; i++) {
         o->losses[i] = o->kls[i] = 0;
         if (o->targets[i] < 0 || (size_t)o->targets[i] >= d->n_vocab) continue;
+        if (!(row_weight(o, i) > 0)) continue;
         rows[d->n++] = (int32_t)i;
+        d->weight += row_weight(o, i);
     }
     if (d->n > 0) run_chunks(d);
     for (size_t i = 0; i < n; i++) {
-        ce += (double)o->losses[i];
-        kl += (double)o->kls[i];
+        ce += row_weight(o, i) * (double)o->losses[i];
+        kl += row_weight(o, i) * (double)o->kls[i];
     }
     if (d->n > 0)
-        *(float *)out->data = (float)(((1 - a) * ce + a * t * t * kl) / (double)d->n);
+        *(float *)out->data = (float)(((1 - a) * ce + a * t * t * kl) / d->weight);
     else
         *(float *)out->data = 0;
     if (g->status == HG_OK && recorded)

@@ -168,11 +168,11 @@ static hg_status add_ids(const hg_chat_format *f, const chat_values *v, const hg
                          hg_ids *ids, hg_mask *learned, hg_err *e)
 {
     chat_specials specials = {0};
-    uint8_t *learn = hg_alloc(x->text.n + 1, 1);
+    uint16_t *learn = hg_alloc(x->text.n + 1, sizeof *learn);
     hg_status s = learn != NULL ? HG_OK : hg_fail(e, HG_E_NOMEM, "no room for a conversation");
     if (s == HG_OK) s = hg_chat_find_specials(f->t, x, &specials, e);
     if (s == HG_OK) s = hg_chat_spans(f, v, x, &specials, learn, e);
-    if (s == HG_OK) s = hg_chat_encode(f->t, x->text, &specials, learn, ids, learned, e);
+    if (s == HG_OK) s = hg_chat_encode(f->t, v->in, x->text, &specials, learn, ids, learned, e);
     hg_free(specials.v);
     hg_free(learn);
     return s;

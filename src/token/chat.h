@@ -43,14 +43,16 @@ typedef struct chat_specials {
 /* The special tokens that the template wrote, and cuts through those that it did not. */
 hg_status hg_chat_find_specials(const hg_tokenizer *t, const hg_jinja_text *text,
                                 chat_specials *out, hg_err *e);
-/* learn[text.n]: 1 for the bytes that the assistant generates. */
+/* learn[text.n]: for the bytes that the assistant generates the number of its message, from 1 (as
+ * far as that can be counted in 16 bits); else 0. */
 hg_status hg_chat_spans(const hg_chat_format *f, const chat_values *v, const hg_jinja_text *text,
-                        const chat_specials *s, uint8_t *learn, hg_err *e);
+                        const chat_specials *s, uint16_t *learn, hg_err *e);
 bool hg_chat_is_end(const hg_chat_format *f, int32_t id);
 
 /* ---- chat_ids.c ---- */
-/* `mask` may be NULL. */
-hg_status hg_chat_encode(const hg_tokenizer *t, hg_bytes text, const chat_specials *s,
-                         const uint8_t *learn, hg_ids *ids, hg_mask *mask, hg_err *e);
+/* `mask` may be NULL; it gets the weights that `in` gives the messages that `learn` names. */
+hg_status hg_chat_encode(const hg_tokenizer *t, const hg_chat_input *in, hg_bytes text,
+                         const chat_specials *s, const uint16_t *learn, hg_ids *ids, hg_mask *mask,
+                         hg_err *e);
 
 #endif

@@ -10,18 +10,25 @@ typedef struct writer {
     const hg_tokenizer *t;
     hg_encoder *en;
     hg_bytes text;
-    const uint8_t *learn;
+    const hg_chat_input *in; /* weights */
+    const uint16_t *learn;
     hg_ids *ids, prompt; /* prompt: of a text up to a cut */
     hg_mask *mask;
 } writer;
 
-/* The mask follows the ids: what was added since counts as `on`. */
-static hg_status mark(writer *w, uint8_t on, hg_err *e)
+static float weight_of(const writer *w, uint16_t message)
+{
+    if (message == 0) return 0;
+    return message <= w->in->n_weights ? w->in->weights[message - 1] : 1;
+}
+
+/* The mask follows the ids: what was added since is said by this message. */
+static hg_status mark(writer *w, uint16_t message, hg_err *e)
 {
     if (w->mask == NULL) return HG_OK;
     while (w->mask->n < w->ids->n) {
-        HG_TRY(hg_grow(&w->mask->on, &w->mask->cap, w->mask->n, 1, e));
-        w->mask->on[w->mask->n++] = on;
+        HG_TRY(hg_grow(&w->mask->weight, &w->mask->cap, w->mask->n, sizeof(float), e));
+        w->mask->weight[w->mask->n++] = weight_of(w, message);
     }
     return HG_OK;
 }
@@ -33,11 +40,12 @@ static hg_status encode(writer *w, size_t from, size_t to, hg_ids *ids, hg_err *
                      : hg_encoder_go_on(w->en, part, ids, e);
 }
 
-/* The next place in (from, to) where learning begins or ends, or `to`. */
+/* The next place in (from, to) where an answer begins or ends, or `to`. */
 static size_t next_cut(const writer *w, size_t from, size_t to)
 {
-    const uint8_t *other = memchr(w->learn + from, !w->learn[from], to - from);
-    return other != NULL ? (size_t)(other - w->learn) : to;
+    size_t i = from + 1;
+    while (i < to && w->learn[i] == w->learn[from]) i++;
+    return i < to ? i : to;
 }
 
 static hg_status plain_cut(writer *w, size_t from, size_t to, hg_err *e)
@@ -62,7 +70,7 @@ static hg_status plain_whole(writer *w, size_t from, size_t to, hg_err *e)
         HG_TRY(encode(w, from, cut, &w->prompt, e));
         while (same < n && same < w->prompt.n && w->prompt.id[same] == w->ids->id[begin + same])
             same++;
-        memset(w->mask->on + begin + same, w->learn[cut], n - same);
+        for (; same < n; same++) w->mask->weight[begin + same] = weight_of(w, w->learn[cut]);
     }
     return HG_OK;
 }
@@ -86,10 +94,11 @@ static hg_status write_all(writer *w, const chat_specials *s, hg_err *e)
     return plain(w, at, w->text.n, e);
 }
 
-hg_status hg_chat_encode(const hg_tokenizer *t, hg_bytes text, const chat_specials *s,
-                         const uint8_t *learn, hg_ids *ids, hg_mask *mask, hg_err *e)
+hg_status hg_chat_encode(const hg_tokenizer *t, const hg_chat_input *in, hg_bytes text,
+                         const chat_specials *s, const uint16_t *learn, hg_ids *ids, hg_mask *mask,
+                         hg_err *e)
 {
-    writer w = {.t = t, .text = text, .learn = learn, .ids = ids, .mask = mask};
+    writer w = {.t = t, .in = in, .text = text, .learn = learn, .ids = ids, .mask = mask};
     if (text.n > HG_MAX_ENCODE)
         return hg_fail(e, HG_E_LIMIT, "a conversation of %zu bytes; at most %d allowed", text.n,
                        HG_MAX_ENCODE);

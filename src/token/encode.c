@@ -392,6 +392,6 @@ void hg_ids_free(hg_ids *ids)
 
 void hg_mask_free(hg_mask *m)
 {
-    hg_free(m->on);
+    hg_free(m->weight);
     *m = (hg_mask){0};
 }

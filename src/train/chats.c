@@ -6,7 +6,6 @@
 #include "train/chats_inner.h"
 #include <string.h>
 
-enum { LINE_LIMIT = 16 << 20 };
 #define FILE_LIMIT ((size_t)4 << 30)
 
 typedef hg_chat_reader reader;
@@ -25,13 +24,13 @@ hg_status hg_chat_copy(const hg_chat_reader *r, hg_bytes text, hg_bytes *out, hg
     return HG_OK;
 }
 
-/* The three roles under the names that data sets give them; NULL for any other. */
-static const char *role_of(hg_bytes name)
+const char *hg_chat_role(hg_bytes name)
 {
     static const char *const names[][2] = {{"system", "system"},       {"user", "user"},
-                                           {"assistant", "assistant"}, {"human", "user"},
-                                           {"gpt", "assistant"},       {"bot", "assistant"},
-                                           {"model", "assistant"},     {"chatgpt", "assistant"}};
+                                           {"assistant", "assistant"}, {"tool", "tool"},
+                                           {"human", "user"},          {"gpt", "assistant"},
+                                           {"bot", "assistant"},       {"model", "assistant"},
+                                           {"chatgpt", "assistant"},   {"developer", "system"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i][0]) == name.n && memcmp(names[i][0], name.p, name.n) == 0)
             return names[i][1];
@@ -57,8 +56,8 @@ static hg_status read_turn(const reader *r, hg_message *m, size_t number, const 
                        role_key, text_key);
         return hg_chat_fail(r, what, e);
     }
-    m->role = role_of(name);
-    if (m->role == NULL) {
+    m->role = hg_chat_role(name);
+    if (m->role == NULL || strcmp(m->role, "tool") == 0) {
         (void)snprintf(what, sizeof what,
                        "turn %zu has the role \"%.*s\"; system, user or assistant is meant", number,
                        (int)(name.n < 40 ? name.n : 40), name.p);
@@ -83,9 +82,20 @@ static hg_status read_turns(const reader *r, hg_chat *chat, const json_t *turns,
                             const char *role_key, const char *text_key, hg_err *e)
 {
     size_t n = json_array_size(turns);
+    HG_TRY(hg_chat_read_weights(r, chat, turns, role_key, e));
     chat->message = HG_NEW(&r->c->mem, hg_message, (n < HG_MAX_TURNS ? n : HG_MAX_TURNS) + 1);
     if (chat->message == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %s", r->name);
     return hg_chat_turns(r, chat->message, &chat->n, HG_MAX_TURNS, turns, role_key, text_key, e);
+}
+
+static hg_status read_messages(const reader *r, hg_chat *chat, const json_t *obj,
+                               const json_t *turns, hg_err *e)
+{
+    const size_t n = json_array_size(turns);
+    if (n == 0 || n > HG_MAX_TURNS || !hg_chat_is_full(obj, turns))
+        return read_turns(r, chat, turns, "role", "content", e);
+    HG_TRY(hg_chat_read_weights(r, chat, turns, "role", e));
+    return hg_chat_read_full(r, chat, obj, turns, e);
 }
 
 /* Alpaca: the input, where there is one, stands below the instruction. */
@@ -125,7 +135,7 @@ static hg_status read_object(const reader *r, const json_t *obj, hg_err *e)
     if (r->c->form != HG_FORM_CHAT)
         HG_TRY(hg_pair_read(r, chat, obj, e));
     else if ((turns = json_object_get(obj, "messages")) != NULL)
-        HG_TRY(read_turns(r, chat, turns, "role", "content", e));
+        HG_TRY(read_messages(r, chat, obj, turns, e));
     else if ((turns = json_object_get(obj, "conversations")) != NULL)
         HG_TRY(read_turns(r, chat, turns, "from", "value", e));
     else if (json_object_get(obj, "instruction") != NULL)
@@ -158,7 +168,7 @@ static hg_status read_lines(reader *r, hg_bytes text, hg_err *e)
         p += line.n + 1;
         r->line++;
         if (is_blank(line)) continue;
-        hg_status s = hg_json_parse(&obj, line, LINE_LIMIT, &inner);
+        hg_status s = hg_json_parse(&obj, line, HG_CHAT_LINE, &inner);
         if (s != HG_OK) return hg_chat_fail(r, inner.msg, e);
         s = read_object(r, obj, e);
         json_decref(obj);

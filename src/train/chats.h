@@ -17,7 +17,12 @@ typedef struct hg_chat {
     size_t n;
     hg_message *other; /* of a pair: with the rejected answer; of a label: with another line's */
     size_t n_other;
-    size_t n_prompt; /* messages that are given, not learnt from; 0 of a conversation */
+    size_t n_prompt;          /* messages that are given, not learnt from; 0 of a conversation */
+    hg_bytes messages, tools; /* of a conversation with more than roles and texts: as JSON, in place
+                                 of `message`; no tools: empty */
+    bool uses_tools;          /* it has tools, calls or what came of them */
+    float *weight;            /* [n_answers] of what the assistant says; NULL: 1 each */
+    size_t n_answers;
     bool is_good;    /* the label */
     hg_bytes answer; /* of a task: what is right; its `message` is the prompt alone */
     size_t line;     /* in its file; of a JSON array: the number of the element */
@@ -34,6 +39,9 @@ typedef struct hg_chats {
 /* Reads JSON lines or one JSON array, each object in one of three forms:
  *   {"messages": [{"role", "content"}...]}, {"conversations": [{"from", "value"}...]} (ShareGPT),
  *   {"instruction", "input"?, "output"} (Alpaca; "system" too).
+ * Messages may have all that OpenAI's have, but images and sound: "tools" beside them, "tool_calls"
+ * of the assistant, the roles "tool" and "developer", content in parts. What the assistant says may
+ * have a "weight" from 0 to 1.
  * As c->form says, other objects instead; a text stands for one message of the user or of the
  * assistant, a list is one of {"role", "content"}:
  *   {"prompt" or "messages", "chosen", "rejected"}; without a prompt both are whole conversations,

@@ -41,6 +41,7 @@ static hg_tensor *loss(hg_objective *o, hg_learner *s, hg_graph *g)
     hg_distill *how = HG_NEW(g->mem, hg_distill, 1);
     if (how == NULL) return hg_graph_fail(g, HG_E_NOMEM, "distill: no memory");
     *how = (hg_distill){.targets = s->rows.targets,
+                        .weights = s->rows.is_weighted ? s->rows.weights : NULL,
                         .temperature = (float)d->r->distill_temperature,
                         .share = (float)d->r->teacher_share,
                         .soft_cap = s->model->c.soft_cap,
@@ -53,16 +54,17 @@ static hg_tensor *loss(hg_objective *o, hg_learner *s, hg_graph *g)
     hg_tensor *l =
         hg_op_distill(g, hg_learner_states(s, g), s->model->head, said, d->teacher->head, how);
     for (size_t i = 0; i < n && l != NULL; i++) {
-        d->ce += (double)d->losses[i];
-        d->kl += (double)d->kls[i];
+        const double w = s->rows.is_weighted ? (double)s->rows.weights[i] : 1;
+        d->ce += w * (double)d->losses[i];
+        d->kl += w * (double)d->kls[i];
     }
     return l;
 }
 
 static void tell(const hg_distilling *d, hg_step_result *out)
 {
-    double n = (double)out->n_targets;
-    if (out->n_targets == 0) return;
+    const double n = out->weight;
+    if (!(n > 0)) return;
     out->figure[out->n_figures++] = (hg_figure){"cross_entropy", d->ce / n};
     out->figure[out->n_figures++] = (hg_figure){"teacher_kl", d->kl / n};
 }
@@ -85,10 +87,11 @@ static hg_status validate(hg_objective *o, hg_learner *s, uint64_t n_rows, hg_st
         hg_learner_graph(s, &g, 0);
         const hg_tensor *l = loss(o, s, &g);
         HG_TRY(hg_graph_status(&g, e));
-        sum += (double)*(const float *)l->data * (double)s->rows.n_targets;
+        sum += (double)*(const float *)l->data * s->rows.weight;
         out->n_targets += s->rows.n_targets;
+        out->weight += s->rows.weight;
     }
-    out->loss = out->n_targets > 0 ? sum / (double)out->n_targets : (double)NAN;
+    out->loss = out->weight > 0 ? sum / out->weight : (double)NAN;
     tell(d, out);
     return HG_OK;
 }

@@ -29,7 +29,8 @@ typedef struct hg_learner {
 } hg_learner;
 
 typedef struct hg_step_result {
-    double loss; /* the objective's: of text nats, mean over the step's counted tokens */
+    double loss;   /* the objective's: of text nats, mean over the step's counted tokens */
+    double weight; /* of the step's counted tokens, of text: their number where all weigh alike */
     double grad_norm, lr;
     uint64_t n_targets, n_tokens;
     bool is_skipped; /* loss or norm was not finite, or it is a spike: no update */

@@ -6,6 +6,7 @@
 #include "train/packed.h"
 #include "base/hash.h"
 #include "base/rng.h"
+#include "text/json.h"
 #include <string.h>
 
 /* Rows that are still open to later conversations while packing. */
@@ -20,30 +21,76 @@ static bool has_target(const hg_packed *p, size_t at, size_t n)
 {
     /* The first token is predicted from nothing: it does not count. */
     for (size_t i = 1; i < n; i++)
-        if (p->mask.on[at + i]) return true;
+        if (p->mask.weight[at + i] > 0) return true;
     return false;
 }
 
-/* Unmarks the first n runs of marked tokens: an answer is a run. */
-static void forget_answers(uint8_t *on, size_t n_tokens, size_t n)
+hg_status hg_chat_look_open(hg_chat_look *l, const hg_tokenizer *t, const char *chat_template,
+                            hg_err *e)
 {
-    for (size_t i = 0; i < n_tokens && n > 0; i++) {
-        if (on[i] && (i + 1 == n_tokens || !on[i + 1])) n--;
-        on[i] = 0;
-    }
+    l->explains = chat_template == NULL || strstr(chat_template, "tool_calls") == NULL;
+    return hg_chat_format_new(&l->format, t, chat_template, e);
 }
 
-hg_status hg_packed_render(const hg_chat *chat, bool other, const hg_chat_format *f, hg_ids *ids,
+void hg_chat_look_close(hg_chat_look *l)
+{
+    hg_chat_format_free(l->format);
+    l->format = NULL;
+}
+
+/* The messages with their tools in words, as a server explains them to such a model. */
+static hg_status explain(const hg_chat *chat, hg_buf *out, hg_err *e)
+{
+    json_t *messages = NULL, *tools = NULL;
+    hg_status s = hg_json_parse(&messages, chat->messages, chat->messages.n, e);
+    if (s == HG_OK && chat->tools.n > 0) s = hg_json_parse(&tools, chat->tools, chat->tools.n, e);
+    if (s == HG_OK) s = hg_calls_explain(messages, tools, out, e);
+    json_decref(messages);
+    json_decref(tools);
+    return s;
+}
+
+static hg_status render(const hg_chat *chat, const hg_chat_input *in, const hg_chat_look *l,
+                        hg_ids *ids, hg_mask *mask, hg_err *e)
+{
+    hg_buf said = {0};
+    hg_chat_input explained = *in;
+    if (!chat->uses_tools || !l->explains) return hg_chat_format_ids(l->format, in, ids, mask, e);
+    hg_status s = explain(chat, &said, e);
+    explained.messages = (hg_bytes){said.p, said.n};
+    explained.tools.n = 0;
+    if (s == HG_OK) s = hg_chat_format_ids(l->format, &explained, ids, mask, e);
+    hg_buf_free(&said);
+    return s;
+}
+
+hg_status hg_packed_render(const hg_chat *chat, bool other, const hg_chat_look *l, hg_ids *ids,
                            hg_mask *mask, hg_err *e)
 {
+    static const float given[HG_MAX_TURNS] = {0};
+    const bool is_given = chat->n_prompt > 0;
     const hg_chat_input in = {.m = other ? chat->other : chat->message,
-                              .n = other ? chat->n_other : chat->n};
+                              .n = other ? chat->n_other : chat->n,
+                              .messages = chat->messages,
+                              .tools = chat->tools,
+                              .weights = is_given ? given : chat->weight,
+                              .n_weights = is_given ? hg_chat_given(chat) : chat->n_answers};
     hg_err why = {0};
-    size_t at = ids->n;
-    const hg_status s = hg_chat_format_ids(f, &in, ids, mask, &why);
+    const hg_status s = render(chat, &in, l, ids, mask, &why);
     if (s != HG_OK) return hg_fail(e, s, "%s, line %zu: %s", chat->file, chat->line, why.msg);
-    forget_answers(mask->on + at, ids->n - at, hg_chat_given(chat));
     return HG_OK;
+}
+
+static const char *why_nothing(const hg_chat *chat, bool taught)
+{
+    bool weighs = chat->weight == NULL;
+    for (size_t i = 0; i < chat->n_answers; i++) weighs = weighs || chat->weight[i] > 0;
+    if (taught)
+        return "too long: no answer is left before the cut; left out (a larger seq_len would keep "
+               "it)";
+    if (!weighs && chat->n_answers > 0)
+        return "all that the assistant says has weight 0, so there is nothing to learn; left out";
+    return "the assistant says nothing, so there is nothing to learn; left out";
 }
 
 /* One timeline of a chat; *cut when it was longer than allowed. False, with a sentence, when it
@@ -56,14 +103,11 @@ static bool trim(hg_packed *p, const hg_chat *chat, size_t at, bool *cut, const 
     p->ids.n = p->mask.n = at + n;
     *cut = *cut || long_one;
     if (has_target(p, at, n)) return true;
-    say(w, chat,
-        taught ? "too long: no answer is left before the cut; left out (a larger seq_len would "
-                 "keep it)"
-               : "the assistant says nothing, so there is nothing to learn; left out");
+    say(w, chat, why_nothing(chat, taught));
     return false;
 }
 
-static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_chat_format *f,
+static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_chat_look *l,
                           const hg_watch *w, hg_err *e)
 {
     hg_packed_chat c = {.at = p->ids.n, .is_good = chat->is_good};
@@ -71,7 +115,7 @@ static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_chat_forma
     HG_TRY(hg_grow(&p->chat, &p->cap, p->n_chats, sizeof *p->chat, e));
     for (int side = 0; is_kept && side < (chat->other != NULL ? 2 : 1); side++) {
         size_t at = p->ids.n;
-        HG_TRY(hg_packed_render(chat, side > 0, f, &p->ids, &p->mask, e));
+        HG_TRY(hg_packed_render(chat, side > 0, l, &p->ids, &p->mask, e));
         is_kept = trim(p, chat, at, &cut, w);
         if (side == 0) c.n_first = p->ids.n - at;
     }
@@ -181,13 +225,13 @@ static void packed_row(const hg_source *source, bool held_out, uint64_t row, int
     for (size_t i = side->first[row]; i < side->first[row + 1]; i++) {
         const hg_packed_chat *c = &p->chat[side->chat[i]];
         const int32_t *id = p->ids.id + c->at;
-        const uint8_t *on = p->mask.on + c->at;
+        const float *weight = p->mask.weight + c->at;
         begins[done] = 1;
         if (c->n_first < c->n) begins[done + c->n_first] = 1;
         for (size_t t = 0; t < c->n; t++) {
             bool is_last = t + 1 == c->n || t + 1 == c->n_first;
             ids[done + t] = id[t];
-            targets[done + t] = !is_last && on[t + 1] ? id[t + 1] : -1;
+            targets[done + t] = !is_last && weight[t + 1] > 0 ? id[t + 1] : -1;
         }
         done += c->n;
     }
@@ -198,10 +242,26 @@ static void packed_row(const hg_source *source, bool held_out, uint64_t row, int
     }
 }
 
+/* The weight of a target is that of the token it is. */
+static void packed_weights(const hg_source *source, bool held_out, uint64_t row, float *weights)
+{
+    const hg_packed *p = (const hg_packed *)(const void *)source;
+    const hg_packed_side *side = &p->side[held_out];
+    size_t done = 0;
+    memset(weights, 0, source->seq_len * sizeof *weights);
+    for (size_t i = side->first[row]; i < side->first[row + 1]; i++) {
+        const hg_packed_chat *c = &p->chat[side->chat[i]];
+        const float *weight = p->mask.weight + c->at;
+        for (size_t t = 0; t + 1 < c->n; t++)
+            if (t + 1 != c->n_first) weights[done + t] = weight[t + 1];
+        done += c->n;
+    }
+}
+
 static uint64_t hash_of(const hg_packed *p)
 {
     uint64_t h = hg_hash64(p->ids.id, p->ids.n * sizeof *p->ids.id, 1);
-    h = hg_hash64(p->mask.on, p->mask.n, h);
+    h = hg_hash64(p->mask.weight, p->mask.n * sizeof *p->mask.weight, h);
     for (size_t i = 0; i < p->n_chats && p->source.seq_len > p->max_tokens; i++) {
         const uint64_t c[] = {p->chat[i].at, p->chat[i].n_first, p->chat[i].is_good};
         h = hg_hash64(c, sizeof c, h);
@@ -213,10 +273,18 @@ static uint64_t hash_of(const hg_packed *p)
 static hg_status add_all(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
                          const char *chat_template, const hg_watch *w, hg_err *e)
 {
-    hg_chat_format *f = NULL;
-    hg_status s = hg_chat_format_new(&f, t, chat_template, e);
-    for (size_t i = 0; s == HG_OK && i < c->n; i++) s = add_chat(p, &c->chat[i], f, w, e);
-    hg_chat_format_free(f);
+    hg_chat_look l = {0};
+    bool uses_tools = false;
+    hg_status s = hg_chat_look_open(&l, t, chat_template, e);
+    for (size_t i = 0; s == HG_OK && i < c->n; i++) {
+        s = add_chat(p, &c->chat[i], &l, w, e);
+        uses_tools = uses_tools || c->chat[i].uses_tools;
+    }
+    if (uses_tools && l.explains)
+        hg_watch_log(w, HG_INFO,
+                     "the chat template knows no tools: a system message explains them "
+                     "in words, as higgins serve does");
+    hg_chat_look_close(&l);
     return s;
 }
 
@@ -233,7 +301,11 @@ hg_status hg_packed_init(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
                        c->n);
     HG_TRY(split(p, val_share, mem, e));
     for (int i = 0; i < 2; i++) HG_TRY(pack_side(p, &p->side[i], seed, mem, e));
-    for (size_t i = 0; i < p->mask.n; i++) p->n_targets += p->mask.on[i];
+    for (size_t i = 0; i < p->mask.n; i++) {
+        const float weight = p->mask.weight[i];
+        p->n_targets += weight > 0;
+        if (weight > 0 && weight < 1) p->source.weights = packed_weights;
+    }
     p->source.row = packed_row;
     p->source.n_rows = p->side[0].n_rows;
     p->source.n_val_rows = p->side[1].n_rows;

@@ -2,6 +2,7 @@
 #ifndef HG_TRAIN_PACKED_H
 #define HG_TRAIN_PACKED_H
 
+#include "token/calls.h"
 #include "train/chats.h"
 
 typedef struct hg_packed_chat {
@@ -20,7 +21,7 @@ typedef struct hg_packed_side {
 typedef struct hg_packed {
     hg_source source; /* first: a hg_source * is one of these */
     hg_ids ids;
-    hg_mask mask;      /* 1: learnt from */
+    hg_mask mask;
     size_t max_tokens; /* of a timeline */
     hg_packed_chat *chat;
     size_t n_chats, cap;
@@ -29,9 +30,18 @@ typedef struct hg_packed {
     uint64_t n_targets;
 } hg_packed;
 
+/* How chats are rendered. */
+typedef struct hg_chat_look {
+    hg_chat_format *format;
+    bool explains; /* the template knows no tools: a system message explains them in words */
+} hg_chat_look;
+hg_status hg_chat_look_open(hg_chat_look *l, const hg_tokenizer *t, const char *chat_template,
+                            hg_err *e);
+void hg_chat_look_close(hg_chat_look *l);
+
 /* The chat's first (false) or second timeline, appended to ids and mask. Answers that its prompt
- * holds are not learnt from. */
-hg_status hg_packed_render(const hg_chat *chat, bool other, const hg_chat_format *f, hg_ids *ids,
+ * holds, and those of weight 0, are not learnt from. */
+hg_status hg_packed_render(const hg_chat *chat, bool other, const hg_chat_look *l, hg_ids *ids,
                            hg_mask *mask, hg_err *e);
 /* Renders and packs. `seq_len`: tokens of a timeline at the most; a row has as many, or twice where
  * chats have two timelines, which lie together. A conversation longer than that is cut; one with

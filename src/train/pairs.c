@@ -24,6 +24,9 @@ static hg_status begin_list(const hg_chat_reader *r, list *l, const json_t *a, c
 static hg_status append(const hg_chat_reader *r, list *l, const json_t *v, const char *role,
                         hg_err *e)
 {
+    for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++)
+        if (json_object_get(json_array_get(v, i), "weight") != NULL)
+            return hg_chat_fail(r, "a turn has a weight; only conversations have weights", e);
     if (!json_is_string(v))
         return hg_chat_turns(r, l->m, &l->n, HG_MAX_TURNS, v, "role", "content", e);
     l->m[l->n].role = role;
@@ -135,6 +138,8 @@ static hg_status read_task(const hg_chat_reader *r, hg_chat *chat, const json_t 
 
 hg_status hg_pair_read(const hg_chat_reader *r, hg_chat *chat, const json_t *obj, hg_err *e)
 {
+    if (json_object_get(obj, "tools") != NULL)
+        return hg_chat_fail(r, "\"tools\" are learnt from conversations only", e);
     if (r->c->form == HG_FORM_PAIR) return read_pair(r, chat, obj, e);
     return r->c->form == HG_FORM_LABEL ? read_label(r, chat, obj, e) : read_task(r, chat, obj, e);
 }

@@ -16,9 +16,10 @@ hg_status hg_rows_init(hg_rows *r, size_t max_rows, size_t seq_len, hg_arena *me
     r->targets = HG_NEW(mem, int32_t, n);
     r->begins = HG_NEW(mem, uint8_t, n);
     r->spans = HG_NEW(mem, hg_span, n);
+    r->weights = HG_NEW(mem, float, n);
     r->of = HG_NEW(mem, uint64_t, max_rows);
     if (r->ids == NULL || r->pos == NULL || r->targets == NULL || r->begins == NULL ||
-        r->spans == NULL || r->of == NULL)
+        r->spans == NULL || r->weights == NULL || r->of == NULL)
         return hg_fail(e, HG_E_NOMEM, "no room for batches of %zu rows", max_rows);
     return HG_OK;
 }
@@ -36,11 +37,14 @@ static void cut_spans(hg_rows *r)
     size_t n = r->n_rows * r->seq_len;
     r->n_spans = 0;
     r->n_targets = 0;
+    r->weight = 0;
     for (size_t i = 0; i < n; i++) {
         if (r->begins[i] || i % r->seq_len == 0) r->spans[r->n_spans++] = (hg_span){.row = i};
         hg_span *s = &r->spans[r->n_spans - 1];
         r->pos[i] = (int32_t)s->n++;
-        r->n_targets += r->targets[i] >= 0;
+        if (r->targets[i] < 0) continue;
+        r->n_targets++;
+        r->weight += r->is_weighted ? (double)r->weights[i] : 1;
     }
 }
 
@@ -49,6 +53,7 @@ void hg_rows_fill(hg_rows *r, const hg_source *s, bool held_out, uint64_t seed, 
 {
     r->n_rows = n;
     r->held_out = held_out;
+    r->is_weighted = s->weights != NULL;
     for (size_t i = 0; i < n; i++) {
         uint64_t at_row = position + i, row = at_row;
         if (!held_out && !s->is_live) {
@@ -58,6 +63,7 @@ void hg_rows_fill(hg_rows *r, const hg_source *s, bool held_out, uint64_t seed, 
         size_t at = i * r->seq_len;
         r->of[i] = row;
         s->row(s, held_out, row, r->ids + at, r->targets + at, r->begins + at);
+        if (r->is_weighted) s->weights(s, held_out, row, r->weights + at);
     }
     cut_spans(r);
 }

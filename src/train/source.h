@@ -19,6 +19,8 @@ struct hg_source {
      * begins; the first of a row always does. Any thread. */
     void (*row)(const hg_source *s, bool held_out, uint64_t i, int32_t *ids, int32_t *targets,
                 uint8_t *begins);
+    /* How much each of row i's targets counts, 0 or more; NULL: all of them 1. */
+    void (*weights)(const hg_source *s, bool held_out, uint64_t i, float *weights);
 };
 
 /* Rows in the form that the model takes. All arrays are [n_rows * seq_len] at the most. */
@@ -28,7 +30,10 @@ typedef struct hg_rows {
     uint8_t *begins;
     hg_span *spans; /* rows are counted from the first row of the micro-batch they belong to */
     size_t n_spans, n_targets;
-    uint64_t *of; /* [n_rows] which rows of the source they are */
+    float *weights; /* of the targets, where is_weighted */
+    bool is_weighted;
+    double weight; /* of all targets; n_targets where they have none of their own */
+    uint64_t *of;  /* [n_rows] which rows of the source they are */
     bool held_out;
 } hg_rows;
 hg_status hg_rows_init(hg_rows *r, size_t max_rows, size_t seq_len, hg_arena *mem, hg_err *e);

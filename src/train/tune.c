@@ -147,13 +147,13 @@ static void show_ids(const hg_tokenizer *t, const hg_ids *ids, const hg_mask *ma
 {
     for (size_t i = 0; i < ids->n; i++) {
         hg_bytes piece = hg_tokenizer_piece(t, ids->id[i], true);
-        if (piece.n > 0) fn(ctx, piece, mask->on[i] != 0, line);
+        if (piece.n > 0) fn(ctx, piece, mask->weight[i], line);
     }
-    fn(ctx, (hg_bytes){"", 0}, false, line);
+    fn(ctx, (hg_bytes){"", 0}, 0, line);
 }
 
 /* A chat's timelines: of a pair both. */
-static hg_status show_chat(const hg_chat *c, const hg_chat_format *f, const hg_tokenizer *t,
+static hg_status show_chat(const hg_chat *c, const hg_chat_look *l, const hg_tokenizer *t,
                            hg_tune_show_fn *fn, void *ctx, hg_err *e)
 {
     hg_ids ids = {0};
@@ -161,7 +161,7 @@ static hg_status show_chat(const hg_chat *c, const hg_chat_format *f, const hg_t
     hg_status s = HG_OK;
     for (int side = 0; s == HG_OK && side < (c->other != NULL ? 2 : 1); side++) {
         ids.n = mask.n = 0;
-        s = hg_packed_render(c, side > 0, f, &ids, &mask, e);
+        s = hg_packed_render(c, side > 0, l, &ids, &mask, e);
         if (s == HG_OK) show_ids(t, &ids, &mask, c->line, fn, ctx);
     }
     hg_ids_free(&ids);
@@ -172,11 +172,11 @@ static hg_status show_chat(const hg_chat *c, const hg_chat_format *f, const hg_t
 static hg_status show_chats(run *n, const hg_tokenizer *t, const char *tmpl, size_t limit,
                             hg_tune_show_fn *fn, void *ctx, hg_err *e)
 {
-    hg_chat_format *f = NULL;
-    hg_status s = hg_chat_format_new(&f, t, tmpl, e);
+    hg_chat_look l = {0};
+    hg_status s = hg_chat_look_open(&l, t, tmpl, e);
     for (size_t i = 0; s == HG_OK && i < n->chats.n && i < limit; i++)
-        s = show_chat(&n->chats.chat[i], f, t, fn, ctx, e);
-    hg_chat_format_free(f);
+        s = show_chat(&n->chats.chat[i], &l, t, fn, ctx, e);
+    hg_chat_look_close(&l);
     return s;
 }
 

@@ -1,8 +1,25 @@
 /* Conversation files, and those of preferences and tasks: any bytes give what they hold or one
- * sentence. */
+ * sentence; what is kept as JSON is JSON, and can be explained in words. */
+#include "text/json.h"
+#include "token/calls.h"
 #include "train/chats.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void explain(const hg_chat *c)
+{
+    json_t *messages = NULL, *tools = NULL;
+    hg_buf said = {0};
+    hg_err e = {0};
+    if (c->messages.n == 0) return;
+    if (hg_json_parse(&messages, c->messages, c->messages.n, &e) != HG_OK) abort();
+    if (c->tools.n > 0 && hg_json_parse(&tools, c->tools, c->tools.n, &e) != HG_OK) abort();
+    if (hg_calls_explain(messages, tools, &said, &e) != HG_OK) abort();
+    hg_buf_free(&said);
+    json_decref(messages);
+    json_decref(tools);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -12,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (hg_chats_parse(&c, (hg_bytes){(const char *)data, size}, "chats", &e) == HG_OK &&
             form == HG_FORM_LABEL)
             (void)hg_chats_mismatch(&c, 1, &e);
+        for (size_t i = 0; i < c.n; i++) explain(&c.chat[i]);
         hg_chats_free(&c);
     }
     return 0;

@@ -146,6 +146,31 @@ expect_code 0
 expect_out "<|im_start|>user"
 expect_out "[[the hen 1<|im_end|>"
 
+golden_case tune_shows_calls_weights_and_what_teaches_nothing
+cat >"$TMP/tools.jsonl" <<'DATA'
+{"messages": [{"role": "user", "content": "hens?"}, {"role": "assistant", "tool_calls": [{"function": {"name": "count", "arguments": {"of": "hens"}}}]}, {"role": "tool", "content": "7"}, {"role": "assistant", "content": "seven", "weight": 0.5}], "tools": [{"type": "function", "function": {"name": "count"}}]}
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bad", "weight": 0}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "good"}]}
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "worse", "weight": 0}]}
+DATA
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/tools.jsonl" --show-mask 3
+expect_code 0
+expect_out '[[<tool_call>'
+expect_out '</tool_call><|im_end|>]]'
+expect_out '[0.5[seven<|im_end|>]]'
+expect_out '<tool_response>'
+expect_out '[[good<|im_end|>]]'
+expect_out '(nothing to learn: tuning leaves this line out)'
+case $OUT in *'[bad'*) fail 'what has weight 0 is shown as learnt' ;; esac
+{ head -3 "$TMP/chat.jsonl"; tail -1 "$TMP/tools.jsonl"; } >"$TMP/weights.jsonl"
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/weights.jsonl" -o "$TMP/tools" --set steps=2
+expect_code 0
+expect_err "weights.jsonl, line 4: all that the assistant says has weight 0, so there is nothing to learn; left out"
+echo '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 2}]}' >"$TMP/heavy.jsonl"
+run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/heavy.jsonl" -o "$TMP/y"
+expect_code 1
+expect_sentence
+expect_err "heavy.jsonl, line 1: turn 2 has the weight 2; 0 to 1 is right"
+
 golden_case tune_learns_preferences
 for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"fox $i?\", \"chosen\": \"yes\", \"rejected\": \"no\"}"; done >"$TMP/pairs.jsonl"
 run "$HIGGINS" tune "$TMP/run/model" --method dpo --data "$TMP/pairs.jsonl" -o "$TMP/dpo" --epochs 1 --batch 2

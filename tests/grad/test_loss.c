@@ -194,11 +194,13 @@ static void taught_new(lab *l, taught *t, float temperature, float share, float 
 /* The loss by its definition, in double. */
 static double taught_loss(const taught *t)
 {
-    double sum = 0, T = (double)t->o.temperature, a = (double)t->o.share;
+    double sum = 0, weight = 0, T = (double)t->o.temperature, a = (double)t->o.share;
     const float *x = t->x->data, *w = t->w->data, *tx = t->tx->data, *tw = t->tw->data;
     for (int r = 0; r < 7; r++) {
         double z[11], u[11], Z = 0, S = 0, U = 0, kl = 0;
+        const double by = t->o.weights != NULL ? (double)t->o.weights[r] : 1;
         if (MASKED[r] < 0) continue;
+        weight += by;
         for (int v = 0; v < 11; v++) {
             z[v] = u[v] = 0;
             for (int k = 0; k < 5; k++) z[v] += (double)x[r * 5 + k] * (double)w[v * 5 + k];
@@ -211,9 +213,9 @@ static double taught_loss(const taught *t)
         }
         for (int v = 0; v < 11; v++)
             kl += exp(u[v] / T) / U * (u[v] / T - log(U) - z[v] / T + log(S));
-        sum += (1 - a) * (log(Z) - z[MASKED[r]]) + a * T * T * kl;
+        sum += by * ((1 - a) * (log(Z) - z[MASKED[r]]) + a * T * T * kl);
     }
-    return sum / 4; /* targets there are */
+    return sum / weight;
 }
 
 static double taught_run(lab *l, taught *t, bool record)
@@ -257,6 +259,22 @@ TEST(distillation_has_the_loss_and_the_gradient_of_its_definition)
         taught_check(&t, t.w, t.w->grad);
         lab_close(&l);
     }
+}
+
+TEST(distillation_weighs_rows_where_it_is_given_weights)
+{
+    static const float weights[7] = {1, 0.5f, 0.25f, 1, 0, 0.75f, 0.1f};
+    lab l;
+    taught t;
+    lab_open(&l, 2);
+    taught_new(&l, &t, 2, 0.5f, 0);
+    const double plain = taught_loss(&t);
+    t.o.weights = weights;
+    CHECK(fabs(plain - taught_loss(&t)) > 1e-3);
+    CHECK_NEAR(taught_run(&l, &t, true), taught_loss(&t), 1e-5);
+    taught_check(&t, t.x, t.x->grad);
+    taught_check(&t, t.w, t.w->grad);
+    lab_close(&l);
 }
 
 TEST(distillation_refuses_heads_that_do_not_fit)

@@ -250,7 +250,7 @@ TEST(a_conversation_is_chatml_and_only_the_answer_is_learned)
     for (size_t i = 0; i < ids.n; i++) {
         hg_bytes p = hg_tokenizer_piece(t, ids.id[i], true);
         hg_buf_put(&all, p.p, p.n);
-        if (mask.on[i]) hg_buf_put(&learned, p.p, p.n);
+        if (mask.weight[i] > 0) hg_buf_put(&learned, p.p, p.n);
         ends += ids.id[i] == hg_chat_end_id(t);
     }
     CHECK_STR(all.p, "<|im_start|>user\nHi<|im_end|><|im_end|>\n"

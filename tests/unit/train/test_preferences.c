@@ -381,12 +381,12 @@ typedef struct shown {
     size_t n_lines;
 } shown;
 
-static void keep_shown(void *ctx, hg_bytes piece, bool is_target, size_t line)
+static void keep_shown(void *ctx, hg_bytes piece, float weight, size_t line)
 {
     shown *s = ctx;
     (void)line;
     s->n_lines += piece.n == 0;
-    if (is_target) (void)strncat(s->on, piece.p, piece.n);
+    if (weight > 0) (void)strncat(s->on, piece.p, piece.n);
 }
 
 TEST(the_mask_of_a_pair_is_shown_for_both_answers)
