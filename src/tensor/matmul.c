@@ -304,8 +304,10 @@ static hg_status run(launch *l, hg_err *e)
     return HG_OK;
 }
 
-hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
-                    const hg_matrix *b, size_t m, size_t n, size_t k, bool add, hg_err *e)
+/* With B packed already, or NULL: in the shared scratch, before A. */
+static hg_status multiply(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
+                          const hg_matrix *a, const hg_matrix *b, const void *packed_b, size_t m,
+                          size_t n, size_t k, bool add, hg_err *e)
 {
     const hg_gemm_kernel *g = &rt->k.gemm[compute];
     if (m == 0 || n == 0 || (k == 0 && add)) return HG_OK;
@@ -318,16 +320,38 @@ hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, co
     *p = (product){.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add};
     p->rt = rt;
     cut(p, (size_t)rt->n_threads);
-    size_t b_bytes = ceil_div(hg_matmul_b_size(rt, compute, n, k), 64) * 64;
+    size_t b_bytes = packed_b != NULL ? 0 : ceil_div(hg_matmul_b_size(rt, compute, n, k), 64) * 64;
     size_t a_bytes = room_for_a(&l);
-    char *shared = hg_runtime_scratch(rt, -1, b_bytes + a_bytes);
-    if (shared == NULL)
+    char *shared = a_bytes + b_bytes > 0 ? hg_runtime_scratch(rt, -1, b_bytes + a_bytes) : NULL;
+    if (shared == NULL && a_bytes + b_bytes > 0)
         return hg_fail(e, HG_E_NOMEM, "no memory to pack a matrix of %zu x %zu", k, n);
-    packing pack = {g, b, shared, n, k};
-    pack_all(rt->pool, &pack);
-    p->packed_b = shared;
+    p->packed_b = packed_b;
+    if (packed_b == NULL) {
+        packing pack = {g, b, shared, n, k};
+        pack_all(rt->pool, &pack);
+        p->packed_b = shared;
+    }
     p->room = a_bytes > 0 ? shared + b_bytes : NULL;
     return run(&l, e);
+}
+
+hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
+                    const hg_matrix *b, size_t m, size_t n, size_t k, bool add, hg_err *e)
+{
+    return multiply(rt, compute, c, ldc, a, b, NULL, m, n, k, add, e);
+}
+
+void hg_matmul_pack_b(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *b, size_t n,
+                      size_t k)
+{
+    packing pack = {&rt->k.gemm[compute], b, dst, n, k};
+    pack_all(rt->pool, &pack);
+}
+
+hg_status hg_matmul_by(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
+                       const void *packed_b, size_t m, size_t n, size_t k, bool add, hg_err *e)
+{
+    return multiply(rt, compute, c, ldc, a, NULL, packed_b, m, n, k, add, e);
 }
 
 const hg_gemm_kernel *hg_weight_kernel(const hg_runtime *rt, hg_type type)

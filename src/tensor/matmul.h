@@ -14,8 +14,13 @@ hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, si
                          const hg_matrix *a, const hg_matrix *b, size_t m, size_t n, size_t k,
                          bool add);
 
-/* Bytes that hg_matmul packs B [k][n] into. */
+/* Bytes that hg_matmul packs B [k][n] into; doing so beforehand, for several products; and those,
+ * with the same bits. `dst` is 64-byte aligned. */
 size_t hg_matmul_b_size(const hg_runtime *rt, hg_compute compute, size_t n, size_t k);
+void hg_matmul_pack_b(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *b, size_t n,
+                      size_t k);
+hg_status hg_matmul_by(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
+                       const void *packed_b, size_t m, size_t n, size_t k, bool add, hg_err *e);
 
 /* A weight [n_out][n_in] in the kernels' own layout. How it lies and how it is multiplied follows
  * from its type alone: f32 and f16 in their own bytes with sums of float32 products, bf16 with

@@ -8,6 +8,7 @@
 #include "tensor/lora.h"
 #include "tensor/matmul.h"
 #include "tensor/ops_impl.h"
+#include "tensor/panels.h"
 
 typedef struct bias_job {
     const hg_kernels *k;
@@ -31,6 +32,13 @@ static void product(hg_graph *g, float *c, size_t ldc, hg_matrix a, hg_matrix b,
     if (s != HG_OK) g->status = s;
 }
 
+static void by_weight(hg_graph *g, float *c, hg_matrix a, const hg_tensor *w, bool is_back,
+                      size_t m, bool add)
+{
+    hg_status s = hg_matmul_weight(g, c, &a, w, is_back, m, add);
+    if (s != HG_OK) g->status = s;
+}
+
 static void linear_back(hg_graph *g, hg_step *s)
 {
     hg_tensor *x = s->in[0], *w = s->in[1], *b = s->in[2];
@@ -38,9 +46,7 @@ static void linear_back(hg_graph *g, hg_step *s)
     const float *dy = s->out->grad;
     bool is_first = false;
     float *dx = hg_grad_open(g, x, &is_first);
-    if (dx != NULL)
-        product(g, dx, n_in, (hg_matrix){dy, HG_F32, n_out, 1},
-                (hg_matrix){w->data, w->type, n_in, 1}, n, n_in, n_out, !is_first);
+    if (dx != NULL) by_weight(g, dx, (hg_matrix){dy, HG_F32, n_out, 1}, w, true, n, !is_first);
     float *dw = hg_grad_open(g, w, &is_first);
     if (dw != NULL)
         product(g, dw, n_in, (hg_matrix){dy, HG_F32, 1, n_out},
@@ -101,8 +107,7 @@ hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
             hg_matmul_packed(g->rt, w->type, y->data, x->data, w->packed, n, n_out, n_in, &g->err);
         if (s != HG_OK) g->status = s;
     } else {
-        product(g, y->data, n_out, (hg_matrix){x->data, x->type, n_in, 1},
-                (hg_matrix){w->data, w->type, 1, n_in}, n, n_out, n_in, false);
+        by_weight(g, y->data, (hg_matrix){x->data, x->type, n_in, 1}, w, false, n, false);
     }
     return finish(g, x, w, b, y);
 }

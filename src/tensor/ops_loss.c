@@ -8,6 +8,7 @@
  * chunks again. Rows without a target cost nothing: the others are gathered first. */
 #include "tensor/matmul.h"
 #include "tensor/ops_gate.h"
+#include "tensor/panels.h"
 
 #include <math.h>
 #include <string.h>
@@ -116,9 +117,8 @@ static hg_status chunk_logits(pass *p, const float *x)
     if (l->w->packed != NULL)
         return hg_matmul_packed(g->rt, l->w->type, p->c.logits, x, l->w->packed, p->c.m, l->n_vocab,
                                 l->d, &g->err);
-    hg_matrix a = {x, HG_F32, l->d, 1}, b = {l->w->data, l->w->type, 1, l->d};
-    return hg_matmul(g->rt, g->compute, p->c.logits, l->n_vocab, &a, &b, p->c.m, l->n_vocab, l->d,
-                     false, &g->err);
+    hg_matrix a = {x, HG_F32, l->d, 1};
+    return hg_matmul_weight(g, p->c.logits, &a, l->w, false, p->c.m, false);
 }
 
 static hg_status chunk_gradients(pass *p, const float *x)
@@ -127,11 +127,11 @@ static hg_status chunk_gradients(pass *p, const float *x)
     hg_graph *g = p->g;
     size_t m = p->c.m, d = l->d, v = l->n_vocab, ld = p->c.type == HG_BF16 ? 2 * v : v;
     hg_matrix dl = {p->c.logits, p->c.type, ld, 1}, dl_t = {p->c.logits, p->c.type, 1, ld};
-    hg_matrix w = {l->w->data, l->w->type, d, 1}, xm = {x, HG_F32, d, 1};
+    hg_matrix xm = {x, HG_F32, d, 1};
     if (p->dx != NULL) {
         /* gathered: to a place of its own, then added to the rows it belongs to */
         float *to = p->x_is_gathered ? p->dx_rows : p->dx + p->c.begin * d;
-        HG_TRY(hg_matmul(g->rt, g->compute, to, d, &dl, &w, m, d, v, !p->x_is_gathered, &g->err));
+        HG_TRY(hg_matmul_weight(g, to, &dl, l->w, true, m, !p->x_is_gathered));
         if (p->x_is_gathered) scatter_rows(p);
     }
     if (p->dw != NULL)

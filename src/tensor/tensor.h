@@ -93,6 +93,7 @@ struct hg_graph {
      * that failed or whose backward is never run has then already added to parameters' gradients.
      */
     float loss_scale;
+    struct hg_panel_set *panels; /* of weights, that lots share (panels.h), or NULL */
     bool again; /* each block of a model is run again in the backward pass instead of being kept */
     hg_step *last;
     hg_float_buf *spare;        /* buffers that nobody holds */

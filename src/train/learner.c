@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const uint64_t MOST_PANELS = (uint64_t)256 << 20;
+
 hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt)
 {
     if (precision == HG_PRECISION_F32) return HG_COMPUTE_F32;
@@ -57,6 +59,30 @@ static hg_optim_kind *kinds_of(const hg_model *m, hg_tensor *const *param, size_
     return k;
 }
 
+uint64_t hg_panel_bytes(const hg_runtime *rt, hg_compute compute, uint64_t n_params, size_t n_lots)
+{
+    const size_t size = rt->k.gemm[compute].b_size;
+    const uint64_t bytes = 2 * size * n_params;
+    return size == sizeof(hg_bf16) && n_lots > 1 && bytes <= MOST_PANELS ? bytes : 0;
+}
+
+/* The matrices that lots multiply with: of two dimensions, and not looked up only. */
+static hg_status keep_panels(hg_learner *s, hg_arena *mem, hg_err *e)
+{
+    const hg_model *m = s->model;
+    const size_t n_lots = (s->end - s->first + s->micro - 1) / s->micro;
+    hg_tensor **w = HG_NEW(mem, hg_tensor *, m->n_params);
+    size_t n = 0;
+    if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the list of weights");
+    if (hg_panel_bytes(s->rt, s->compute, hg_model_count(m), n_lots) == 0) return HG_OK;
+    for (size_t i = 0; i < m->n_params; i++) {
+        hg_tensor *p = m->param[i];
+        const bool is_table = p == m->pos_embed || (p == m->embed && p != m->head);
+        if (p->n_dims == 2 && !is_table && p->data != NULL && p->packed == NULL) w[n++] = p;
+    }
+    return hg_panels_init(&s->panels, s->rt, s->compute, w, n, mem, e);
+}
+
 hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_compute compute,
                           const hg_source *source, const hg_recipe *r, size_t step_bytes,
                           hg_arena *mem, hg_err *e)
@@ -83,6 +109,7 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     hg_tensor *const *param = hg_model_trainables(model, &n);
     hg_optim_kind *kinds = kinds_of(model, param, n, mem);
     if (kinds == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the list of parameters");
+    HG_TRY(keep_panels(s, mem, e));
     return hg_optim_init(&s->optim, rt, param, n, kinds, compute, r, mem, e);
 }
 
@@ -124,6 +151,7 @@ void hg_learner_graph(hg_learner *s, hg_graph *g, double weight)
     g->loss_scale = learns ? (float)weight : 0;
     g->again = s->again;
     hg_optim_attend(&s->optim, g, learns && s->is_last_lot);
+    g->panels = learns ? &s->panels : NULL;
 }
 
 hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g)
@@ -161,6 +189,7 @@ hg_status hg_learner_gradients(hg_learner *s, uint64_t position, hg_step_result 
     if (s->ranks != NULL && !o->is_shared)
         return hg_fail(e, HG_E_UNSUPPORTED,
                        "%s is learnt by one process; launch it without mpirun or srun", o->name);
+    hg_panels_forget(&s->panels);
     HG_TRY(o->begin(o, s, position, out, e));
     for (size_t at = s->first; at < s->end;) {
         at += hg_learner_fill(s, position, at);

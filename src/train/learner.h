@@ -4,6 +4,7 @@
 #define HG_TRAIN_LEARNER_H
 
 #include "model/model.h"
+#include "tensor/panels.h"
 #include "train/objective.h"
 #include "train/optim.h"
 #include "train/source.h"
@@ -24,8 +25,9 @@ typedef struct hg_learner {
     size_t micro;                    /* rows worked on at a time */
     hg_rows rows;
     hg_optim optim;
-    double loss_limit; /* a step with a larger loss changes nothing; INFINITY: none */
-    hg_arena step;     /* activations of `micro` rows; reset for each */
+    double loss_limit;   /* a step with a larger loss changes nothing; INFINITY: none */
+    hg_panel_set panels; /* of the weights, for all lots of a step; none where they do not pay */
+    hg_arena step;       /* activations of `micro` rows; reset for each */
 } hg_learner;
 
 typedef struct hg_step_result {
@@ -73,6 +75,9 @@ hg_tensor *hg_learner_states_of(hg_learner *s, hg_graph *g, const hg_model *m);
  * model wider than HG_MICRO_WIDTH, whose products are large enough with fewer, HG_MICRO_WIDE. */
 enum { HG_MICRO_TOKENS = 2048, HG_MICRO_WIDE = 512, HG_MICRO_WIDTH = 512 };
 size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model);
+/* Bytes of the panels that a step keeps for so many lots of rows, of a model of so many parameters:
+ * 0 where packing anew costs less than the memory. */
+uint64_t hg_panel_bytes(const hg_runtime *rt, hg_compute compute, uint64_t n_params, size_t n_lots);
 
 /* auto is bf16 where the processor has BF16 products. HG_E_UNSUPPORTED is never given: every table
  * has both. */

@@ -181,7 +181,10 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     HG_TRY(hg_memory_plan_check(p, e));
     HG_TRY(activations(&pr, rows, &p->activations, e));
     if (adapter > 0) p->activations += adapter_activations(c, r, tokens);
-    p->scratch = scratch(rt, compute, c, (size_t)tokens);
+    const uint64_t step_rows =
+        (uint64_t)r->batch_size * (uint64_t)r->accumulation / (uint64_t)hg_ranks_n(r->ranks);
+    p->scratch = scratch(rt, compute, c, (size_t)tokens) +
+                 hg_panel_bytes(rt, compute, p->n_params, (size_t)((step_rows + rows - 1) / rows));
     p->total += p->activations + p->scratch;
     return HG_OK;
 }
