@@ -99,12 +99,22 @@ static void refuse(door *d, int fd, int status, const char *why)
     drain(d, fd);
 }
 
+static size_t limit_of(const door *d, const hg_head *h)
+{
+    const char *query = memchr(h->target.p, '?', h->target.n);
+    const size_t n = query != NULL ? (size_t)(query - h->target.p) : h->target.n;
+
+    if (d->o.max_body_of == NULL) return d->o.max_body;
+    return d->o.max_body_of(d->o.ctx, h->method, (hg_bytes){h->target.p, n});
+}
+
 /* Returns true when the socket is to be handed on. */
 static bool judge(door *d, int fd)
 {
     char head[HG_HEAD_MAX + 1];
     hg_head h;
     hg_err e = {0};
+    size_t most = 0;
     ssize_t n = recv(fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
@@ -117,9 +127,8 @@ static bool judge(door *d, int fd)
         refuse(d, fd, 400, "the request ended within its head");
     } else if (status != 0 && status != 200) {
         refuse(d, fd, status, e.msg);
-    } else if (status == 200 && h.length > d->o.max_body) {
-        (void)hg_fail(&e, HG_E_LIMIT, "the body of the request is longer than %zu bytes",
-                      d->o.max_body);
+    } else if (status == 200 && h.length > (most = limit_of(d, &h))) {
+        (void)hg_fail(&e, HG_E_LIMIT, "the body of the request is longer than %zu bytes", most);
         refuse(d, fd, 413, e.msg);
     } else if (status == 200 && d->quiet) {
         refuse(d, fd, 503, "the server is shutting down");

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { PING_S = 15 };
 
@@ -69,6 +70,7 @@ hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *
     atomic_init(&x->n_holders, 1);
     x->http = h;
     x->max_unread = max_unread;
+    x->file = x->spill.fd = -1;
     x->connection = c;
     x->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     x->started = x->moved = x->wrote = hg_seconds();
@@ -94,6 +96,11 @@ void hg_exchange_release(hg_exchange *x)
 {
     if (x == NULL || atomic_fetch_sub_explicit(&x->n_holders, 1, memory_order_acq_rel) != 1) return;
     hg_buf_free(&x->body);
+    if (x->spill.is_open) {
+        spill_close(&x->spill);
+        http_spill_closed(x->http);
+    }
+    if (x->file >= 0) (void)close(x->file);
     hg_buf_free(&x->out);
     hg_arena_free(&x->mem);
     (void)pthread_mutex_destroy(&x->lock);
@@ -127,6 +134,7 @@ void hg_exchange_set_owner(hg_exchange *x, const char *owner)
 
 hg_bytes hg_exchange_body(const hg_exchange *x)
 {
+    if (x->spill.map != NULL) return (hg_bytes){x->spill.map, x->spill.n};
     return (hg_bytes){x->body.n > 0 ? x->body.p : "", x->body.n};
 }
 
@@ -213,6 +221,25 @@ void hg_exchange_reply_static(hg_exchange *x, int status, const char *type, hg_b
     reply(x, status, type, body, true);
 }
 
+void hg_exchange_reply_file(hg_exchange *x, int status, const char *type, int fd, uint64_t offset,
+                            uint64_t n)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    const bool is_first = x->phase <= PHASE_WORKING;
+    if (is_first) {
+        x->phase = PHASE_REPLY;
+        x->status = status;
+        x->type = type;
+        x->file = fd;
+        x->file_at = offset;
+        x->file_n = n;
+        x->ended = true;
+        wake(x);
+    }
+    (void)pthread_mutex_unlock(&x->lock);
+    if (!is_first) (void)close(fd);
+}
+
 bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind)
 {
     static const char *const types[] = {"text/event-stream; charset=utf-8", "application/x-ndjson",
@@ -291,7 +318,8 @@ void exchange_lost(hg_exchange *x)
 static void end_overdue(hg_exchange *x, const hg_http_options *o, double now)
 {
     if (x->connection == NULL || x->gone) return;
-    if (x->phase == PHASE_READING && now - x->started > o->body_s) {
+    const double since = x->is_large ? x->moved : x->started;
+    if (x->phase == PHASE_READING && now - since > o->body_s) {
         door_write_refusal(x->fd, o, 408, "the body of the request did not arrive in time");
         drop(x);
     }
@@ -348,6 +376,16 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *buf, size_t max)
     return got;
 }
 
+/* libmicrohttpd closes the descriptor with the response. */
+static struct MHD_Response *response_from_file(hg_exchange *x)
+{
+    struct MHD_Response *r =
+        MHD_create_response_from_fd_at_offset64(x->file_n, x->file, x->file_at);
+
+    if (r != NULL) x->file = -1;
+    return r;
+}
+
 /* Called without the lock, on the door's thread, when nothing else writes any more but a
  * stream's bytes. */
 struct MHD_Response *exchange_response(hg_exchange *x)
@@ -356,6 +394,8 @@ struct MHD_Response *exchange_response(hg_exchange *x)
 
     if (x->phase == PHASE_STREAM)
         r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 8192, read_stream, x, NULL);
+    else if (x->file >= 0 && x->file_n > 0)
+        r = response_from_file(x);
     else if (x->fixed.p != NULL)
         r = MHD_create_response_from_buffer(x->fixed.n, (void *)(uintptr_t)x->fixed.p,
                                             MHD_RESPMEM_PERSISTENT);

@@ -4,18 +4,27 @@
  * waits.
  */
 #include "http/http_internal.h"
+#include "base/clock.h"
 
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
-enum { MAX_DESKS = 8, IDLE_S = 75, CONNECTION_MEMORY = 40 * 1024 };
+enum {
+    MAX_DESKS = 8,
+    IDLE_S = 75,
+    CONNECTION_MEMORY = 40 * 1024,
+    PROGRESS = 64 * 1024, /* of a large body, that must come within body_s */
+    IGNORED = -1          /* as a refusal: the body is read to be forgotten, the handler refuses */
+};
 
 struct hg_http {
     hg_http_options o;
     struct MHD_Daemon *daemon;
     door *door;
     atomic_uint n_open; /* exchanges that libmicrohttpd carries */
+    char *spill;        /* folder, or NULL */
+    atomic_uint n_spills;
     pthread_t desk[MAX_DESKS];
     int n_desks;
     pthread_mutex_t lock; /* guards the queue */
@@ -30,6 +39,10 @@ const char *hg_http_reason(int status)
     switch (status) {
     case 200:
         return "OK";
+    case 201:
+        return "Created";
+    case 202:
+        return "Accepted";
     case 204:
         return "No Content";
     case 304:
@@ -46,10 +59,14 @@ const char *hg_http_reason(int status)
         return "Method Not Allowed";
     case 408:
         return "Request Timeout";
+    case 409:
+        return "Conflict";
     case 413:
         return "Content Too Large";
     case 414:
         return "URI Too Long";
+    case 422:
+        return "Unprocessable Content";
     case 429:
         return "Too Many Requests";
     case 431:
@@ -62,6 +79,8 @@ const char *hg_http_reason(int status)
         return "Service Unavailable";
     case 505:
         return "HTTP Version Not Supported";
+    case 507:
+        return "Insufficient Storage";
     default:
         return "Error";
     }
@@ -73,6 +92,8 @@ void hg_http_options_init(hg_http_options *o)
     o->host = "127.0.0.1";
     o->max_connections = 512;
     o->max_body = (size_t)8 << 20;
+    o->max_memory = (size_t)1 << 20;
+    o->max_spills = 16;
     o->head_s = 10;
     o->body_s = 30;
     o->stall_s = 30;
@@ -118,27 +139,93 @@ static void *run_desk(void *ctx)
 }
 
 /* ---- libmicrohttpd's callbacks, all on the door's thread ---- */
+static void close_spill(hg_http *h, hg_exchange *x)
+{
+    if (!x->spill.is_open) return;
+    spill_close(&x->spill);
+    (void)atomic_fetch_sub(&h->n_spills, 1);
+}
+
+/* Nothing half is kept of a body that went wrong. */
+static void spoil(hg_http *h, hg_exchange *x, int status)
+{
+    x->refusal = status;
+    close_spill(h, x);
+    hg_buf_free(&x->body);
+}
+
+static void begin_spill(hg_http *h, hg_exchange *x)
+{
+    if (atomic_fetch_add(&h->n_spills, 1) >= h->o.max_spills) {
+        (void)atomic_fetch_sub(&h->n_spills, 1);
+        spoil(h, x, 503);
+    } else if (spill_open(&x->spill, h->spill) != HG_OK) {
+        (void)atomic_fetch_sub(&h->n_spills, 1);
+        spoil(h, x, 507);
+    } else if (spill_put(&x->spill, x->body.p, x->body.n) != HG_OK) {
+        spoil(h, x, 507);
+    } else {
+        hg_buf_free(&x->body);
+    }
+}
+
+static void keep_bytes(hg_http *h, hg_exchange *x, const char *data, size_t n)
+{
+    if (!x->spill.is_open && h->spill != NULL && x->body.n + n > h->o.max_memory) begin_spill(h, x);
+    if (x->refusal != 0) return;
+    if (!x->spill.is_open)
+        hg_buf_put(&x->body, data, n);
+    else if (spill_put(&x->spill, data, n) != HG_OK)
+        spoil(h, x, 507);
+}
+
 static enum MHD_Result take_body(hg_http *h, hg_exchange *x, const char *data, size_t *n)
 {
-    if (x->body.n + *n <= h->o.max_body && x->n_swallowed == 0) {
-        hg_buf_put(&x->body, data, *n);
-    } else {
-        /* A chunked body over the limit: the answer (413) can only be read when the client has said
-         * all it wants to say; whoever goes on and on is cut off. */
+    x->n_body += *n;
+    if (x->refusal == 0 && x->n_body > x->max_body) spoil(h, x, 413);
+    if (x->refusal == 0) keep_bytes(h, x, data, *n);
+    if (x->refusal != 0) {
+        /* The answer can only be read when the client has said all it wants to say; whoever goes on
+         * and on is cut off. */
+        const bool may_go_on = x->refusal == 503 || x->refusal == 507;
         x->n_swallowed += *n;
-        if (x->n_swallowed > 4 * h->o.max_body) return MHD_NO;
+        if (x->n_swallowed > (may_go_on ? x->max_body : 4 * h->o.max_body)) return MHD_NO;
     }
     *n = 0;
+    if (x->is_large && x->n_body - x->told >= PROGRESS) {
+        (void)pthread_mutex_lock(&x->lock);
+        x->told = x->n_body;
+        x->moved = hg_seconds();
+        (void)pthread_mutex_unlock(&x->lock);
+    }
     return x->body.failed ? MHD_NO : MHD_YES;
 }
 
 static void refuse_body(hg_http *h, hg_exchange *x)
 {
+    const char *why = x->refusal == 507 ? "the disk of the server is full; nothing was kept"
+                      : x->refusal == 503
+                          ? "too many large bodies are being sent; try again"
+                          : "the body of the request is longer than the server reads";
     hg_buf b = {0};
 
-    h->o.explain(h->o.ctx, &b, 413, "the body of the request is longer than the server reads");
-    hg_exchange_reply(x, 413, "application/json", (hg_bytes){b.p, b.n});
+    h->o.explain(h->o.ctx, &b, x->refusal, why);
+    hg_exchange_reply(x, x->refusal, "application/json", (hg_bytes){b.p, b.n});
     hg_buf_free(&b);
+}
+
+/* What this request may send. */
+static void set_limit(hg_http *h, hg_exchange *x)
+{
+    const hg_bytes method = {x->method, strlen(x->method)}, path = {x->path, strlen(x->path)};
+    const size_t most =
+        h->o.max_body_of != NULL ? h->o.max_body_of(h->o.ctx, method, path) : h->o.max_body;
+
+    x->max_body = most;
+    if (most <= h->o.max_body) return;
+    x->is_large = true;
+    if (h->o.trusts == NULL || h->o.trusts(h->o.ctx, x)) return;
+    x->refusal = IGNORED;
 }
 
 /* The whole request is there: suspended first, queued second, for the desk may answer at once. */
@@ -149,7 +236,8 @@ static enum MHD_Result dispatch(hg_http *h, hg_exchange *x)
     x->suspended = true;
     MHD_suspend_connection(x->connection);
     (void)pthread_mutex_unlock(&x->lock);
-    if (x->n_swallowed > 0)
+    if (x->spill.is_open && spill_map(&x->spill) != HG_OK) spoil(h, x, 507);
+    if (x->refusal > 0)
         refuse_body(h, x);
     else
         enqueue(h, x);
@@ -181,6 +269,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
         if (x == NULL) return MHD_NO;
         *con_ctx = x;
         (void)atomic_fetch_add(&h->n_open, 1);
+        set_limit(h, x);
         return door_bind(h->door, x->fd, x) ? MHD_NO : MHD_YES;
     }
     if (*n > 0) return take_body(h, x, data, n);
@@ -300,6 +389,10 @@ hg_status hg_http_start(hg_http **out, const hg_http_options *o, hg_err *e)
     *out = NULL;
     if (h == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the HTTP server");
     h->o = *o;
+    if (o->spill != NULL && (h->spill = hg_strdup(o->spill)) == NULL) {
+        hg_free(h);
+        return hg_fail(e, HG_E_NOMEM, "no room for the HTTP server");
+    }
     (void)pthread_mutex_init(&h->lock, NULL);
     (void)pthread_cond_init(&h->more, NULL);
     hg_status s = start_desks(h, e);
@@ -310,7 +403,7 @@ hg_status hg_http_start(hg_http **out, const hg_http_options *o, hg_err *e)
         hg_http_free(h);
         return s;
     }
-    h->o.host = NULL;
+    h->o.host = h->o.spill = NULL;
     *out = h;
     return HG_OK;
 }
@@ -364,5 +457,11 @@ void hg_http_free(hg_http *h)
     if (h == NULL) return;
     (void)pthread_cond_destroy(&h->more);
     (void)pthread_mutex_destroy(&h->lock);
+    hg_free(h->spill);
     hg_free(h);
+}
+
+void http_spill_closed(hg_http *h)
+{
+    (void)atomic_fetch_sub(&h->n_spills, 1);
 }

@@ -13,9 +13,22 @@ typedef struct hg_http_options {
     uint16_t port;            /* 0: any free one */
     uint32_t max_connections; /* more are answered 503 */
     size_t max_body;          /* more is answered 413 */
-    double head_s, body_s;    /* time for a head and for a body: 408 */
-    double stall_s;           /* a client that leaves a stream unread so long is dropped */
-    size_t max_unread;        /* and one that leaves so many bytes unread */
+    /* How long a body may be for this target, judged by the head alone; NULL: max_body for all.
+     * What is over max_body is taken only from whom `trusts` lets send so much, called once the
+     * headers are there; of others it is read to be forgotten, and their request is handled
+     * without a body, so that they hear why. Both on the door's thread. */
+    size_t (*max_body_of)(void *ctx, hg_bytes method, hg_bytes target);
+    bool (*trusts)(void *ctx, hg_exchange *x);
+    /* Bodies that outgrow max_memory go to a file without a name in the folder `spill` and are
+     * mapped; NULL: all are kept in memory. At most max_spills at a time, more are answered 503; a
+     * full disk is answered 507. */
+    const char *spill;
+    size_t max_memory;
+    uint32_t max_spills;
+    double head_s, body_s; /* time for a head and for a body: 408. Where more than max_body is
+                              allowed, for each 64 KiB of it */
+    double stall_s;        /* a client that leaves a stream unread so long is dropped */
+    size_t max_unread;     /* and one that leaves so many bytes unread */
     int n_desks;
     /* Called on a desk once the whole request is there. It must see to it that a reply or a stream
      * comes, now or later, from any thread. */
@@ -24,7 +37,8 @@ typedef struct hg_http_options {
     void (*explain)(void *ctx, hg_buf *body, int status, const char *why);
     void *ctx;
 } hg_http_options;
-/* 127.0.0.1, 0, 512 connections, 8 MiB, 10 s, 30 s, 30 s, 1 MiB, 2 desks. */
+/* 127.0.0.1, 0, 512 connections, 8 MiB, NULL, NULL, NULL, 1 MiB, 16, 10 s, 30 s, 30 s, 1 MiB, 2
+ * desks. */
 void hg_http_options_init(hg_http_options *o);
 
 /* Listens when it returns. Strings of `o` need not live on. */
@@ -77,6 +91,9 @@ void hg_exchange_add_header(hg_exchange *x, const char *name, const char *value)
 void hg_exchange_reply(hg_exchange *x, int status, const char *type, hg_bytes body);
 /* Bytes that live as long as the program (a page in the binary) are not copied. */
 void hg_exchange_reply_static(hg_exchange *x, int status, const char *type, hg_bytes body);
+/* n bytes of an open file from `offset` on; `fd` belongs to the exchange from now on. */
+void hg_exchange_reply_file(hg_exchange *x, int status, const char *type, int fd, uint64_t offset,
+                            uint64_t n);
 /* What a stream's bytes are: server-sent events, lines of JSON, or one JSON text. While nothing
  * comes, a comment or a space keeps it alive. */
 typedef enum hg_stream_kind { HG_STREAM_EVENTS, HG_STREAM_LINES, HG_STREAM_JSON } hg_stream_kind;

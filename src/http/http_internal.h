@@ -34,6 +34,8 @@ void http_work(hg_http *h);
 /* After a connection was resumed. libmicrohttpd's own signal is not enough: one that comes while it
  * has its turn is cleared before it is looked at. */
 void http_wake(hg_http *h);
+/* A spilled body has ended with its exchange. */
+void http_spill_closed(hg_http *h);
 
 /* ---- exchanges ---- */
 typedef enum phase { PHASE_READING, PHASE_WORKING, PHASE_REPLY, PHASE_STREAM } phase;
@@ -41,6 +43,19 @@ typedef struct header {
     const char *name, *value;
 } header;
 enum { MAX_REPLY_HEADERS = 16, MAX_ARGUMENTS = 16 };
+
+/* ---- bodies ---- */
+/* A file without a name. */
+typedef struct spilled {
+    bool is_open;
+    int fd;
+    size_t n;
+    void *map; /* [n], once the body is whole; NULL before */
+} spilled;
+hg_status spill_open(spilled *s, const char *folder);
+hg_status spill_put(spilled *s, const void *p, size_t n);
+hg_status spill_map(spilled *s);
+void spill_close(spilled *s);
 
 struct hg_exchange {
     hg_http *http; /* lives while libmicrohttpd carries the connection */
@@ -56,8 +71,13 @@ struct hg_exchange {
     header arguments[MAX_ARGUMENTS]; /* of the query */
     size_t n_arguments;
     hg_buf body;
-    size_t n_swallowed; /* bytes of a body over the limit, read to be forgotten */
-    hg_exchange *next;  /* in the desks' queue */
+    size_t max_body;     /* for this request */
+    bool is_large;       /* more than the usual is allowed */
+    size_t n_swallowed;  /* bytes of a body over the limit, read to be forgotten */
+    spilled spill;       /* the body, when it has outgrown memory */
+    int refusal;         /* status of what went wrong with the body, or 0 */
+    size_t n_body, told; /* bytes that have come, and had come when `moved` was set last */
+    hg_exchange *next;   /* in the desks' queue */
 
     pthread_mutex_t lock;              /* guards what follows */
     struct MHD_Connection *connection; /* NULL once libmicrohttpd is done with it */
@@ -70,7 +90,9 @@ struct hg_exchange {
     header extra[MAX_REPLY_HEADERS];
     size_t n_extra;
     hg_bytes fixed; /* a static body, when p is not NULL */
-    hg_buf out;     /* the body, or the part of a stream that is not sent */
+    int file;       /* or a file's part; -1: none */
+    uint64_t file_at, file_n;
+    hg_buf out; /* the body, or the part of a stream that is not sent */
     size_t out_at;
     bool ended;
     double started, moved, wrote; /* monotonic: arrival, last byte taken, last event put */
