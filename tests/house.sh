@@ -51,8 +51,8 @@ case_ "only base takes memory from the heap" \
     "$(code '(^|[^_a-zA-Z0-9>.])(malloc|calloc|realloc|free|aligned_alloc|posix_memalign)[[:space:]]*\(' | grep -vE '^src/(base|cli)/')"
 case_ "no instruction set but in kernels, no fast math" \
     "$(grep -nE 'ffast-math|march=native' CMakeLists.txt CMakePresets.json cmake/*.cmake src/CMakeLists.txt tests/CMakeLists.txt bench/CMakeLists.txt; code 'immintrin|arm_neon' | grep -v '^src/kernels/')"
-case_ "nothing is left for later in the code" "$(grep -rnE 'TODO|FIXME|XXX' src include tests/unit tests/harness bench web docs recipes README.md 2>/dev/null | grep -v 'XXXXXX' | head)"
-case_ "texts speak of the project alone" "$(grep -rnIE '/work/|\.\./shared|/tmp/bash_jobs' README.md docs include src web recipes 2>/dev/null | head)"
+case_ "nothing is left for later in the code" "$(grep -rnE --exclude-dir=node_modules 'TODO|FIXME|XXX' src include tests/unit tests/harness bench web docs recipes README.md 2>/dev/null | grep -v 'XXXXXX' | head)"
+case_ "texts speak of the project alone" "$(grep -rnIE --exclude-dir=node_modules '/work/|\.\./shared|/tmp/bash_jobs' README.md docs include src web recipes 2>/dev/null | head)"
 if command -v clang-format >/dev/null; then
     case_ "code is laid out by clang-format" "$(git ls-files '*.c' '*.h' 2>/dev/null | xargs -r clang-format --dry-run 2>&1 | grep -E 'warning' | cut -d: -f1 | sort | uniq -c | head)"
 fi

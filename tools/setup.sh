@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 
 BUILD="gcc make cmake ninja-build pkg-config libc6-dev libjansson-dev libyaml-dev libgumbo-dev libpcre2-dev
  libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev libsqlite3-dev"
+# The page is bundled by npm; without it the server is made without its page.
+PAGE="nodejs npm"
 # English prose with clear free licences; docs/first-model.md says which and why.
 RUN="bible-kjv sqlite3-doc debian-reference-en developers-reference"
 TEST="libopenmpi-dev openmpi-bin libmpich-dev mpich clang clang-format sentencepiece libclang-rt-14-dev python3 python3-torch libopenblas0-pthread python3-numpy python3-jinja2 nodejs npm chromium curl jq zstd gzip git"
@@ -35,6 +37,12 @@ as_root() {
         echo "setup: run as root, or install sudo, or: apt-get install $NEED" >&2
         exit 1
     fi
+}
+
+# What is not needed for all: when it cannot be had, the work goes on.
+install_wanted() {
+    [ -n "$(missing "$@")" ] || return 0
+    (install_packages "$@") || echo "setup: going on without $*" >&2
 }
 
 install_packages() {
@@ -71,8 +79,8 @@ install_npm() {
 
 mkdir -p build
 case ${1:-} in
-build) install_packages $BUILD ;;
-run) install_packages $BUILD $RUN ;;
+build) install_packages $BUILD && install_wanted $PAGE ;;
+run) install_packages $BUILD $RUN && install_wanted $PAGE ;;
 test)
     if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
         TEST="$TEST $ARM"

@@ -492,22 +492,6 @@ TEST(a_key_is_asked_for_by_all_but_the_page_and_health)
     hg_server_free(s);
 }
 
-TEST(the_page_comes_with_a_policy_that_allows_its_own_files_only)
-{
-    fake *f = fake_new();
-    hg_server *s = fake_server(f, NULL);
-    char *a = raw_ask(s, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-
-    CHECK_EQ(raw_status(a), 200);
-    CHECK_HAS(a, "Content-Type: text/html; charset=utf-8");
-    CHECK_HAS(a,
-              "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'");
-    CHECK_HAS(a, "X-Content-Type-Options: nosniff");
-    CHECK_HAS(raw_ask(s, "GET /app.js HTTP/1.1\r\nHost: localhost\r\n\r\n"), "text/javascript");
-    CHECK_HAS(raw_ask(s, "GET /app.css HTTP/1.1\r\nHost: localhost\r\n\r\n"), "text/css");
-    hg_server_free(s);
-}
-
 TEST(a_drain_finishes_what_is_open_and_lets_nobody_in)
 {
     fake *f = fake_new();
