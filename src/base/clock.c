@@ -3,8 +3,11 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 double hg_seconds(void)
 {
@@ -31,6 +34,18 @@ void hg_iso_time(int64_t unix_time, char out[32])
     struct tm tm = {0};
     if (gmtime_r(&t, &tm) == NULL || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         (void)snprintf(out, 32, "1970-01-01T00:00:00Z");
+}
+
+uint64_t hg_rss(void)
+{
+    char text[64] = "";
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (f == NULL) return 0;
+    const char *line = fgets(text, sizeof text, f), *second = NULL;
+    if (line != NULL) second = strchr(line, ' ');
+    (void)fclose(f);
+    return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 uint64_t hg_peak_rss(void)

@@ -9,7 +9,8 @@ double hg_seconds(void);     /* monotonic */
 double hg_cpu_seconds(void); /* of all threads of the process */
 int64_t hg_unix_time(void);
 void hg_iso_time(int64_t unix_time, char out[32]); /* 2026-01-31T12:00:00Z */
-uint64_t hg_peak_rss(void);                        /* bytes */
+uint64_t hg_rss(void);      /* bytes in memory now; 0: the system does not say */
+uint64_t hg_peak_rss(void); /* bytes */
 
 /* Energy since the meter was started. Where the kernel shows RAPL counters they are read (the whole
  * package); elsewhere it is an estimate: HG_WATTS_PER_CORE for each second of processor time, and

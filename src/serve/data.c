@@ -2,6 +2,7 @@
  * is a further one. */
 #include "serve/data.h"
 #include "base/file.h"
+#include "serve/page/talks.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 static const char *const migrations[] = {
     "CREATE TABLE tokens (name TEXT PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, scopes INTEGER NOT "
     "NULL, rate INTEGER NOT NULL, created INTEGER NOT NULL, used INTEGER) STRICT;",
+    hg_talks_tables,
 };
 
 struct hg_data {

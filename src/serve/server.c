@@ -6,6 +6,7 @@
 #include "serve/models.h"
 #include "base/clock.h"
 
+#include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,10 +20,13 @@ struct hg_server {
     hg_models *models;
     hg_http *http;
     char url[128];
+    pthread_mutex_t lock; /* guards the meter */
+    hg_joules joules;
+    double started;
 };
 
 static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic, &hg_gemini,
-                                               &hg_ollama, &hg_upkeep,    &hg_pages};
+                                               &hg_ollama, &hg_upkeep,    &hg_app,       &hg_pages};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -63,6 +67,22 @@ const hg_card *hg_server_model(const hg_server *s, size_t i)
 hg_models *hg_server_models(const hg_server *s)
 {
     return s->models;
+}
+
+hg_store *hg_server_store(const hg_server *s)
+{
+    return hg_data_store(s->data);
+}
+
+void hg_server_get_costs(hg_server *s, hg_server_costs *out)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    out->joules = hg_joules_read(&s->joules);
+    out->joules_source = hg_joules_source(&s->joules);
+    (void)pthread_mutex_unlock(&s->lock);
+    out->up_s = hg_seconds() - s->started;
+    out->cpu_s = hg_cpu_seconds();
+    out->rss = hg_rss();
 }
 
 uint32_t hg_server_open_requests(const hg_server *s)
@@ -249,6 +269,9 @@ hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
         return hg_fail(e, HG_E_ARG, "the API key is empty; give one, or leave the option out");
     hg_server *s = hg_alloc(1, sizeof *s);
     if (s == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server");
+    (void)pthread_mutex_init(&s->lock, NULL);
+    hg_joules_start(&s->joules);
+    s->started = hg_seconds();
     const hg_status r = set_up(s, o, e);
     if (r != HG_OK) {
         hg_server_free(s);
@@ -332,5 +355,6 @@ void hg_server_free(hg_server *s)
     hg_data_close(s->data);
     hg_free(s->host);
     hg_free(s->chat_template);
+    (void)pthread_mutex_destroy(&s->lock);
     hg_free(s);
 }

@@ -98,6 +98,16 @@ struct hg_models;
 struct hg_models *hg_server_models(const hg_server *s);
 /* Requests that are open. */
 uint32_t hg_server_open_requests(const hg_server *s);
+/* What is kept in its data folder. */
+struct hg_store;
+struct hg_store *hg_server_store(const hg_server *s);
+/* What it has cost since it was made. */
+typedef struct hg_server_costs {
+    double up_s, cpu_s, joules;
+    const char *joules_source; /* as hg_joules_source */
+    uint64_t rss;              /* bytes in memory now */
+} hg_server_costs;
+void hg_server_get_costs(hg_server *s, hg_server_costs *out);
 /* The same server with other limits for HTTP (NULL: the defaults); for tests. */
 hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err *e);
 
@@ -122,7 +132,8 @@ extern const hg_protocol hg_responses; /* responses.c: the other half of OpenAI'
 extern const hg_protocol hg_anthropic; /* anthropic.c */
 extern const hg_protocol hg_gemini;    /* gemini.c */
 extern const hg_protocol hg_ollama;    /* ollama.c */
-extern const hg_protocol hg_pages;     /* pages.c */
+extern const hg_protocol hg_pages;     /* pages.c: the page's files */
+extern const hg_protocol hg_app;       /* page/app.c: what the page asks for beside the others */
 extern const hg_protocol hg_upkeep;    /* upkeep.c: for who keeps the server running */
 
 /* Answers with a problem in the protocol's own form. */

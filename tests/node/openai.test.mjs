@@ -322,3 +322,16 @@ test('SIGTERM finishes the streams that are open and ends with 0', async () => {
   assert.ok(chunks.at(-1).choices[0].finish_reason, 'the stream has its end');
   assert.equal((await end).code, 0);
 });
+
+test('an answer goes on with what the assistant began', async () => {
+  const asked = { temperature: 0, max_tokens: 16, logit_bias: { 0: -100, 1: -100, 2: -100, 3: -100 } };
+  const begun = [...messages, { role: 'assistant', content: 'There was' }];
+  const on = await chat({ ...asked, messages: begun, continue_final_message: true });
+  const turn = await chat({ ...asked, messages: begun });
+  assert.notEqual(on.choices[0].message.content, turn.choices[0].message.content);
+  assert.equal(on.usage.completion_tokens, 16);
+  assert.ok(on.usage.prompt_tokens < turn.usage.prompt_tokens, 'no turn is opened behind it');
+  const error = await refused(chat({ continue_final_message: true }), 400, { param: 'continue_final_message' });
+  assert.match(error.message, /needs a last message of the assistant/);
+  await refused(chat({ continue_final_message: 'yes' }), 400, { param: 'continue_final_message' });
+});

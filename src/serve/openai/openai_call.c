@@ -363,6 +363,28 @@ static bool parse_messages(hg_openai_call *c, hg_arena *mem, hg_problem *p)
     return true;
 }
 
+/* As vLLM has it: the assistant's last message is no turn of the past but the beginning of the
+ * answer, which goes on with it. */
+static bool take_beginning(hg_openai_call *c, hg_arena *mem, hg_problem *p)
+{
+    json_t *list = json_object_get(c->body, "messages");
+    const size_t n = json_array_size(list);
+    const json_t *last = json_array_get(list, n - 1), *text = json_object_get(last, "content");
+    bool goes_on = false;
+
+    if (!opt_flag(c->body, "continue_final_message", &goes_on, p)) return false;
+    if (!goes_on) return true;
+    if (n < 2 || !is_word(json_object_get(last, "role"), "assistant") || !json_is_string(text) ||
+        !is_nothing(member(last, "tool_calls")))
+        return bad(p, "continue_final_message",
+                   "needs a last message of the assistant, a text without calls");
+    c->prefill.n = json_string_length(text);
+    c->prefill.p = hg_arena_strndup(mem, json_string_value(text), c->prefill.n);
+    if (c->prefill.p == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the messages");
+    (void)json_array_remove(list, n - 1);
+    return true;
+}
+
 /* ---- all of it ---- */
 static bool parse_stream(hg_openai_call *c, hg_problem *p)
 {
@@ -404,7 +426,9 @@ bool hg_openai_read(hg_openai_call *c, bool is_chat, json_t *body, hg_arena *mem
         !parse_stream(c, p) || !parse_lengths(c, p) || !parse_logprobs(c, p) ||
         !parse_form(c, mem, p))
         return false;
-    if (is_chat) return parse_messages(c, mem, p) && hg_openai_parse_tools(c, p);
+    if (is_chat)
+        return take_beginning(c, mem, p) && parse_messages(c, mem, p) &&
+               hg_openai_parse_tools(c, p);
     c->prompt = member(c->body, "prompt");
     return c->prompt != NULL || hg_refuse(p, 400, "missing_required_parameter", "prompt",
                                           "prompt must be a string, or an array of strings or ids");
