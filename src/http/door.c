@@ -104,8 +104,10 @@ static size_t limit_of(const door *d, const hg_head *h)
     const char *query = memchr(h->target.p, '?', h->target.n);
     const size_t n = query != NULL ? (size_t)(query - h->target.p) : h->target.n;
 
-    if (d->o.max_body_of == NULL) return d->o.max_body;
-    return d->o.max_body_of(d->o.ctx, h->method, (hg_bytes){h->target.p, n});
+    const size_t most = d->o.max_body_of != NULL
+                            ? d->o.max_body_of(d->o.ctx, h->method, (hg_bytes){h->target.p, n})
+                            : 0;
+    return most > 0 ? most : d->o.max_body;
 }
 
 /* Returns true when the socket is to be handed on. */

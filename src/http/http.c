@@ -218,10 +218,9 @@ static void refuse_body(hg_http *h, hg_exchange *x)
 static void set_limit(hg_http *h, hg_exchange *x)
 {
     const hg_bytes method = {x->method, strlen(x->method)}, path = {x->path, strlen(x->path)};
-    const size_t most =
-        h->o.max_body_of != NULL ? h->o.max_body_of(h->o.ctx, method, path) : h->o.max_body;
+    const size_t most = h->o.max_body_of != NULL ? h->o.max_body_of(h->o.ctx, method, path) : 0;
 
-    x->max_body = most;
+    x->max_body = most > 0 ? most : h->o.max_body;
     if (most <= h->o.max_body) return;
     x->is_large = true;
     if (h->o.trusts == NULL || h->o.trusts(h->o.ctx, x)) return;

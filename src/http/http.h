@@ -13,7 +13,8 @@ typedef struct hg_http_options {
     uint16_t port;            /* 0: any free one */
     uint32_t max_connections; /* more are answered 503 */
     size_t max_body;          /* more is answered 413 */
-    /* How long a body may be for this target, judged by the head alone; NULL: max_body for all.
+    /* How long a body may be for this target, judged by the head alone; NULL or
+     * 0: max_body.
      * What is over max_body is taken only from whom `trusts` lets send so much, called once the
      * headers are there; of others it is read to be forgotten, and their request is handled
      * without a body, so that they hear why. Both on the door's thread. */

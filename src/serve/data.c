@@ -5,6 +5,8 @@
 #include "serve/page/talks.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -14,12 +16,20 @@ static const char *const migrations[] = {
     "CREATE TABLE tokens (name TEXT PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, scopes INTEGER NOT "
     "NULL, rate INTEGER NOT NULL, created INTEGER NOT NULL, used INTEGER) STRICT;",
     hg_talks_tables,
+    "CREATE TABLE files (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner "
+    "TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, purpose TEXT NOT NULL, metadata TEXT "
+    "NOT NULL, sha256 TEXT NOT NULL, n_bytes INTEGER NOT NULL, created INTEGER NOT NULL, expires "
+    "INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX files_by_owner ON files (owner, number);"
+    "CREATE INDEX files_by_bytes ON files (sha256);"
+    "CREATE TABLE file_key (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB NOT NULL) STRICT;",
 };
 
 struct hg_data {
     hg_store *store;
     char *dir;
-    int lock; /* -1: none */
+    char temporary[32]; /* the folder of a server that keeps nothing; "": none */
+    int lock;           /* -1: none */
 };
 
 static hg_status take_folder(hg_data *d, hg_err *e)
@@ -57,6 +67,15 @@ static hg_status open_store(hg_data *d, hg_err *e)
     return s;
 }
 
+/* What keeps nothing still needs a place for what is too large for memory. */
+static hg_status open_temporary(hg_data *d, hg_err *e)
+{
+    (void)snprintf(d->temporary, sizeof d->temporary, "/tmp/higgins-XXXXXX");
+    if (mkdtemp(d->temporary) != NULL) return HG_OK;
+    d->temporary[0] = '\0';
+    return hg_fail(e, HG_E_IO, "cannot make a folder in /tmp: %s", hg_os_error());
+}
+
 hg_status hg_data_open(hg_data **out, const char *dir, bool alone, hg_err *e)
 {
     hg_data *d = hg_alloc(1, sizeof *d);
@@ -64,7 +83,7 @@ hg_status hg_data_open(hg_data **out, const char *dir, bool alone, hg_err *e)
     *out = NULL;
     if (d == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the store");
     d->lock = -1;
-    hg_status s = dir != NULL ? open_folder(d, dir, alone, e) : HG_OK;
+    hg_status s = dir != NULL ? open_folder(d, dir, alone, e) : open_temporary(d, e);
     if (s == HG_OK) s = open_store(d, e);
     if (s != HG_OK) {
         hg_data_close(d);
@@ -78,6 +97,7 @@ void hg_data_close(hg_data *d)
 {
     if (d == NULL) return;
     hg_store_close(d->store);
+    if (d->temporary[0] != '\0') (void)hg_remove_tree(d->temporary, NULL);
     if (d->lock >= 0) (void)close(d->lock);
     hg_free(d->dir);
     hg_free(d);
@@ -86,4 +106,9 @@ void hg_data_close(hg_data *d)
 hg_store *hg_data_store(const hg_data *d)
 {
     return d->store;
+}
+
+const char *hg_data_folder(const hg_data *d)
+{
+    return d->dir != NULL ? d->dir : d->temporary;
 }

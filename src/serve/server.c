@@ -2,6 +2,7 @@
  * request passes, on the raw path, protocol by protocol, behind the guard. */
 #include "serve/config.h"
 #include "serve/data.h"
+#include "serve/files/files_call.h"
 #include "serve/guard.h"
 #include "serve/models.h"
 #include "base/clock.h"
@@ -18,6 +19,7 @@ struct hg_server {
     hg_data *data;
     hg_guard *guard;
     hg_models *models;
+    hg_files *files;
     hg_http *http;
     char url[128];
     pthread_mutex_t lock; /* guards the meter */
@@ -25,8 +27,9 @@ struct hg_server {
     double started;
 };
 
-static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic, &hg_gemini,
-                                               &hg_ollama, &hg_upkeep,    &hg_app,       &hg_pages};
+static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic,
+                                               &hg_gemini, &hg_ollama,    &hg_file_routes,
+                                               &hg_upkeep, &hg_app,       &hg_pages};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -83,6 +86,16 @@ void hg_server_get_costs(hg_server *s, hg_server_costs *out)
     out->up_s = hg_seconds() - s->started;
     out->cpu_s = hg_cpu_seconds();
     out->rss = hg_rss();
+}
+
+hg_files *hg_server_files(const hg_server *s)
+{
+    return s->files;
+}
+
+bool hg_server_admit(hg_server *s, hg_exchange *x, hg_who who, hg_problem *p)
+{
+    return hg_guard_guest(s->guard, x, who, p);
 }
 
 uint32_t hg_server_open_requests(const hg_server *s)
@@ -226,6 +239,17 @@ static void handle(void *ctx, hg_exchange *x)
         hg_answer_problem(x, m.protocol, &p);
 }
 
+static size_t max_body_of(void *ctx, hg_bytes method, hg_bytes path)
+{
+    (void)ctx;
+    return hg_files_max_body(method, path);
+}
+
+static bool trusts(void *ctx, hg_exchange *x)
+{
+    return hg_guard_trusts(((hg_server *)ctx)->guard, x);
+}
+
 static void explain(void *ctx, hg_buf *body, int status, const char *why)
 {
     hg_problem p;
@@ -258,6 +282,7 @@ static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
     HG_TRY(hg_data_open(&s->data, o->data_dir, true, e));
     HG_TRY(hg_guard_new(&s->guard, &s->o, s->data, e));
     s->o.api_key = s->o.data_dir = NULL;
+    HG_TRY(hg_files_new(&s->files, s->data, e));
     return hg_models_new(&s->models, &s->o, e);
 }
 
@@ -311,6 +336,9 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
     o.host = s->host;
     o.port = s->o.port;
     o.max_body = o.max_body < HG_SERVE_MAX_BODY ? o.max_body : HG_SERVE_MAX_BODY;
+    o.max_body_of = max_body_of;
+    o.trusts = trusts;
+    o.spill = hg_data_folder(s->data);
     o.handle = handle;
     o.explain = explain;
     o.ctx = s;
@@ -351,6 +379,7 @@ void hg_server_free(hg_server *s)
     if (s->http != NULL) hg_http_stop(s->http);
     hg_models_free(s->models);
     hg_http_free(s->http);
+    hg_files_free(s->files);
     hg_guard_free(s->guard);
     hg_data_close(s->data);
     hg_free(s->host);

@@ -22,6 +22,9 @@ typedef struct hg_problem {
 bool hg_refuse(hg_problem *p, int status, const char *code, const char *param, const char *fmt, ...)
     HG_PRINTF(5, 6);
 
+/* Whom a route is for. The first two are false and true: whether a route is open to all. */
+typedef enum hg_who { HG_NEEDS_RUN = 0, HG_ANYBODY = 1, HG_NEEDS_METRICS } hg_who;
+
 /* ---- models ---- */
 /* What is told of a model, in memory or not. It does not change once the server has started. */
 typedef struct hg_card {
@@ -96,6 +99,9 @@ size_t hg_server_count(const hg_server *s);
 const hg_card *hg_server_model(const hg_server *s, size_t i);
 struct hg_models;
 struct hg_models *hg_server_models(const hg_server *s);
+struct hg_files *hg_server_files(const hg_server *s);
+/* Asks for token, scope and rate, for a route that is open to all but not with every path. */
+bool hg_server_admit(hg_server *s, hg_exchange *x, hg_who who, hg_problem *p);
 /* Requests that are open. */
 uint32_t hg_server_open_requests(const hg_server *s);
 /* What is kept in its data folder. */
@@ -112,8 +118,6 @@ void hg_server_get_costs(hg_server *s, hg_server_costs *out);
 hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err *e);
 
 /* ---- protocols ---- */
-/* Whom a route is for. The first two are false and true: whether a route is open to all. */
-typedef enum hg_who { HG_NEEDS_RUN = 0, HG_ANYBODY = 1, HG_NEEDS_METRICS } hg_who;
 typedef struct hg_route {
     const char *method,
         *path; /* a path that ends with a slash takes one more, raw segment or more */
@@ -127,14 +131,15 @@ typedef struct hg_protocol {
     bool (*claims)(const hg_exchange *x);
     const char *id_header; /* that tells the request's id; NULL: none but x-request-id */
 } hg_protocol;
-extern const hg_protocol hg_openai;    /* openai.c */
-extern const hg_protocol hg_responses; /* responses.c: the other half of OpenAI's */
-extern const hg_protocol hg_anthropic; /* anthropic.c */
-extern const hg_protocol hg_gemini;    /* gemini.c */
-extern const hg_protocol hg_ollama;    /* ollama.c */
-extern const hg_protocol hg_pages;     /* pages.c: the page's files */
-extern const hg_protocol hg_app;       /* page/app.c: what the page asks for beside the others */
-extern const hg_protocol hg_upkeep;    /* upkeep.c: for who keeps the server running */
+extern const hg_protocol hg_openai;      /* openai.c */
+extern const hg_protocol hg_responses;   /* responses.c: the other half of OpenAI's */
+extern const hg_protocol hg_anthropic;   /* anthropic.c */
+extern const hg_protocol hg_gemini;      /* gemini.c */
+extern const hg_protocol hg_ollama;      /* ollama.c */
+extern const hg_protocol hg_pages;       /* pages.c: the page's files */
+extern const hg_protocol hg_app;         /* page/app.c: what the page asks for beside the others */
+extern const hg_protocol hg_file_routes; /* files_call.c: OpenAI's and Replicate's files */
+extern const hg_protocol hg_upkeep;      /* upkeep.c: for who keeps the server running */
 
 /* Answers with a problem in the protocol's own form. */
 void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_problem *p);

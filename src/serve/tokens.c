@@ -256,17 +256,33 @@ static void note_use(hg_tokens *t, token *one)
     (void)hg_query_close(&q, NULL);
 }
 
-bool hg_tokens_admit(hg_tokens *t, hg_bytes secret, bool creates, hg_guest *out)
+/* With the lock. Compares with all, in the same time whichever it is. */
+static token *find(hg_tokens *t, hg_bytes secret)
 {
     unsigned char digest[crypto_hash_sha256_BYTES];
     token *found = NULL;
 
-    memset(out, 0, sizeof *out);
     (void)crypto_hash_sha256(digest, (const unsigned char *)secret.p, secret.n);
-    (void)pthread_mutex_lock(&t->lock);
     refresh(t);
     for (size_t i = 0; i < t->n; i++)
         if (sodium_memcmp(digest, t->token[i].digest, sizeof digest) == 0) found = &t->token[i];
+    return found;
+}
+
+bool hg_tokens_know(hg_tokens *t, hg_bytes secret, unsigned scope)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    const token *found = find(t, secret);
+    const bool ok = found != NULL && (found->info.scopes & scope) != 0;
+    (void)pthread_mutex_unlock(&t->lock);
+    return ok;
+}
+
+bool hg_tokens_admit(hg_tokens *t, hg_bytes secret, bool creates, hg_guest *out)
+{
+    memset(out, 0, sizeof *out);
+    (void)pthread_mutex_lock(&t->lock);
+    token *found = find(t, secret);
     if (found != NULL) {
         memcpy(out->owner, found->info.name, sizeof out->owner);
         out->scopes = found->info.scopes;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_KEPT = 128, BUSY_MS = 5000 };
+enum { MAX_KEPT = 512, BUSY_MS = 5000 };
 
 typedef struct kept {
     const char *sql; /* the literal's address is its name */
