@@ -1,5 +1,7 @@
-/* The thread pool. A job is a range cut into chunks; every thread, the caller too, takes the next
- * chunk by an atomic counter until none is left.
+/* The thread pool. A job is a range cut into chunks. Each thread, the caller too, has a home: an
+ * equal part of the chunks, which it takes one by one; then it helps the others with theirs until
+ * none is left. Jobs that go over the same rows one after the other so find, in each core's cache,
+ * what the one before left there.
  *
  * A job is published by a generation number. Workers spin on it for some microseconds (a matrix
  * product follows the last one at once), then go on looking while they offer their core to others
@@ -31,6 +33,13 @@ typedef struct worker {
     pthread_t thread;
 } worker;
 
+/* Chunks [next, end) that nobody has taken; far enough from each other to share no line. */
+typedef struct part {
+    atomic_size_t next;
+    size_t end;
+    char away[112];
+} part;
+
 struct hg_pool {
     int n_threads;
     worker *workers; /* [n_threads - 1] */
@@ -44,7 +53,7 @@ struct hg_pool {
     hg_pool_fn *fn;
     void *ctx;
     size_t n, grain;
-    atomic_size_t next;
+    part *parts; /* [n_threads] */
 };
 
 int hg_cores(void)
@@ -71,11 +80,27 @@ int hg_cores(void)
 
 static void take_chunks(hg_pool *p, int thread)
 {
-    for (;;) {
-        size_t begin = atomic_fetch_add(&p->next, p->grain);
-        if (begin >= p->n) return;
-        size_t end = p->n - begin < p->grain ? p->n : begin + p->grain;
-        p->fn(p->ctx, begin, end, thread);
+    for (int i = 0; i < p->n_threads; i++) {
+        part *home = &p->parts[(thread + i) % p->n_threads];
+        for (;;) {
+            const size_t chunk = atomic_fetch_add(&home->next, 1);
+            if (chunk >= home->end) break;
+            const size_t begin = chunk * p->grain, left = p->n - begin;
+            p->fn(p->ctx, begin, left < p->grain ? p->n : begin + p->grain, thread);
+        }
+    }
+}
+
+/* Deals the chunks out, alike many for each. */
+static void deal(hg_pool *p)
+{
+    const size_t n = p->n / p->grain + (p->n % p->grain != 0), n_threads = (size_t)p->n_threads;
+    const size_t each = n / n_threads, more = n % n_threads;
+    size_t at = 0;
+    for (size_t t = 0; t < n_threads; t++) {
+        atomic_store(&p->parts[t].next, at);
+        at += each + (t < more);
+        p->parts[t].end = at;
     }
 }
 
@@ -208,7 +233,7 @@ void hg_pool_run(hg_pool *p, size_t n, size_t grain, hg_pool_fn *fn, void *ctx)
     p->ctx = ctx;
     p->n = n;
     p->grain = grain;
-    atomic_store(&p->next, 0);
+    deal(p);
     publish(p);
     take_chunks(p, 0);
     await_workers(p);
@@ -223,13 +248,16 @@ hg_status hg_pool_new(hg_pool **out, int n_threads, hg_err *e)
     if (n_threads == 0) n_threads = hg_cores() < MAX_THREADS ? hg_cores() : MAX_THREADS;
     hg_pool *p = hg_alloc(1, sizeof *p);
     worker *ws = hg_alloc((size_t)n_threads, sizeof *ws);
-    if (p == NULL || ws == NULL) {
+    part *parts = hg_alloc((size_t)n_threads, sizeof *parts);
+    if (p == NULL || ws == NULL || parts == NULL) {
         hg_free(p);
         hg_free(ws);
+        hg_free(parts);
         return hg_fail(e, HG_E_NOMEM, "no memory for a pool of %d threads", n_threads);
     }
     p->n_threads = n_threads;
     p->workers = ws;
+    p->parts = parts;
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_cond_init(&p->wake, NULL);
     (void)pthread_cond_init(&p->done, NULL);
@@ -257,6 +285,7 @@ void hg_pool_free(hg_pool *p)
     (void)pthread_cond_destroy(&p->wake);
     (void)pthread_mutex_destroy(&p->lock);
     hg_free(p->workers);
+    hg_free(p->parts);
     hg_free(p);
 }
 
