@@ -56,6 +56,10 @@ typedef struct hg_gemm_kernel {
      * processor that tiles need. NULL: none. */
     void (*enter)(void);
     void (*leave)(void);
+    /* As tile, with rows of bf16 as they lie, lda elements apart, instead of a panel: NULL, or for
+     * rows and kc that are multiples of m_step and k_step. */
+    void (*tile_rows)(float *c, size_t ldc, const hg_bf16 *a, size_t lda, const void *b, size_t kc,
+                      size_t rows, size_t cols, bool first);
 } hg_gemm_kernel;
 
 static inline void hg_gemm_enter(const hg_gemm_kernel *g)

@@ -52,15 +52,15 @@ static inline lanes cols_of(const hg_matrix *b, size_t col, size_t cols, size_t 
     }
 
 /* ... and its table entries, with its tile_f32, tile_bf16 and tile_f16. */
-#define FILL_GEMM(k)                                                                               \
-    do {                                                                                           \
-        (k)->gemm[HG_COMPUTE_F32] =                                                                \
-            (hg_gemm_kernel){MR, NR, 1, 1, 4, 4, pack_a_f32, pack_b_f32, tile_f32, NULL, NULL};    \
-        (k)->gemm[HG_COMPUTE_BF16] =                                                               \
-            (hg_gemm_kernel){MR, NR, 1, 2, 2, 2, pack_a_bf16, pack_b_bf16, tile_bf16, NULL, NULL}; \
-        (k)->gemm_f16 =                                                                            \
-            (hg_gemm_kernel){MR, NR, 1, 1, 4, 2, pack_a_f32, pack_b_f16, tile_f16, NULL, NULL};    \
-        (k)->gemm_bf16 = (k)->gemm[HG_COMPUTE_BF16];                                               \
+#define FILL_GEMM(k)                                                                          \
+    do {                                                                                      \
+        (k)->gemm[HG_COMPUTE_F32] = (hg_gemm_kernel){                                         \
+            MR, NR, 1, 1, 4, 4, pack_a_f32, pack_b_f32, tile_f32, NULL, NULL, NULL};          \
+        (k)->gemm[HG_COMPUTE_BF16] = (hg_gemm_kernel){                                        \
+            MR, NR, 1, 2, 2, 2, pack_a_bf16, pack_b_bf16, tile_bf16, NULL, NULL, NULL};       \
+        (k)->gemm_f16 = (hg_gemm_kernel){MR,         NR,         1,        1,    4,    2,     \
+                                         pack_a_f32, pack_b_f16, tile_f16, NULL, NULL, NULL}; \
+        (k)->gemm_bf16 = (k)->gemm[HG_COMPUTE_BF16];                                          \
     } while (0)
 
 #endif

@@ -10,7 +10,10 @@ enum {
     ROW_PANELS = 12,      /* A panels in a block of rows: with KC they stay in the L2 cache */
     KC_SLICE = 64,        /* k rows packed at a time when k is the far stride: they stay in cache */
     SMALL_A = 512 * 1024, /* an A of few rows and so many bytes goes past each panel of B */
+    LARGE_B = 1 << 20,    /* a B that does not stay in the L2 cache beside A */
     CHUNKS = 8,           /* pieces of work a thread, so that a busy core does not hold up all */
+    TILED_CHUNKS = 4,     /* the same of AMX's, which each ask for their rows and columns again */
+    FEW_PANELS = 4,       /* A panels in a block of theirs, at the least */
 };
 
 typedef struct product {
@@ -19,6 +22,7 @@ typedef struct product {
     size_t ldc;
     const hg_matrix *a;
     const char *packed_a; /* whole, or NULL */
+    bool is_direct;       /* A's rows are multiplied as they lie */
     const char *packed_b;
     size_t m, n, k;
     bool add;
@@ -26,6 +30,7 @@ typedef struct product {
     char *room;              /* for a wholly packed A, or NULL */
     size_t rows, panels;     /* of a block of the output */
     size_t n_down, n_across; /* blocks */
+    size_t n_high;           /* panels of a block's rows */
 } product;
 
 /* Products whose rows of A are the same, worked off together: blocks or panels of B of all of them
@@ -81,7 +86,16 @@ static void pack_rows(const hg_gemm_kernel *g, char *dst, const hg_matrix *a, si
         }
 }
 
-/* One k block of one block of the output: A's rows are packed at `pa`. */
+/* Whether a kernel takes A's rows as they lie: whole tiles of bf16, in whole lines. */
+static bool takes_rows(const hg_gemm_kernel *g, const hg_matrix *a, size_t m, size_t k)
+{
+    enum { LINE = 64 };
+    return g->tile_rows != NULL && a->type == HG_BF16 && a->col_stride == 1 && m % g->m_step == 0 &&
+           k % g->k_step == 0 && a->row_stride * sizeof(hg_bf16) % LINE == 0 &&
+           (uintptr_t)a->base % LINE == 0;
+}
+
+/* One k block of one block of the output: A's rows are packed at `pa`, or lie where they lie. */
 static void tiles(const product *p, const char *pa, size_t row, size_t rows, size_t first_panel,
                   size_t end_panel, size_t k0, size_t kc)
 {
@@ -92,8 +106,14 @@ static void tiles(const product *p, const char *pa, size_t row, size_t rows, siz
         const char *pb = p->packed_b + (j * all + k0) * g->nr * g->b_size;
         size_t col = j * g->nr;
         for (size_t r = 0; r < rows; r += height)
-            g->tile(p->c + (row + r) * p->ldc + col, p->ldc, pa + r * depth * g->a_size, pb, kc,
-                    min_size(height, rows - r), min_size(g->nr, p->n - col), first);
+            if (p->is_direct)
+                g->tile_rows(p->c + (row + r) * p->ldc + col, p->ldc,
+                             (const hg_bf16 *)p->a->base + (row + r) * p->a->row_stride + k0,
+                             p->a->row_stride, pb, kc, min_size(height, rows - r),
+                             min_size(g->nr, p->n - col), first);
+            else
+                g->tile(p->c + (row + r) * p->ldc + col, p->ldc, pa + r * depth * g->a_size, pb, kc,
+                        min_size(height, rows - r), min_size(g->nr, p->n - col), first);
     }
 }
 
@@ -103,6 +123,32 @@ static void tiles(const product *p, const char *pa, size_t row, size_t rows, siz
 static size_t block_offset(const product *p, size_t k0)
 {
     return k0 * padded_m(p->g, p->m) * p->g->a_size;
+}
+
+/* Item i is one panel of one block of rows, in one k block. */
+static void pack_a_part(void *ctx, size_t begin, size_t end, int thread)
+{
+    const product *p = ctx;
+    const hg_gemm_kernel *g = p->g;
+    (void)thread;
+    for (size_t i = begin; i < end; i++) {
+        size_t block = i / p->n_high, row = block % p->n_down * p->rows;
+        size_t rows = min_size(p->rows, p->m - row), height = panel_height(g, rows);
+        size_t k0 = block / p->n_down * HG_GEMM_KC, kc = min_size(HG_GEMM_KC, p->k - k0);
+        size_t r = i % p->n_high * height;
+        if (r >= rows) continue;
+        pack_rows(g, p->room + block_offset(p, k0) + (row + r) * padded_k(g, kc) * g->a_size, p->a,
+                  row + r, min_size(height, rows - r), k0, kc);
+    }
+}
+
+/* All of A, once for all blocks. What one thread packs before others are awake it packs alone. */
+static void pack_a(product *p)
+{
+    enum { ALONE = 32 * 1024 };
+    const size_t items = p->n_down * p->n_high * ceil_div(p->k, HG_GEMM_KC);
+    const bool is_small = p->m * p->k * p->g->a_size <= ALONE;
+    hg_pool_run(p->rt->pool, items, is_small ? items : 1, pack_a_part, p);
 }
 
 static size_t product_at(const launch *l, size_t item)
@@ -130,11 +176,9 @@ static void run_panels(void *ctx, size_t begin, size_t end, int thread)
 
 static void run_few_rows(launch *l)
 {
-    const product *p = &l->p[0];
+    product *p = &l->p[0];
     const hg_runtime *rt = p->rt;
-    for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC)
-        pack_rows(p->g, p->room + block_offset(p, k0), p->a, 0, p->m, k0,
-                  min_size(HG_GEMM_KC, p->k - k0));
+    pack_a(p);
     for (size_t i = 0; i < l->n; i++) {
         l->p[i].packed_a = p->room;
         l->first[i + 1] = l->first[i] + n_panels(l->p[i].g, l->p[i].n);
@@ -159,7 +203,9 @@ static void run_block(const product *p, size_t block, char *pa)
     for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC) {
         size_t kc = min_size(HG_GEMM_KC, p->k - k0);
         const char *a = pa;
-        if (p->packed_a != NULL)
+        if (p->is_direct)
+            a = NULL;
+        else if (p->packed_a != NULL)
             a = p->packed_a + block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->a_size;
         else
             pack_rows(p->g, pa, p->a, row, rows, k0, kc);
@@ -178,31 +224,32 @@ static void run_blocks(void *ctx, size_t begin, size_t end, int thread)
     hg_gemm_leave(l->p[0].g);
 }
 
+/* Rows of a block, at the most: so that its panels of A stay in the L2 cache. Where a product of
+ * tiles takes no time to speak of, fewer, so that there are several blocks a thread; but not where
+ * every block of rows has to fetch B again from beyond that cache. */
+static size_t rows_of_block(const product *p, size_t n_threads)
+{
+    const hg_gemm_kernel *g = p->g;
+    const size_t most = ROW_PANELS * g->mr, least = FEW_PANELS * g->mr;
+    if (g->m_step == 1 || p->n * p->k * g->b_size > LARGE_B) return most;
+    const size_t fair = ceil_div(p->m, TILED_CHUNKS * n_threads);
+    return fair < least ? least : min_size(fair, most);
+}
+
 /* Cuts the output so that every thread finds several blocks: by rows, which alone would do when
  * there are many; by columns too when there are few. */
 static void cut(product *p, size_t n_threads)
 {
     const hg_gemm_kernel *g = p->g;
-    size_t down = ceil_div(p->m, ROW_PANELS * g->mr);
+    const size_t chunks = g->m_step == 1 ? CHUNKS : TILED_CHUNKS;
+    size_t down = ceil_div(p->m, rows_of_block(p, n_threads));
     p->rows = ceil_div(ceil_div(p->m, down), g->mr) * g->mr;
     p->n_down = ceil_div(p->m, p->rows);
-    size_t panels = n_panels(g, p->n), want = n_threads > 1 ? CHUNKS * n_threads : 1;
+    p->n_high = ceil_div(p->rows, panel_height(g, min_size(p->rows, p->m)));
+    size_t panels = n_panels(g, p->n), want = n_threads > 1 ? chunks * n_threads : 1;
     size_t across = min_size(ceil_div(want, p->n_down), ceil_div(panels, 2));
     p->panels = ceil_div(panels, across);
     p->n_across = ceil_div(panels, p->panels);
-}
-
-/* Item i is one k block of one block of rows. */
-static void pack_a_part(void *ctx, size_t begin, size_t end, int thread)
-{
-    const product *p = ctx;
-    (void)thread;
-    for (size_t i = begin; i < end; i++) {
-        size_t row = i % p->n_down * p->rows, k0 = i / p->n_down * HG_GEMM_KC;
-        size_t kc = min_size(HG_GEMM_KC, p->k - k0);
-        size_t at = block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->a_size;
-        pack_rows(p->g, p->room + at, p->a, row, min_size(p->rows, p->m - row), k0, kc);
-    }
 }
 
 /* With one block across, each thread packs its own rows of A and finds them in its cache; with more
@@ -214,8 +261,7 @@ static hg_status run_many_rows(launch *l, hg_err *e)
     for (int t = 0; t < rt->n_threads; t++)
         if (hg_runtime_scratch(rt, t, rows_scratch(p->g)) == NULL)
             return hg_fail(e, HG_E_NOMEM, "no memory for a matrix product's scratch");
-    if (p->room != NULL)
-        hg_pool_run(rt->pool, p->n_down * ceil_div(p->k, HG_GEMM_KC), 1, pack_a_part, p);
+    if (p->room != NULL) pack_a(p);
     for (size_t i = 0; i < l->n; i++) {
         l->p[i].packed_a = p->room;
         l->first[i + 1] = l->first[i] + l->p[i].n_down * l->p[i].n_across;
@@ -283,17 +329,20 @@ static void clear(float *c, size_t ldc, size_t m, size_t n)
         for (size_t j = 0; j < n; j++) c[i * ldc + j] = 0;
 }
 
+/* Rows that all go past each panel of B, which is read once. */
 static bool has_few_rows(const product *p)
 {
-    size_t bytes = padded_m(p->g, p->m) * padded_k(p->g, p->k) * p->g->a_size;
-    return p->m <= 4 || (p->m <= ROW_PANELS * p->g->mr && bytes <= SMALL_A);
+    const hg_gemm_kernel *g = p->g;
+    size_t bytes = padded_m(g, p->m) * padded_k(g, p->k) * g->a_size;
+    if (p->is_direct) return false;
+    return p->m <= 4 || (p->m <= ROW_PANELS * g->mr && bytes <= SMALL_A);
 }
 
 /* Bytes of a wholly packed A, or 0 when it is better packed block by block. */
 static size_t room_for_a(const launch *l)
 {
     const product *p = &l->p[0];
-    bool whole = has_few_rows(p) || l->n > 1 || p->n_across > 1;
+    bool whole = !p->is_direct && (has_few_rows(p) || l->n > 1 || p->n_across > 1);
     return whole ? padded_m(p->g, p->m) * padded_k(p->g, p->k) * p->g->a_size : 0;
 }
 
@@ -319,6 +368,7 @@ static hg_status multiply(hg_runtime *rt, hg_compute compute, float *c, size_t l
     product *p = &l.p[0];
     *p = (product){.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add};
     p->rt = rt;
+    p->is_direct = takes_rows(g, a, m, k);
     cut(p, (size_t)rt->n_threads);
     size_t b_bytes = packed_b != NULL ? 0 : ceil_div(hg_matmul_b_size(rt, compute, n, k), 64) * 64;
     size_t a_bytes = room_for_a(&l);
@@ -428,6 +478,7 @@ hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, si
     pack_all(NULL, &pack);
     product p = {.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add, .rt = rt};
     p.packed_b = mine;
+    p.is_direct = takes_rows(g, a, m, k);
     cut(&p, 1);
     hg_gemm_enter(g);
     for (size_t i = 0; i < p.n_down * p.n_across; i++) run_block(&p, i, mine + b_bytes);

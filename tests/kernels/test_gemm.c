@@ -222,6 +222,47 @@ TEST(a_tile_of_float16_weights_is_within_its_bound_on_every_instruction_set)
     check_tiles(float16_kernel, (kinds){HG_F32, HG_F16});
 }
 
+/* A of bf16 with rows `lda` apart, at the start of a line. */
+static void check_rows(const hg_gemm_kernel *g, size_t rows, size_t cols, size_t kc, hg_rng *r)
+{
+    const size_t lda = kc + 32, ldc = cols + 1;
+    hg_arena mem;
+    hg_arena_init(&mem, 0);
+    hg_bf16 *a = HG_NEW(&mem, hg_bf16, rows * lda);
+    stored b = store(kc, cols, HG_F32, true, 0, r);
+    char *pa = hg_arena_raw(&mem, rows * kc, 2), *pb = hg_arena_raw(&mem, g->nr * kc, 2);
+    float *c = HG_NEW(&mem, float, rows *ldc), *by_rows = HG_NEW(&mem, float, rows *ldc);
+    CHECK(a != NULL && pa != NULL && pb != NULL && c != NULL && by_rows != NULL);
+    for (size_t i = 0; i < rows * lda; i++) a[i] = bf16_of((float)hg_rng_unit(r) - 0.5f);
+    const hg_matrix m = {a, HG_BF16, lda, 1};
+    g->pack_a(pa, &m, 0, rows, 0, kc);
+    g->pack_b(pb, &b.m, 0, cols, 0, kc);
+    hg_gemm_enter(g);
+    for (int pass = 0; pass < 2; pass++) { /* overwrite, then add */
+        g->tile(c, ldc, pa, pb, kc, rows, cols, pass == 0);
+        g->tile_rows(by_rows, ldc, a, lda, pb, kc, rows, cols, pass == 0);
+        CHECK(memcmp(c, by_rows, rows * ldc * sizeof *c) == 0);
+    }
+    hg_gemm_leave(g);
+    hg_free(b.data);
+    hg_arena_free(&mem);
+}
+
+TEST(rows_as_they_lie_give_the_bits_of_their_panels)
+{
+    hg_rng r;
+    hg_kernels k;
+    hg_rng_init(&r, 6, 0);
+    EACH_ISA(k)
+    {
+        const hg_gemm_kernel *g = &k.gemm[HG_COMPUTE_BF16];
+        for (size_t rows = g->m_step; g->tile_rows != NULL && rows <= g->mr; rows += g->m_step)
+            for (size_t kc = g->k_step; kc <= HG_GEMM_KC; kc += 3 * g->k_step)
+                for (size_t cols = 1; cols <= g->nr; cols += cols < 30 ? 7 : 1)
+                    check_rows(g, rows, cols, kc, &r);
+    }
+}
+
 /* ---- whole products ---- */
 
 static hg_runtime *runtime(int threads, int isa)
@@ -305,6 +346,45 @@ TEST(a_product_leaves_no_tiles_for_the_system_to_save)
     hg_runtime_free(rt);
 }
 #endif
+
+TEST(a_of_bfloat16_gives_the_bits_of_its_float32_values_packed_or_not)
+{
+    enum { ROWS = 208, COLS = 70, DEPTH = 1120 };
+    hg_rng r;
+    hg_err e = {0};
+    hg_arena mem;
+    hg_rng_init(&r, 7, 0);
+    hg_arena_init(&mem, 0);
+    float *wide = HG_NEW(&mem, float, ROWS *DEPTH), *b = HG_NEW(&mem, float, COLS *DEPTH);
+    float *y = HG_NEW(&mem, float, ROWS *COLS), *z = HG_NEW(&mem, float, ROWS *COLS);
+    hg_bf16 *half = HG_NEW(&mem, hg_bf16, ROWS * DEPTH + 1);
+    CHECK(wide != NULL && b != NULL && y != NULL && z != NULL && half != NULL);
+    fill_random(wide, (size_t)ROWS * DEPTH, 1, &r);
+    fill_random(b, (size_t)COLS * DEPTH, 1, &r);
+    const hg_matrix of_b = {b, HG_F32, 1, DEPTH};
+    for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++)
+        for (size_t shift = 0; shift < 2; shift++) { /* at a line's start, and not */
+            hg_runtime *rt = runtime(2, isa);
+            for (size_t i = 0; i < (size_t)ROWS * DEPTH; i++) half[i + shift] = bf16_of(wide[i]);
+            const hg_matrix f32 = {wide, HG_F32, DEPTH, 1},
+                            bf16 = {half + shift, HG_BF16, DEPTH, 1};
+            for (size_t m = 1; m <= ROWS; m += m < 17 ? 1 : 191) {
+                CHECK_OK(
+                    hg_matmul(rt, HG_COMPUTE_BF16, y, COLS, &f32, &of_b, m, COLS, DEPTH, false, &e),
+                    e);
+                CHECK_OK(hg_matmul(rt, HG_COMPUTE_BF16, z, COLS, &bf16, &of_b, m, COLS, DEPTH,
+                                   false, &e),
+                         e);
+                CHECK(memcmp(y, z, m * COLS * sizeof *y) == 0);
+                CHECK_OK(hg_matmul_here(rt, 1, HG_COMPUTE_BF16, z, COLS, &bf16, &of_b, m, COLS,
+                                        DEPTH, false),
+                         e);
+                CHECK(memcmp(y, z, m * COLS * sizeof *y) == 0);
+            }
+            hg_runtime_free(rt);
+        }
+    hg_arena_free(&mem);
+}
 
 TEST(an_empty_sum_is_zero_or_leaves_the_output)
 {

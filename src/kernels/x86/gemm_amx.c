@@ -62,13 +62,21 @@ static inline void ask_for_c(const float *c, size_t ldc, size_t step)
     }
 }
 
-/* c[32][32] (+)= a[steps][32][32] b[steps][16][32][2]. The panel of B stays in the L1 cache while
+/* How rows of A lie: in panels, or as a matrix of bf16 has them. Bytes. */
+typedef struct rows_of_a {
+    size_t stride; /* from a row to the next */
+    size_t step;   /* from 32 k to the next */
+} rows_of_a;
+
+/* c[32][32] (+)= a[32][32 steps] b[steps][16][32][2]. The panel of B stays in the L1 cache while
  * those of A pass by, which are read as what is not needed again: with common loads a fifth slower.
  */
-static void high(float *c, size_t ldc, const char *a, const char *b, size_t steps, bool first)
+static inline void high(float *c, size_t ldc, const char *a, rows_of_a lie, const char *b,
+                        size_t steps, bool first)
 {
     const size_t stride = ldc * sizeof *c;
     float *low = c + TILE * ldc;
+    const char *low_a = a + TILE * lie.stride;
     const float *soon = first ? c : c + MR * ldc;
     if (first) {
         _tile_zero(0);
@@ -81,13 +89,13 @@ static void high(float *c, size_t ldc, const char *a, const char *b, size_t step
         _tile_loadd(2, low, stride);
         _tile_loadd(3, low + TILE, stride);
     }
-    for (size_t s = 0; s < steps; s++, a += MR * LINE, b += TILE * 2 * LINE) {
-        _tile_stream_loadd(4, a, LINE);
+    for (size_t s = 0; s < steps; s++, a += lie.step, low_a += lie.step, b += TILE * 2 * LINE) {
+        _tile_stream_loadd(4, a, lie.stride);
         _tile_loadd(6, b, 2 * LINE);
         _tile_loadd(7, b + LINE, 2 * LINE);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
-        _tile_stream_loadd(5, a + TILE * LINE, LINE);
+        _tile_stream_loadd(5, low_a, lie.stride);
         ask_for_c(soon, ldc, s);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
@@ -98,8 +106,9 @@ static void high(float *c, size_t ldc, const char *a, const char *b, size_t step
     _tile_stored(3, low + TILE, stride);
 }
 
-/* The same of 16 rows: a[steps][16][32]. */
-static void flat(float *c, size_t ldc, const char *a, const char *b, size_t steps, bool first)
+/* The same of 16 rows. */
+static inline void flat(float *c, size_t ldc, const char *a, rows_of_a lie, const char *b,
+                        size_t steps, bool first)
 {
     const size_t stride = ldc * sizeof *c;
     if (first) {
@@ -109,9 +118,9 @@ static void flat(float *c, size_t ldc, const char *a, const char *b, size_t step
         _tile_loadd(0, c, stride);
         _tile_loadd(1, c + TILE, stride);
     }
-    for (size_t s = 0; s < steps; s++, a += TILE * LINE, b += TILE * 2 * LINE) {
+    for (size_t s = 0; s < steps; s++, a += lie.step, b += TILE * 2 * LINE) {
         for (size_t i = 0; i < 2 * TILE; i++) _mm_prefetch(b + AHEAD + i * LINE, _MM_HINT_T0);
-        _tile_loadd(4, a, LINE);
+        _tile_loadd(4, a, lie.stride);
         _tile_loadd(6, b, 2 * LINE);
         _tile_loadd(7, b + LINE, 2 * LINE);
         _tile_dpbf16ps(0, 4, 6);
@@ -121,15 +130,15 @@ static void flat(float *c, size_t ldc, const char *a, const char *b, size_t step
     _tile_stored(1, c + TILE, stride);
 }
 
-static void product(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
-                    bool first)
+static void product(float *c, size_t ldc, const void *a, rows_of_a lie, const void *b, size_t kc,
+                    size_t rows, bool first)
 {
     const size_t steps = (kc + STEP - 1) / STEP;
     written();
     if (rows > TILE)
-        high(c, ldc, a, b, steps, first);
+        high(c, ldc, a, lie, b, steps, first);
     else
-        flat(c, ldc, a, b, steps, first);
+        flat(c, ldc, a, lie, b, steps, first);
     written();
 }
 
@@ -144,25 +153,40 @@ static void copy(float *to, size_t ld_to, const float *from, size_t ld_from, siz
 }
 
 /* An edge of C, through a buffer. */
-static __attribute__((noinline)) void edge(float *c, size_t ldc, const void *a, const void *b,
-                                           size_t kc, size_t rows, size_t cols, bool first)
+static __attribute__((noinline)) void edge(float *c, size_t ldc, const void *a, rows_of_a lie,
+                                           const void *b, size_t kc, size_t rows, size_t cols,
+                                           bool first)
 {
     _Alignas(LINE) float whole[MR * NR];
     if (!first) {
         memset(whole, 0, sizeof whole);
         copy(whole, NR, c, ldc, rows, cols);
     }
-    product(whole, NR, a, b, kc, rows, first);
+    product(whole, NR, a, lie, b, kc, rows, first);
     copy(c, ldc, whole, NR, rows, cols);
+}
+
+static void any_tile(float *c, size_t ldc, const void *a, rows_of_a lie, const void *b, size_t kc,
+                     size_t rows, size_t cols, bool first)
+{
+    if (cols == NR && rows % TILE == 0)
+        product(c, ldc, a, lie, b, kc, rows, first);
+    else
+        edge(c, ldc, a, lie, b, kc, rows, cols, first);
 }
 
 static void tile_bf16(float *c, size_t ldc, const void *a, const void *b, size_t kc, size_t rows,
                       size_t cols, bool first)
 {
-    if (cols == NR && rows % TILE == 0)
-        product(c, ldc, a, b, kc, rows, first);
-    else
-        edge(c, ldc, a, b, kc, rows, cols, first);
+    const rows_of_a panel = {LINE, rows > TILE ? MR * LINE : TILE * LINE};
+    any_tile(c, ldc, a, panel, b, kc, rows, cols, first);
+}
+
+static void tile_rows(float *c, size_t ldc, const hg_bf16 *a, size_t lda, const void *b, size_t kc,
+                      size_t rows, size_t cols, bool first)
+{
+    const rows_of_a matrix = {lda * sizeof *a, LINE};
+    any_tile(c, ldc, a, matrix, b, kc, rows, cols, first);
 }
 
 /* ---- packing ---- */
@@ -222,7 +246,7 @@ static void pack_b(void *dst, const hg_matrix *b, size_t col, size_t cols, size_
 
 void hg_gemm_amx(hg_kernels *k)
 {
-    k->gemm[HG_COMPUTE_BF16] =
-        (hg_gemm_kernel){MR, NR, TILE, STEP, 2, 2, pack_a, pack_b, tile_bf16, enter, leave};
+    k->gemm[HG_COMPUTE_BF16] = (hg_gemm_kernel){MR,     NR,     TILE,      STEP,  2,     2,
+                                                pack_a, pack_b, tile_bf16, enter, leave, tile_rows};
     k->gemm_bf16 = k->gemm[HG_COMPUTE_BF16];
 }

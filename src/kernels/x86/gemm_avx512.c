@@ -206,8 +206,8 @@ void hg_gemm_avx512(hg_kernels *k)
 
 void hg_gemm_avx512_floats(hg_kernels *k)
 {
-    k->gemm[HG_COMPUTE_BF16] =
-        (hg_gemm_kernel){MR, NR, 1, 1, 4, 4, pack_a_rounded, pack_b_rounded, tile_f32, NULL, NULL};
+    k->gemm[HG_COMPUTE_BF16] = (hg_gemm_kernel){
+        MR, NR, 1, 1, 4, 4, pack_a_rounded, pack_b_rounded, tile_f32, NULL, NULL, NULL};
     k->gemm_bf16 = (hg_gemm_kernel){
-        MR, NR, 1, 1, 4, 2, pack_a_rounded, pack_b_bf16_alone, tile_bf16_floats, NULL, NULL};
+        MR, NR, 1, 1, 4, 2, pack_a_rounded, pack_b_bf16_alone, tile_bf16_floats, NULL, NULL, NULL};
 }
