@@ -87,9 +87,9 @@ function Log() {
   return (
     <div class="scroll" ref={ref} onScroll={onScroll} tabIndex={-1}>
       {list.length === 0 ? <Welcome /> : (
-        <ol class="log" role="log" aria-label={t('chat.conversation')} aria-busy={isRunning()}>
-          {list.map((m, i) => <Item key={m.id} message={m} isLast={i === list.length - 1} />)}
-        </ol>
+        <div role="log" aria-label={t('chat.conversation')} aria-busy={isRunning()}>
+          <ol class="log">{list.map((m, i) => <Item key={m.id} message={m} isLast={i === list.length - 1} />)}</ol>
+        </div>
       )}
       {isAway && list.length > 0 && <IconButton name="down" label={t('chat.to_end')} class="to-end" onClick={toEnd} />}
     </div>
@@ -119,14 +119,16 @@ export function Chat() {
   const [problem, setProblem] = useState('');
   const inputRef = useRef();
   useTalkOfRoute(setProblem);
-  useEffect(() => { findModels(); }, [token.value]);
+  // A list from another room may be older than the model that was chosen there.
+  const [isFresh, setFresh] = useState(false);
+  useEffect(() => { findModels().then(() => setFresh(true)); }, [token.value]);
   useEffect(() => {
     const all = models.value;
-    if (!all?.length) return;
+    if (!all?.length || !isFresh) return;
     const s = settings.value, has = (id) => all.some((m) => m.id === id);
     if (!has(s.model)) settings.value = { ...s, model: all[0].id, second: has(s.second) ? s.second : undefined };
     else if (s.second && !has(s.second)) settings.value = { ...s, second: undefined };
-  }, [models.value, settings.value]);
+  }, [models.value, settings.value, isFresh]);
   useEffect(() => { document.title = talk.value ? `${talk.value.title} · Higgins` : 'Higgins'; }, [talk.value?.title]);
   return (
     <div class="room chat">

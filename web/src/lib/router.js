@@ -11,7 +11,18 @@ function parse() {
   return { room: 'chat', talk: first === 'chat' ? rest[0] : undefined };
 }
 
+// Links that the protocols give out: /#/p/ID, /#/m/OWNER/NAME.
+function takeHash() {
+  const m = /^#\/(p|m)\/(.+)$/.exec(location.hash);
+  if (m) history.replaceState(null, '', m[1] === 'p' ? `/p/${m[2]}` : `/models/${m[2]}`);
+}
+takeHash();
+
 export const route = signal(parse());
+addEventListener('hashchange', () => {
+  takeHash();
+  route.value = parse();
+});
 addEventListener('popstate', () => { route.value = parse(); });
 
 export function go(path, { replace = false } = {}) {

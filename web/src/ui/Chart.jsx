@@ -11,7 +11,7 @@ function options(series, height, format, formatX) {
   return {
     width: 300, height, legend: { show: false }, cursor: { points: { size: 6 }, drag: { setScale: false } }, padding: [8, 12, 0, 0],
     scales: { x: { time: false }, y: { range: (_, min, max) => range(min, max) } },
-    axes: [{ ...axis, space: 70, values: toTexts(formatX) }, { ...axis, size: 52, values: toTexts(format) }],
+    axes: [{ ...axis, space: 70, size: 32, values: toTexts(formatX) }, { ...axis, size: 52, values: toTexts(format) }],
     series: [{}, ...series.map((s) => ({ label: s.label, stroke: colour(s.colour ?? '--accent'), width: 2, points: { show: s.points ?? false, size: 6 }, spanGaps: true }))],
   };
 }
