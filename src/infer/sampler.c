@@ -56,6 +56,15 @@ static void add_bias(const hg_sampler *s, hg_choices *c)
     hg_choices_close(c);
 }
 
+static void forbid_ends(const hg_sampler *s, hg_choices *c)
+{
+    if (s->n_drawn >= s->n_least || s->n_ends == 0) return;
+    hg_choices_open(c);
+    for (size_t i = 0; i < s->n_ends; i++)
+        if ((size_t)s->ends[i] < c->n_vocab) hg_choices_set(c, s->ends[i], -INFINITY);
+    hg_choices_close(c);
+}
+
 static hg_status apply_mask(const hg_sampler *s, hg_choices *c, size_t n_left, hg_err *e)
 {
     if (s->constraint == NULL) return HG_OK;
@@ -127,6 +136,7 @@ hg_status hg_sampler_cut(const hg_sampler *s, hg_choices *c, const hg_past *past
     const bool greedy = is_greedy(&s->o);
     HG_TRY(check_choice(c, e));
     add_bias(s, c);
+    forbid_ends(s, c);
     HG_TRY(apply_mask(s, c, n_left, e));
     HG_TRY(check_choice(c, e));
     for (size_t i = 0; s->o.order[i] != HG_SAMPLE_END; i++) {

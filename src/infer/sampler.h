@@ -13,6 +13,9 @@ typedef struct hg_sampler {
     hg_sampling o;             /* its arrays are the caller's */
     const hg_tokenizer *tok;   /* for DRY's breakers; may be NULL */
     hg_constraint *constraint; /* the caller's; NULL: none */
+    const int32_t *ends;       /* [n_ends] that may not come among the first n_least draws */
+    size_t n_ends;
+    uint64_t n_least;
     uint64_t n_drawn;
     double mu; /* Mirostat's bound on surprise, in bits */
 } hg_sampler;

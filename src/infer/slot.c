@@ -101,6 +101,11 @@ hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t sh
     hg_guess_begin(&s->rate_draft);
     hg_sampler_begin(&s->sampler, &w->r.sampling, s->tok);
     s->sampler.constraint = s->constraint;
+    if (s->constraint == NULL) {
+        s->sampler.ends = s->ends->id;
+        s->sampler.n_ends = s->ends->n;
+        s->sampler.n_least = w->r.min_tokens;
+    }
     hg_detok_begin(&s->detok, &w->stops);
     w->started_s = hg_seconds();
     w->usage.queue_s = w->started_s - w->submitted_s;

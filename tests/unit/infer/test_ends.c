@@ -11,12 +11,12 @@ enum { IM_END = 258, CALL = 65, TURN = 66, PLAIN = 67 };
 static hg_err e;
 
 /* What the answer is when the model wants to say nothing but this token. */
-static hg_finish answer_of(hg_engine *en, int32_t id, hg_usage *usage)
+static hg_finish answer_of_least(hg_engine *en, int32_t id, uint32_t least, hg_usage *usage)
 {
     static const int32_t prompt[] = {'a', 'b', 'c'};
     const hg_logit_bias bias = {id, 100.0f};
     hg_finish finish;
-    hg_request r = {.prompt = prompt, .n_prompt = 3, .max_tokens = 4};
+    hg_request r = {.prompt = prompt, .n_prompt = 3, .max_tokens = 4, .min_tokens = least};
     hg_sampling_init(&r.sampling);
     r.sampling.temperature = 0.0f;
     r.sampling.repetition_penalty = 1.0f;
@@ -24,6 +24,11 @@ static hg_finish answer_of(hg_engine *en, int32_t id, hg_usage *usage)
     r.sampling.n_bias = 1;
     CHECK_OK(hg_engine_run(en, &r, NULL, &finish, usage, &e), e);
     return finish;
+}
+
+static hg_finish answer_of(hg_engine *en, int32_t id, hg_usage *usage)
+{
+    return answer_of_least(en, id, 0, usage);
 }
 
 /* Ends with each of the ids, and with nothing else. */
@@ -38,6 +43,9 @@ static void check_ends(const char *path, const int32_t *ids, size_t n)
     for (size_t i = 0; i < n; i++) {
         CHECK_EQ(answer_of(en, ids[i], &usage), HG_FINISH_STOP);
         CHECK_EQ(usage.completion_tokens, 0);
+        CHECK_EQ(answer_of_least(en, ids[i], 3, &usage), HG_FINISH_STOP);
+        CHECK_EQ(usage.completion_tokens, 3);
+        CHECK_EQ(answer_of_least(en, ids[i], 9, &usage), HG_FINISH_LENGTH);
     }
     CHECK_EQ(answer_of(en, PLAIN, &usage), HG_FINISH_LENGTH);
     CHECK_EQ(usage.completion_tokens, 4);
