@@ -8,6 +8,13 @@ find_library(HG_GUMBO gumbo REQUIRED)
 find_path(HG_GUMBO_INCLUDE gumbo.h REQUIRED)
 pkg_check_modules(HG_EDIT REQUIRED IMPORTED_TARGET libedit)
 
+# For webhooks, and for training data that is named by a URL; without it both are refused.
+pkg_check_modules(HG_CURL IMPORTED_TARGET libcurl>=7.85)
+
 add_library(hg_libraries INTERFACE)
+if(HG_CURL_FOUND)
+  target_link_libraries(hg_libraries INTERFACE PkgConfig::HG_CURL)
+  target_compile_definitions(hg_libraries INTERFACE HG_HAS_CURL)
+endif()
 target_link_libraries(hg_libraries INTERFACE PkgConfig::HG_DEPS ${HG_GUMBO} Threads::Threads m)
 target_include_directories(hg_libraries SYSTEM INTERFACE ${HG_GUMBO_INCLUDE})

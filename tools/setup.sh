@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 BUILD="gcc make cmake ninja-build pkg-config libc6-dev libjansson-dev libyaml-dev libgumbo-dev libpcre2-dev
- libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev libsqlite3-dev"
+ libutf8proc-dev zlib1g-dev libzstd-dev libxxhash-dev libsodium-dev libmicrohttpd-dev libedit-dev libsqlite3-dev libcurl4-openssl-dev"
 # The page is bundled by npm; without it the server is made without its page.
 PAGE="nodejs npm"
 # English prose with clear free licences; docs/first-model.md says which and why.

@@ -33,13 +33,17 @@ typedef struct hg_server_options {
     uint32_t parallel;    /* requests that are worked on at a time; more wait */
     uint32_t max_queue;   /* requests that may wait; more are refused (503) */
     const char *chat_template; /* of conversations (Jinja); NULL: the model's */
+    double retention_s; /* predictions that programs made lose input and output so long after their
+                           end; 0: never */
+    bool allows_private_urls; /* webhooks may be on this machine and in private networks */
     uint64_t memory; /* bytes that models which are loaded on demand may take, weights and caches;
                         0: four fifths of what is free when the server is made */
     int threads;     /* of each model that is loaded on demand; 0: one for each core */
     hg_isa isa;      /* bounds their instruction set from above */
 } hg_server_options;
 HG_API void hg_server_options_init(
-    hg_server_options *o); /* 127.0.0.1, 8080, NULL, false, NULL, 0, 4, 64, NULL, 0, 0, HG_N_ISA */
+    hg_server_options
+        *o); /* 127.0.0.1, 8080, NULL, false, NULL, 0, 4, 64, NULL, 3600, false, 0, 0, HG_N_ISA */
 
 /* ---- tokens ---- */
 enum { HG_MAY_RUN = 1, HG_MAY_METRICS = 2, HG_MAY_ALL = 3 };

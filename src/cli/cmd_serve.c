@@ -12,9 +12,9 @@
 
 typedef struct serve_values {
     const char *host, *key, *name, *chat_template, *config, *data;
-    bool no_token;
+    bool no_token, private_urls;
     int64_t port, n_ctx, parallel, queue, grace;
-    double memory;
+    double memory, retention;
 } serve_values;
 
 typedef struct served {
@@ -33,6 +33,7 @@ static void serve_init(void *values)
     v->parallel = o.parallel;
     v->queue = o.max_queue;
     v->grace = 30;
+    v->retention = o.retention_s / 3600;
 }
 
 /* `token` is "" unless it was made now. */
@@ -130,6 +131,8 @@ static void fill_options(const cli *c, const serve_values *v, hg_server_options 
     o->n_ctx = (uint32_t)v->n_ctx;
     o->parallel = (uint32_t)v->parallel;
     o->max_queue = (uint32_t)v->queue;
+    o->retention_s = v->retention * 3600;
+    o->allows_private_urls = v->private_urls;
     o->memory = (uint64_t)(v->memory * 1e9);
     o->threads = c->threads;
     o->isa = c->isa;
@@ -204,6 +207,12 @@ static const cli_option serve_options[] = {
     {"api-key", 0, CLI_TEXT, "KEY",
      "ask for this key instead of tokens (also: environment HIGGINS_API_KEY)",
      offsetof(serve_values, key), 0, 0},
+    {"retention", 0, CLI_FLOAT, "HOURS",
+     "predictions of programs lose input and output so long after their end; 0: never",
+     offsetof(serve_values, retention), 0, 1e6},
+    {"allow-private-urls", 0, CLI_FLAG, NULL,
+     "webhooks may go to this machine and to private networks",
+     offsetof(serve_values, private_urls), 0, 0},
     {"name", 0, CLI_TEXT, "NAME", "the model's name in the API; else its file's or folder's",
      offsetof(serve_values, name), 0, 0},
     {"config", 0, CLI_TEXT, "FILE", "aliases and descriptions of models (YAML)",
@@ -238,13 +247,14 @@ static const char *const serve_examples[] = {
 const cli_command cli_serve = {
     .name = "serve",
     .args = "MODEL...",
-    .summary = "answer programs made for OpenAI, Claude, Gemini or Ollama, and people on a page",
+    .summary = "answer programs made for Replicate, GPT, Claude or Gemini, and people on a page",
     .text =
         "Serves models (folders, .gguf files, adapters, eliza, or all that lie below a folder) "
         "at one address, plain "
         "and streaming, to every program that speaks OpenAI's protocol (/v1/chat/completions, "
-        "/v1/completions), Anthropic's (/v1/messages), Gemini's (/v1beta/models/...) or "
-        "Ollama's (/api), and a chat page at /. It listens on this machine only unless --host "
+        "/v1/completions), Replicate's (/v1/predictions), Anthropic's (/v1/messages), Gemini's "
+        "(/v1beta/models/...) or Ollama's (/api), and a chat page at /. It listens on this machine "
+        "only unless --host "
         "says more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within "
         "--grace seconds and ends with 0. Who asks shows a token: the first start prints one, "
         "higgins token makes more. Every server also answers to the model "

@@ -212,6 +212,7 @@ static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, u
     *b = (hg_backend){.created = hg_unix_time(),
                       .n_ctx = n_ctx,
                       .n_vocab = c->n_vocab,
+                      .has_template = w->chat_template != NULL,
                       .encode = encode,
                       .render = render,
                       .converse = converse,

@@ -87,6 +87,7 @@ hg_status hg_server_add_eliza(hg_server *s, const char *id, const char *name, bo
                     .n_ctx = N_CTX,
                     .n_vocab = N_VOCAB,
                     .is_unlisted = !is_listed,
+                    .has_template = true,
                     .encode = encode,
                     .render = render,
                     .submit = submit,

@@ -3,6 +3,7 @@
 #include "serve/data.h"
 #include "base/file.h"
 #include "serve/page/talks.h"
+#include "serve/replicate/predictions.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ static const char *const migrations[] = {
     "CREATE INDEX files_by_owner ON files (owner, number);"
     "CREATE INDEX files_by_bytes ON files (sha256);"
     "CREATE TABLE file_key (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB NOT NULL) STRICT;",
+    hg_replicate_tables,
 };
 
 struct hg_data {

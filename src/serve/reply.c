@@ -27,7 +27,9 @@ void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_pro
     protocol->explain(&b, p);
     if (p->status == 503) hg_exchange_add_header(x, "Retry-After", "1");
     if (p->status == 401) hg_exchange_add_header(x, "WWW-Authenticate", "Bearer");
-    hg_exchange_reply(x, p->status, "application/json", (hg_bytes){b.n > 0 ? b.p : "", b.n});
+    hg_exchange_reply(x, p->status,
+                      protocol->error_type != NULL ? protocol->error_type : "application/json",
+                      (hg_bytes){b.n > 0 ? b.p : "", b.n});
     hg_buf_free(&b);
 }
 

@@ -5,6 +5,7 @@
 #include "serve/files/files_call.h"
 #include "serve/guard.h"
 #include "serve/models.h"
+#include "serve/replicate/replicate.h"
 #include "base/clock.h"
 
 #include <pthread.h>
@@ -20,6 +21,7 @@ struct hg_server {
     hg_guard *guard;
     hg_models *models;
     hg_files *files;
+    hg_replicate_state replicate;
     hg_http *http;
     char url[128];
     pthread_mutex_t lock; /* guards the meter */
@@ -27,9 +29,9 @@ struct hg_server {
     double started;
 };
 
-static const hg_protocol *const protocols[] = {&hg_openai, &hg_responses, &hg_anthropic,
-                                               &hg_gemini, &hg_ollama,    &hg_file_routes,
-                                               &hg_upkeep, &hg_app,       &hg_pages};
+static const hg_protocol *const protocols[] = {
+    &hg_openai,      &hg_responses, &hg_anthropic, &hg_gemini, &hg_ollama,
+    &hg_file_routes, &hg_upkeep,    &hg_app,       &hg_pages,  &hg_replicate};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -96,6 +98,11 @@ hg_files *hg_server_files(const hg_server *s)
 bool hg_server_admit(hg_server *s, hg_exchange *x, hg_who who, hg_problem *p)
 {
     return hg_guard_guest(s->guard, x, who, p);
+}
+
+hg_replicate_state *hg_server_replicate(const hg_server *s)
+{
+    return (hg_replicate_state *)(uintptr_t)&s->replicate;
 }
 
 uint32_t hg_server_open_requests(const hg_server *s)
@@ -267,6 +274,7 @@ void hg_server_options_init(hg_server_options *o)
     o->port = 8080;
     o->parallel = 4;
     o->max_queue = 64;
+    o->retention_s = 3600;
     o->isa = HG_N_ISA;
 }
 
@@ -283,7 +291,12 @@ static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
     HG_TRY(hg_guard_new(&s->guard, &s->o, s->data, e));
     s->o.api_key = s->o.data_dir = NULL;
     HG_TRY(hg_files_new(&s->files, s->data, e));
-    return hg_models_new(&s->models, &s->o, e);
+    HG_TRY(hg_models_new(&s->models, &s->o, e));
+    hg_replicate_state *r = &s->replicate;
+    r->store = hg_data_store(s->data);
+    HG_TRY(hg_versions_new(&r->versions, s->data, e));
+    HG_TRY(hg_webhooks_new(&r->webhooks, s->data, o->allows_private_urls, e));
+    return hg_predictions_new(&r->predictions, s, s->data, r->webhooks, o->retention_s, e);
 }
 
 hg_status hg_server_new(hg_server **out, const hg_server_options *o, hg_err *e)
@@ -342,6 +355,8 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
     o.handle = handle;
     o.explain = explain;
     o.ctx = s;
+    HG_TRY(hg_webhooks_start(s->replicate.webhooks, e));
+    HG_TRY(hg_predictions_start(s->replicate.predictions, e));
     HG_TRY(hg_http_start(&s->http, &o, e));
     bool is_v6 = strchr(s->host, ':') != NULL;
     (void)snprintf(s->url, sizeof s->url, "http://%s%.80s%s:%u", is_v6 ? "[" : "", s->host,
@@ -376,7 +391,12 @@ void hg_server_free(hg_server *s)
 {
     if (s == NULL) return;
     if (s->models != NULL) hg_models_close(s->models);
+    hg_predictions_stop(s->replicate.predictions);
+    hg_webhooks_stop(s->replicate.webhooks);
     if (s->http != NULL) hg_http_stop(s->http);
+    hg_predictions_free(s->replicate.predictions);
+    hg_webhooks_free(s->replicate.webhooks);
+    hg_versions_free(s->replicate.versions);
     hg_models_free(s->models);
     hg_http_free(s->http);
     hg_files_free(s->files);

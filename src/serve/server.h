@@ -41,7 +41,8 @@ typedef struct hg_backend {
     char id[128];
     int64_t created;
     uint32_t n_ctx, n_vocab;
-    bool is_unlisted; /* answers to its name, but /v1/models does not tell it */
+    bool is_unlisted;  /* answers to its name, but /v1/models does not tell it */
+    bool has_template; /* for conversations; without one it goes on with text */
     /* Text without special tokens, as a document begins. */
     hg_status (*encode)(void *ctx, hg_bytes text, hg_ids *out, hg_err *e);
     /* A conversation, open for the assistant's answer. */
@@ -129,13 +130,15 @@ typedef struct hg_protocol {
     void (*explain)(hg_buf *out, const hg_problem *p);
     /* Whether a client of this protocol asks, as far as headers tell. NULL: they do not. */
     bool (*claims)(const hg_exchange *x);
-    const char *id_header; /* that tells the request's id; NULL: none but x-request-id */
+    const char *error_type; /* of its errors' bodies; NULL: application/json */
+    const char *id_header;  /* that tells the request's id; NULL: none but x-request-id */
 } hg_protocol;
 extern const hg_protocol hg_openai;      /* openai.c */
 extern const hg_protocol hg_responses;   /* responses.c: the other half of OpenAI's */
 extern const hg_protocol hg_anthropic;   /* anthropic.c */
 extern const hg_protocol hg_gemini;      /* gemini.c */
 extern const hg_protocol hg_ollama;      /* ollama.c */
+extern const hg_protocol hg_replicate;   /* replicate.c */
 extern const hg_protocol hg_pages;       /* pages.c: the page's files */
 extern const hg_protocol hg_app;         /* page/app.c: what the page asks for beside the others */
 extern const hg_protocol hg_file_routes; /* files_call.c: OpenAI's and Replicate's files */

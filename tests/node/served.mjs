@@ -8,14 +8,9 @@ import { createInterface } from 'node:readline';
 const build = new URL('../../build/release/', import.meta.url).pathname;
 const higgins = process.env.HIGGINS ?? `${build}higgins`;
 
-// Resolves once the server answers. It asks for no token unless --with-token is among the options, or a key: {url, token, base, stop(), end(signal), rss(), descriptors()}.
-export async function serve(...options) {
-  const folder = mkdtempSync(join(tmpdir(), 'higgins-serve-'));
-  const model = join(folder, 'random');
-  execFileSync(`${build}tests/make_model`, [model]);
-  const access = options.some((o) => ['--api-key', '--with-token'].includes(o)) ? [] : ['--no-token'];
-  const given = options.filter((o) => o !== '--with-token');
-  const child = spawn(higgins, ['serve', model, '--port', '0', '--json', '--quiet', '--data', join(folder, 'data'), ...access, ...given], { stdio: ['ignore', 'pipe', 'pipe'] });
+// Starts the program on that folder and resolves once it answers.
+async function start(folder, given) {
+  const child = spawn(higgins, ['serve', join(folder, 'random'), '--port', '0', '--json', '--quiet', '--data', join(folder, 'data'), ...given], { stdio: ['ignore', 'pipe', 'pipe'] });
   let complaints = '';
   child.stderr.on('data', (d) => { complaints += d; });
   const exit = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal, complaints })));
@@ -23,23 +18,37 @@ export async function serve(...options) {
     new Promise((resolve) => createInterface({ input: child.stdout }).once('line', resolve)),
     exit.then((e) => { throw new Error(`the server ended: ${e.code} ${e.complaints}`); }),
   ]);
-  const ready = JSON.parse(line);
-  return {
-    url: ready.url,
-    base: ready.base_url,
-    token: ready.token,
-    end: (signal) => { child.kill(signal); return exit; },
+  return { child, exit, ready: JSON.parse(line) };
+}
+
+// Resolves once the server answers. It asks for no token unless --with-token is among the options, or a key:
+// {url, token, base, data, again(signal), stop(), end(signal), rss(), descriptors()}. again() ends it by a signal and starts it anew on the same data.
+export async function serve(...options) {
+  const folder = mkdtempSync(join(tmpdir(), 'higgins-serve-'));
+  execFileSync(`${build}tests/make_model`, [join(folder, 'random')]);
+  const access = options.some((o) => ['--api-key', '--with-token'].includes(o)) ? [] : ['--no-token'];
+  const given = [...access, ...options.filter((o) => o !== '--with-token')];
+  let now = await start(folder, given);
+  const server = {
+    token: now.ready.token,
+    data: join(folder, 'data'),
+    end: (signal) => { now.child.kill(signal); return now.exit; },
+    again: async (signal) => {
+      await server.end(signal);
+      now = await start(folder, given);
+      Object.assign(server, { url: now.ready.url, base: now.ready.base_url });
+    },
     stop: async () => {
-      child.kill('SIGTERM');
-      const e = await exit;
+      const e = await server.end('SIGTERM');
       rmSync(folder, { recursive: true });
       return e;
     },
-    rss: () => Number(readFileSync(`/proc/${child.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) * 1024,
-    anonymous: () => Number(readFileSync(`/proc/${child.pid}/status`, 'utf8').match(/RssAnon:\s+(\d+)/)[1]) * 1024,
-    makeToken: (name) => execFileSync(higgins, ['token', 'add', name, '--data', join(folder, 'data'), '--quiet'], { encoding: 'utf8' }).match(/hg_[\w-]+/)[0],
-    descriptors: () => Number(execFileSync('sh', ['-c', `ls /proc/${child.pid}/fd | wc -l`])),
+    makeToken: (name) => execFileSync(higgins, ['token', 'add', name, '--data', server.data, '--quiet'], { encoding: 'utf8' }).match(/hg_[\w-]+/)[0],
+    anonymous: () => Number(readFileSync(`/proc/${now.child.pid}/status`, 'utf8').match(/RssAnon:\s+(\d+)/)[1]) * 1024,
+    rss: () => Number(readFileSync(`/proc/${now.child.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) * 1024,
+    descriptors: () => Number(execFileSync('sh', ['-c', `ls /proc/${now.child.pid}/fd | wc -l`])),
   };
+  return Object.assign(server, { url: now.ready.url, base: now.ready.base_url });
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -54,7 +54,8 @@ static void step(fake *f, job *j)
     static char flood[4096];
     size_t rest = j->n_text - j->at;
 
-    if (f->closing || j->canceled) {
+    const bool is_asked = j->r.cancel != NULL && atomic_load(j->r.cancel);
+    if (f->closing || j->canceled || is_asked) {
         end(f, j, (hg_bytes){"", 0}, HG_FINISH_CANCELED, "");
     } else if (begins(j, "FAIL") || (begins(j, "BREAK") && j->at == 3)) {
         end(f, j, (hg_bytes){"", 0}, HG_FINISH_ERROR, "the fake model broke");

@@ -437,7 +437,7 @@ TEST(methods_and_paths_that_are_not_there_are_named)
     CHECK_HAS(a, "nothing is at /v1/nothing");
     a = raw_ask(s, "OPTIONS /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK_EQ(raw_status(a), 204);
-    CHECK_HAS(a, "Allow: GET, HEAD, OPTIONS");
+    CHECK_HAS(a, "Allow: GET, HEAD, QUERY, POST, OPTIONS");
     a = raw_ask(s, "HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK_EQ(raw_status(a), 200);
     CHECK_STR(raw_body(a), "");

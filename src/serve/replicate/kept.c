@@ -1,0 +1,267 @@
+/* Predictions in the store. */
+#include "serve/replicate/predictions_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Times are unix milliseconds. */
+const char hg_replicate_tables[] =
+    "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
+    "CREATE TABLE webhooks (id TEXT PRIMARY KEY, url TEXT NOT NULL, body BLOB NOT NULL, "
+    "retries INTEGER NOT NULL, tries INTEGER NOT NULL, due INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX webhooks_due ON webhooks (due);"
+    "CREATE TABLE digests (path TEXT PRIMARY KEY, size INTEGER NOT NULL, changed INTEGER NOT "
+    "NULL, sha256 TEXT NOT NULL) STRICT;"
+    "CREATE TABLE predictions (id TEXT PRIMARY KEY, secret TEXT NOT NULL UNIQUE, owner TEXT "
+    "NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL, backend TEXT NOT NULL, source TEXT "
+    "NOT NULL, base TEXT NOT NULL, deployment TEXT, webhook TEXT, webhook_events INTEGER NOT "
+    "NULL, input TEXT, events TEXT, status TEXT NOT NULL, error TEXT, metrics TEXT, created "
+    "INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, completed INTEGER NOT NULL DEFAULT "
+    "0, deadline INTEGER NOT NULL, removed INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "CREATE INDEX predictions_by_owner ON predictions (owner, created);"
+    "CREATE INDEX predictions_by_model ON predictions (model);"
+    "CREATE INDEX predictions_by_status ON predictions (status);"
+    "CREATE TABLE made_models (name TEXT PRIMARY KEY, owner TEXT NOT NULL, description TEXT, "
+    "visibility TEXT NOT NULL, github_url TEXT, paper_url TEXT, license_url TEXT, cover_url "
+    "TEXT, created INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE deployments (name TEXT NOT NULL, token TEXT NOT NULL, model TEXT NOT NULL, "
+    "version TEXT NOT NULL, hardware TEXT NOT NULL, number INTEGER NOT NULL, created INTEGER "
+    "NOT NULL, min INTEGER NOT NULL, max INTEGER NOT NULL, PRIMARY KEY (name, token)) STRICT;";
+
+hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_err *e)
+{
+    hg_query q;
+
+    hg_query_open(
+        &q, all->store,
+        "INSERT INTO predictions (id, secret, owner, model, version, backend, source, base, "
+        "deployment, webhook, webhook_events, input, status, created, deadline) VALUES (?, "
+        "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    const char *const text[] = {p->id,      p->secret, p->owner, p->model,      p->version,
+                                p->backend, p->source, p->base,  p->deployment, p->webhook};
+    for (int i = 0; i < 10; i++) hg_query_text(&q, i + 1, text[i]);
+    hg_query_int(&q, 11, p->webhook_events);
+    hg_query_text(&q, 12, p->input);
+    hg_query_text(&q, 13, hg_prediction_word(HG_STARTING));
+    hg_query_int(&q, 14, p->created);
+    hg_query_int(&q, 15, p->deadline);
+    return hg_query_close(&q, e);
+}
+
+hg_status hg_prediction_update(hg_predictions *all, const hg_prediction *p, hg_err *e)
+{
+    hg_buf events = {0};
+    hg_query q;
+
+    hg_prediction_put_events(&events, p);
+    hg_query_open(
+        &q, all->store,
+        "UPDATE predictions SET status = ?, events = ?, error = ?, metrics = ?, started = "
+        "?, completed = ? WHERE id = ?");
+    hg_query_text(&q, 1, hg_prediction_word(p->status));
+    hg_query_text(&q, 2, events.failed ? "[]" : events.p);
+    hg_query_text(&q, 3, p->error);
+    hg_query_text(&q, 4, p->metrics);
+    hg_query_int(&q, 5, p->started);
+    hg_query_int(&q, 6, p->completed);
+    hg_query_text(&q, 7, p->id);
+    const hg_status s = hg_query_close(&q, e);
+    hg_buf_free(&events);
+    return s;
+}
+
+/* ---- reading ---- */
+#define COLUMNS                                                                           \
+    "id, secret, owner, model, version, backend, source, base, deployment, webhook, "     \
+    "webhook_events, input, status, created, deadline, events, error, metrics, started, " \
+    "completed, removed "
+
+static void copy_text(char *to, size_t size, const hg_query *q, int column)
+{
+    const char *v = hg_column_text(q, column);
+
+    (void)snprintf(to, size, "%s", v != NULL ? v : "");
+}
+
+static char *dup_text(const hg_query *q, int column)
+{
+    const char *v = hg_column_text(q, column);
+
+    return v != NULL ? hg_strdup(v) : NULL;
+}
+
+static hg_prediction *read_row(hg_predictions *all, const hg_query *q)
+{
+    hg_prediction *p = hg_prediction_new(all);
+
+    if (p == NULL) return NULL;
+    copy_text(p->id, sizeof p->id, q, 0);
+    copy_text(p->secret, sizeof p->secret, q, 1);
+    copy_text(p->owner, sizeof p->owner, q, 2);
+    copy_text(p->model, sizeof p->model, q, 3);
+    copy_text(p->version, sizeof p->version, q, 4);
+    copy_text(p->backend, sizeof p->backend, q, 5);
+    p->source = strcmp(hg_column_text(q, 6), "web") == 0 ? "web" : "api";
+    p->base = dup_text(q, 7);
+    p->deployment = dup_text(q, 8);
+    p->webhook = dup_text(q, 9);
+    p->webhook_events = (unsigned)hg_column_int(q, 10);
+    p->input = dup_text(q, 11);
+    (void)hg_prediction_parse_status(hg_column_text(q, 12), &p->status);
+    p->created = hg_column_int(q, 13);
+    p->deadline = hg_column_int(q, 14);
+    if (hg_column_text(q, 15) != NULL) (void)hg_prediction_read_events(p, hg_column_text(q, 15));
+    p->error = dup_text(q, 16);
+    p->metrics = dup_text(q, 17);
+    p->started = hg_column_int(q, 18);
+    p->completed = hg_column_int(q, 19);
+    p->is_removed = hg_column_int(q, 20) != 0;
+    p->is_saved = true;
+    if (p->base != NULL) return p;
+    hg_prediction_release(p);
+    return NULL;
+}
+
+hg_prediction *hg_prediction_load(hg_predictions *all, const char *owner, const char *id)
+{
+    hg_prediction *p = NULL;
+    hg_query q;
+
+    if (owner == NULL) {
+        hg_query_open(&q, all->store, "SELECT " COLUMNS "FROM predictions WHERE secret = ?");
+    } else {
+        hg_query_open(&q, all->store,
+                      "SELECT " COLUMNS "FROM predictions WHERE id = ? AND owner = ?");
+        hg_query_text(&q, 2, owner);
+    }
+    hg_query_text(&q, 1, id);
+    if (hg_query_row(&q)) p = read_row(all, &q);
+    (void)hg_query_close(&q, NULL);
+    return p;
+}
+
+hg_prediction *hg_prediction_load_waiting(hg_predictions *all)
+{
+    hg_prediction *p = NULL;
+    hg_query q;
+
+    hg_query_open(&q, all->store,
+                  "SELECT " COLUMNS "FROM predictions WHERE status = 'starting' ORDER BY created, "
+                  "id LIMIT 1 OFFSET ?");
+    hg_query_int(&q, 1, all->n_taken_up);
+    if (hg_query_row(&q)) p = read_row(all, &q);
+    (void)hg_query_close(&q, NULL);
+    if (p == NULL) return NULL;
+    all->n_taken_up++;
+    p->is_saved = false;
+    return p;
+}
+
+hg_status hg_predictions_mend(hg_predictions *all, hg_err *e)
+{
+    hg_query q;
+
+    hg_query_open(
+        &q, all->store,
+        "UPDATE predictions SET status = 'failed', completed = max(?, created), error = 'the "
+        "server was ended while the prediction ran' WHERE status = 'processing'");
+    hg_query_int(&q, 1, hg_unix_ms());
+    HG_TRY(hg_query_close(&q, e));
+    /* Of those whose time is over nobody wants an answer. */
+    hg_query_open(&q, all->store,
+                  "UPDATE predictions SET status = 'aborted', completed = deadline WHERE status = "
+                  "'starting' AND deadline > 0 AND deadline < ?");
+    hg_query_int(&q, 1, hg_unix_ms());
+    return hg_query_close(&q, e);
+}
+
+void hg_predictions_sweep(hg_predictions *all)
+{
+    hg_query q;
+
+    if (all->retention_s <= 0) return;
+    hg_query_open(&q, all->store,
+                  "UPDATE predictions SET input = NULL, events = NULL, removed = 1 WHERE source = "
+                  "'api' AND removed = 0 AND completed > 0 AND completed < ?");
+    hg_query_int(&q, 1, hg_unix_ms() - (int64_t)(all->retention_s * 1000));
+    (void)hg_query_close(&q, NULL);
+}
+
+bool hg_predictions_delete(hg_predictions *all, hg_prediction *one)
+{
+    hg_query q;
+
+    (void)pthread_mutex_lock(&one->lock);
+    const bool ok = one->is_saved;
+    (void)pthread_mutex_unlock(&one->lock);
+    if (!ok) return false;
+    hg_query_open(&q, all->store, "DELETE FROM predictions WHERE id = ?");
+    hg_query_text(&q, 1, one->id);
+    return hg_query_close(&q, NULL) == HG_OK;
+}
+
+/* ---- pages ---- */
+/* Those that are open are told as they are now. */
+static void put_one(hg_predictions *all, hg_json_out *o, const char *owner, hg_prediction *kept)
+{
+    hg_prediction *p =
+        hg_prediction_has_ended(kept) ? NULL : hg_predictions_find(all, owner, kept->id);
+
+    if (p == NULL) {
+        hg_prediction_put(o, NULL, kept, false);
+        return;
+    }
+    (void)pthread_mutex_lock(&p->lock);
+    hg_prediction_put(o, NULL, p, false);
+    (void)pthread_mutex_unlock(&p->lock);
+    hg_prediction_release(p);
+}
+
+int64_t hg_predictions_put_page(hg_predictions *all, hg_json_out *o, const char *owner,
+                                const hg_prediction_range *range)
+{
+    hg_prediction *kept[HG_PAGE];
+    size_t n = 0;
+    bool more = false;
+    hg_query q;
+
+    hg_query_open(
+        &q, all->store,
+        "SELECT " COLUMNS "FROM predictions WHERE owner = ? AND created > ? AND (? = 0 OR "
+        "created < ?) AND (? IS NULL OR model = ?) ORDER BY created DESC, id LIMIT ? OFFSET "
+        "?");
+    hg_query_text(&q, 1, owner);
+    hg_query_int(&q, 2, range->created_after);
+    hg_query_int(&q, 3, range->created_before);
+    hg_query_int(&q, 4, range->created_before);
+    hg_query_text(&q, 5, range->model);
+    hg_query_text(&q, 6, range->model);
+    hg_query_int(&q, 7, HG_PAGE + 1);
+    hg_query_int(&q, 8, range->cursor);
+    while (!more && hg_query_row(&q)) {
+        more = n == HG_PAGE;
+        hg_prediction *p = more ? NULL : read_row(all, &q);
+        if (p != NULL) kept[n++] = p;
+    }
+    (void)hg_query_close(&q, NULL);
+    /* Without the store, which the keeper takes with a prediction in its hands. */
+    hg_json_begin(o, "results", '[');
+    for (size_t i = 0; i < n; i++) {
+        put_one(all, o, owner, kept[i]);
+        hg_prediction_release(kept[i]);
+    }
+    hg_json_end(o);
+    return more ? range->cursor + HG_PAGE : 0;
+}
+
+int64_t hg_predictions_count(hg_predictions *all, const char *model)
+{
+    int64_t n = 0;
+    hg_query q;
+
+    hg_query_open(&q, all->store, "SELECT count(*) FROM predictions WHERE model = ?");
+    hg_query_text(&q, 1, model);
+    if (hg_query_row(&q)) n = hg_column_int(&q, 0);
+    (void)hg_query_close(&q, NULL);
+    return n;
+}

@@ -1,0 +1,499 @@
+/* Models as Replicate tells them: what the server offers, and names that were made for what is to
+ * be trained. A model's page, its versions and its schema are read by clients and by our own pages.
+ */
+#include "serve/openai/openai.h"
+#include "serve/replicate/input.h"
+#include "serve/replicate/replicate.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- telling ---- */
+static void put_time(hg_json_out *o, const char *key, int64_t seconds)
+{
+    char text[40];
+
+    hg_iso_ms(seconds * 1000, text);
+    hg_json_text(o, key, text);
+}
+
+static void put_version(hg_json_out *o, const char *key, hg_server *s, const hg_offer *m)
+{
+    char id[65];
+
+    if (hg_version_of(hg_server_replicate(s)->versions, m, id, NULL) != HG_OK) {
+        hg_json_null(o, key);
+        return;
+    }
+    hg_json_begin(o, key, '{');
+    hg_json_text(o, "id", id);
+    put_time(o, "created_at", m->card.created);
+    hg_json_text(o, "cog_version", HG_VERSION);
+    hg_input_put_schema(o, "openapi_schema");
+    hg_json_end(o);
+}
+
+/* What a made name and an offer have in common. */
+typedef struct page {
+    char name[132]; /* owner/name */
+    const char *description, *visibility, *github_url, *paper_url, *license_url, *cover_url;
+    int64_t runs;
+} page;
+
+static void put_page(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
+                     const page *g, const hg_offer *m)
+{
+    char base[320], url[512];
+    const char *slash = strchr(g->name, '/');
+
+    hg_replicate_base(x, base);
+    (void)snprintf(url, sizeof url, "%s/#/m/%s", base, g->name);
+    hg_json_begin(o, key, '{');
+    if (m != NULL) { /* what clients of GPT read of it: they may ask with a plain slash too */
+        hg_json_text(o, "id", m->card.id);
+        hg_json_text(o, "object", "model");
+        hg_json_int(o, "created", m->card.created);
+        hg_json_bytes(o, "owned_by", (hg_bytes){g->name, (size_t)(slash - g->name)});
+    }
+    hg_json_text(o, "url", url);
+    hg_json_bytes(o, "owner", (hg_bytes){g->name, (size_t)(slash - g->name)});
+    hg_json_text(o, "name", slash + 1);
+    hg_json_text(o, "description", g->description);
+    hg_json_text(o, "visibility", g->visibility);
+    hg_json_bool(o, "is_official", m != NULL);
+    hg_json_text(o, "github_url", g->github_url);
+    hg_json_text(o, "paper_url", g->paper_url);
+    hg_json_text(o, "license_url", g->license_url);
+    hg_json_int(o, "run_count", g->runs);
+    hg_json_text(o, "cover_image_url", g->cover_url);
+    hg_json_null(o, "default_example");
+    if (m != NULL)
+        put_version(o, "latest_version", s, m);
+    else
+        hg_json_null(o, "latest_version");
+    hg_json_end(o);
+}
+
+void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
+                            const hg_offer *m)
+{
+    page g = {.description = m->card.description, .visibility = "public"};
+
+    hg_replicate_name(m->card.id, g.name);
+    g.runs = hg_predictions_count(hg_server_replicate(s)->predictions, g.name);
+    put_page(o, key, s, x, &g, m);
+}
+
+static bool is_listed(const hg_offer *m)
+{
+    return !m->card.is_unlisted || m->path == NULL; /* ELIZA is found by who looks for it */
+}
+
+void hg_replicate_list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_models *ms = hg_server_models(s);
+    hg_buf b = {0};
+    hg_json_out o;
+
+    (void)rest;
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, "results", '[');
+    for (size_t i = 0; i < hg_models_count(ms); i++)
+        if (is_listed(hg_models_get(ms, i)))
+            hg_replicate_put_model(&o, NULL, s, x, hg_models_get(ms, i));
+    hg_json_end(&o);
+    hg_replicate_put_links(&o, x, "/v1/models", 0, 0);
+    hg_json_end(&o);
+    hg_replicate_reply(x, 200, &b);
+}
+
+/* ---- searching ---- */
+static bool has_word(const char *text, hg_bytes word)
+{
+    for (; text != NULL && *text != '\0'; text++)
+        if (strncasecmp(text, word.p, word.n) == 0) return true;
+    return false;
+}
+
+/* How many of the words the name or the description has; 0 where one is missing. */
+static int score_of(const hg_offer *m, hg_bytes query)
+{
+    int score = 0;
+
+    while (query.n > 0) {
+        size_t n = 0;
+        while (n < query.n && query.p[n] != ' ') n++;
+        const hg_bytes word = {query.p, n};
+        const int here = 2 * has_word(m->card.id, word) + has_word(m->card.description, word);
+        if (n > 0 && here == 0) return 0;
+        if (n > 0) score += here;
+        query.p += n + (n < query.n);
+        query.n -= n + (n < query.n);
+    }
+    return score > 0 ? score : 1;
+}
+
+/* A JSON string, or the bare text. */
+static hg_bytes query_of(hg_bytes body, json_t **tree)
+{
+    *tree = NULL;
+    if (body.n > 0 && body.p[0] == '"' &&
+        hg_json_parse(tree, body, HG_SERVE_MAX_BODY, NULL) == HG_OK && json_is_string(*tree))
+        return (hg_bytes){json_string_value(*tree), json_string_length(*tree)};
+    return body;
+}
+
+void hg_replicate_search_models(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_models *ms = hg_server_models(s);
+    json_t *tree;
+    const hg_bytes query = query_of(hg_exchange_body(x), &tree);
+    hg_buf b = {0};
+    hg_json_out o;
+
+    (void)rest;
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, "results", '[');
+    for (size_t i = 0; i < hg_models_count(ms); i++)
+        if (is_listed(hg_models_get(ms, i)) && score_of(hg_models_get(ms, i), query) > 0)
+            hg_replicate_put_model(&o, NULL, s, x, hg_models_get(ms, i));
+    hg_json_end(&o);
+    hg_replicate_put_links(&o, x, "/v1/models", 0, 0);
+    hg_json_end(&o);
+    json_decref(tree);
+    hg_replicate_reply(x, 200, &b);
+}
+
+static void put_found(hg_json_out *o, hg_server *s, const hg_exchange *x, const hg_offer *m,
+                      int score)
+{
+    hg_json_begin(o, NULL, '{');
+    hg_replicate_put_model(o, "model", s, x, m);
+    hg_json_begin(o, "metadata", '{');
+    hg_json_number(o, "score", score);
+    hg_json_begin(o, "tags", '[');
+    hg_json_end(o);
+    hg_json_end(o);
+    hg_json_end(o);
+}
+
+void hg_replicate_search(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_models *ms = hg_server_models(s);
+    const char *raw = hg_exchange_query(x, "query");
+    char text[256];
+    hg_buf b = {0};
+    hg_json_out o;
+
+    (void)rest;
+    const hg_bytes query = hg_path_decode((hg_bytes){raw != NULL ? raw : "", raw ? strlen(raw) : 0},
+                                          text, sizeof text);
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_bytes(&o, "query", query);
+    hg_json_begin(&o, "models", '[');
+    for (size_t i = 0; i < hg_models_count(ms); i++) {
+        const hg_offer *m = hg_models_get(ms, i);
+        const int score = is_listed(m) ? score_of(m, query) : 0;
+        if (score > 0) put_found(&o, s, x, m, score);
+    }
+    hg_json_end(&o);
+    hg_json_begin(&o, "collections", '[');
+    hg_json_end(&o);
+    hg_json_begin(&o, "pages", '[');
+    hg_json_end(&o);
+    hg_json_end(&o);
+    hg_replicate_reply(x, 200, &b);
+}
+
+/* ---- names that were made ---- */
+static bool put_made(hg_json_out *o, hg_server *s, const hg_exchange *x, const char *name)
+{
+    bool found = false;
+    page g = {.runs = 0};
+    hg_query q;
+
+    (void)snprintf(g.name, sizeof g.name, "%s", name);
+    hg_query_open(
+        &q, hg_server_replicate(s)->store,
+        "SELECT description, visibility, github_url, paper_url, license_url, cover_url FROM "
+        "made_models WHERE name = ? AND (visibility = 'public' OR owner = ?)");
+    hg_query_text(&q, 1, name);
+    hg_query_text(&q, 2, hg_exchange_owner(x));
+    if (hg_query_row(&q)) {
+        const char **const fields[] = {&g.description, &g.visibility,  &g.github_url,
+                                       &g.paper_url,   &g.license_url, &g.cover_url};
+        for (int i = 0; i < 6; i++) *fields[i] = hg_column_text(&q, i);
+        put_page(o, NULL, s, x, &g, NULL);
+        found = true;
+    }
+    (void)hg_query_close(&q, NULL);
+    return found;
+}
+
+static bool is_made(hg_server *s, const hg_exchange *x, const char *name)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    const bool is = put_made(&o, s, x, name);
+    hg_buf_free(&b);
+    return is;
+}
+
+static bool is_name(const char *text)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-._";
+    const size_t n = text != NULL ? strlen(text) : 0;
+
+    return n > 0 && n < 60 && strspn(text, allowed) == n && text[0] != '.' && text[0] != '-';
+}
+
+static bool make(hg_server *s, const hg_exchange *x, const json_t *body, char name[132],
+                 hg_problem *p)
+{
+    static const char *const keys[] = {"description", "visibility",  "github_url",
+                                       "paper_url",   "license_url", "cover_image_url"};
+    const char *owner = json_string_value(json_object_get(body, "owner"));
+    const char *own = json_string_value(json_object_get(body, "name"));
+    const char *visibility = json_string_value(json_object_get(body, "visibility"));
+    hg_query q;
+
+    if (!is_name(owner) || !is_name(own))
+        return hg_refuse(p, 422, NULL, NULL,
+                         "owner and name are needed: small letters, digits and - . _");
+    if (visibility == NULL ||
+        (strcmp(visibility, "public") != 0 && strcmp(visibility, "private") != 0))
+        return hg_refuse(p, 422, NULL, NULL, "visibility must be public or private");
+    (void)snprintf(name, 132, "%s/%s", owner, own);
+    if (hg_models_find(hg_server_models(s), (hg_bytes){name, strlen(name)}) != NULL)
+        return hg_refuse(p, 409, NULL, NULL, "there is a model %s already", name);
+    hg_query_open(&q, hg_server_replicate(s)->store,
+                  "INSERT INTO made_models (name, owner, description, visibility, github_url, "
+                  "paper_url, license_url, cover_url, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    hg_query_text(&q, 1, name);
+    hg_query_text(&q, 2, hg_exchange_owner(x));
+    for (int i = 0; i < 6; i++)
+        hg_query_text(&q, i + 3, json_string_value(json_object_get(body, keys[i])));
+    hg_query_int(&q, 9, hg_unix_ms());
+    const hg_status r = hg_query_close(&q, NULL);
+    return r == HG_OK || hg_refuse(p, r == HG_E_STATE ? 409 : 500, NULL, NULL,
+                                   r == HG_E_STATE ? "there is a model %s already"
+                                                   : "the model %s cannot be kept",
+                                   name);
+}
+
+static void answer_made(hg_server *s, hg_exchange *x, int status, const char *name)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    (void)put_made(&o, s, x, name);
+    hg_replicate_reply(x, status, &b);
+}
+
+void hg_replicate_make_model(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    json_t *body = NULL;
+    char name[132];
+    hg_problem p;
+
+    (void)rest;
+    if (hg_body_parse(&body, hg_exchange_body(x), &p) && make(s, x, body, name, &p))
+        answer_made(s, x, 201, name);
+    else
+        hg_replicate_refuse(x, &p);
+    json_decref(body);
+}
+
+/* ---- /v1/models/OWNER/NAME... ---- */
+static void answer_versions(hg_server *s, hg_exchange *x, const hg_offer *m)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, "results", '[');
+    if (m != NULL) put_version(&o, NULL, s, m);
+    hg_json_end(&o);
+    hg_json_null(&o, "next");
+    hg_json_null(&o, "previous");
+    hg_json_end(&o);
+    hg_replicate_reply(x, 200, &b);
+}
+
+static bool answer_version(hg_server *s, hg_exchange *x, const hg_offer *m, const char *id,
+                           hg_problem *p)
+{
+    char own[65];
+    hg_buf b = {0};
+    hg_json_out o;
+
+    if (hg_version_of(hg_server_replicate(s)->versions, m, own, NULL) != HG_OK ||
+        strcmp(own, id) != 0)
+        return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", m->card.id, id);
+    hg_json_out_init(&o, &b, 0);
+    put_version(&o, NULL, s, m);
+    hg_replicate_reply(x, 200, &b);
+    return true;
+}
+
+static void answer_model(hg_server *s, hg_exchange *x, const hg_offer *m)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    hg_replicate_put_model(&o, NULL, s, x, m);
+    hg_replicate_reply(x, 200, &b);
+}
+
+static void answer_readme(hg_exchange *x, const hg_offer *m)
+{
+    hg_buf b = {0};
+
+    hg_buf_printf(&b, "# %s\n\n%s\n", m->card.id, m->card.description);
+    hg_exchange_reply(x, 200, "text/plain; charset=utf-8", (hg_bytes){b.p, b.n});
+    hg_buf_free(&b);
+}
+
+static bool get_part(hg_server *s, hg_exchange *x, const hg_offer *m, hg_segment *part, size_t n,
+                     hg_problem *p)
+{
+    if (n == 3 && strcmp(part[2], "versions") == 0)
+        answer_versions(s, x, m);
+    else if (n == 4 && strcmp(part[2], "versions") == 0)
+        return answer_version(s, x, m, part[3], p);
+    else if (n == 3 && strcmp(part[2], "readme") == 0)
+        answer_readme(x, m);
+    else if (n == 3 && strcmp(part[2], "examples") == 0)
+        answer_versions(s, x, NULL); /* an empty page */
+    else if (n == 2)
+        answer_model(s, x, m);
+    else
+        return hg_refuse(p, 404, NULL, NULL,
+                         "a model has versions, versions/ID, readme, examples and predictions");
+    return true;
+}
+
+void hg_replicate_get_model(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[4] = {""};
+    char name[260];
+    hg_problem p;
+    const size_t n = hg_replicate_split(rest, part, 4);
+    const hg_offer *m = n >= 2 ? hg_replicate_find(s, part[0], part[1], &p) : NULL;
+
+    (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
+    bool ok = m != NULL && get_part(s, x, m, part, n, &p);
+    if (!ok && m == NULL && n == 2 && is_made(s, x, name)) {
+        answer_made(s, x, 200, name);
+        ok = true;
+    } else if (!ok && m == NULL && n == 3 && strcmp(part[2], "versions") == 0 &&
+               is_made(s, x, name)) {
+        answer_versions(s, x, NULL);
+        ok = true;
+    }
+    if (n < 2) (void)hg_refuse(&p, 404, NULL, NULL, "a model is /v1/models/OWNER/NAME");
+    if (!ok) hg_replicate_refuse(x, &p);
+}
+
+void hg_replicate_post_model(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[5];
+    hg_problem p;
+    const size_t n = hg_replicate_split(rest, part, 5);
+
+    if (n == 3 && strcmp(part[2], "predictions") == 0) {
+        const hg_offer *m = hg_replicate_find(s, part[0], part[1], &p);
+        if (m != NULL)
+            hg_replicate_create_for(s, x, m, NULL);
+        else
+            hg_replicate_refuse(x, &p);
+        return;
+    }
+    (void)hg_refuse(&p, 404, NULL, NULL,
+                    "nothing is posted here but /v1/models/OWNER/NAME/predictions");
+    hg_replicate_refuse(x, &p);
+}
+
+/* What is at a made name may be changed and taken away; what the server was given may not. */
+static bool own_made(hg_server *s, const hg_exchange *x, const char *name, hg_problem *p)
+{
+    if (is_made(s, x, name)) return true;
+    if (hg_models_find(hg_server_models(s), (hg_bytes){name, strlen(name)}) != NULL)
+        return hg_refuse(p, 403, NULL, NULL,
+                         "%s is served from a file of its owner's and is not changed from here",
+                         name);
+    return hg_no_model(p, s, (hg_bytes){name, strlen(name)});
+}
+
+static bool patch(hg_server *s, const hg_exchange *x, const char *name, const json_t *body,
+                  hg_problem *p)
+{
+    static const struct {
+        const char *key, *sql;
+    } keys[] = {
+        {"description", "UPDATE made_models SET description = ? WHERE name = ? AND owner = ?"},
+        {"github_url", "UPDATE made_models SET github_url = ? WHERE name = ? AND owner = ?"},
+        {"paper_url", "UPDATE made_models SET paper_url = ? WHERE name = ? AND owner = ?"},
+        {"license_url", "UPDATE made_models SET license_url = ? WHERE name = ? AND owner = ?"},
+        {"cover_image_url", "UPDATE made_models SET cover_url = ? WHERE name = ? AND owner = ?"}};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *v = json_string_value(json_object_get(body, keys[i].key));
+        hg_query q;
+        if (v == NULL) continue;
+        hg_query_open(&q, hg_server_replicate(s)->store, keys[i].sql);
+        hg_query_text(&q, 1, v);
+        hg_query_text(&q, 2, name);
+        hg_query_text(&q, 3, hg_exchange_owner(x));
+        if (hg_query_close(&q, NULL) != HG_OK)
+            return hg_refuse(p, 500, NULL, NULL, "the change cannot be kept");
+    }
+    return true;
+}
+
+void hg_replicate_patch_model(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[2] = {""};
+    json_t *body = NULL;
+    char name[260];
+    hg_problem p;
+
+    (void)hg_replicate_split(rest, part, 2);
+    (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
+    if (own_made(s, x, name, &p) && hg_body_parse(&body, hg_exchange_body(x), &p) &&
+        patch(s, x, name, body, &p))
+        answer_made(s, x, 200, name);
+    else
+        hg_replicate_refuse(x, &p);
+    json_decref(body);
+}
+
+void hg_replicate_delete_model(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[2] = {""};
+    char name[260];
+    hg_problem p;
+    hg_query q;
+
+    (void)hg_replicate_split(rest, part, 2);
+    (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
+    if (!own_made(s, x, name, &p)) {
+        hg_replicate_refuse(x, &p);
+        return;
+    }
+    hg_query_open(&q, hg_server_replicate(s)->store,
+                  "DELETE FROM made_models WHERE name = ? AND owner = ?");
+    hg_query_text(&q, 1, name);
+    hg_query_text(&q, 2, hg_exchange_owner(x));
+    (void)hg_query_close(&q, NULL);
+    hg_exchange_reply(x, 204, NULL, (hg_bytes){"", 0});
+}

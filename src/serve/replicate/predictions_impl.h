@@ -1,0 +1,52 @@
+/* What predictions.c and kept.c share. */
+#ifndef HG_SERVE_REPLICATE_PREDICTIONS_IMPL_H
+#define HG_SERVE_REPLICATE_PREDICTIONS_IMPL_H
+
+#include "serve/replicate/predictions.h"
+
+enum { N_STARTERS = 2 };
+
+typedef struct waiter waiter;
+struct waiter {
+    waiter *next;
+    hg_prediction *p; /* held */
+    hg_exchange *x;   /* held */
+    double until;     /* monotonic */
+};
+
+struct hg_predictions {
+    hg_server *server;
+    hg_store *store;
+    struct hg_webhooks *webhooks;
+    double retention_s;
+    bool is_stopped;
+    int64_t n_taken_up; /* from the store */
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t more;
+    hg_prediction *open; /* each held */
+    size_t n_open;
+    hg_prediction *queue[HG_MAX_OPEN_PREDICTIONS]; /* a ring; each held */
+    size_t queue_at, n_queued;
+    waiter *waiters;
+    bool is_stopping;
+
+    pthread_mutex_t wake_lock;
+    pthread_cond_t wake;
+    atomic_bool is_woken, keeper_ends;
+    pthread_t starter[N_STARTERS], keeper;
+    bool has_starter[N_STARTERS], has_keeper;
+};
+
+/* ---- kept.c ---- */
+hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_err *e);
+/* Status, events, end. With its lock held. */
+hg_status hg_prediction_update(hg_predictions *all, const hg_prediction *p, hg_err *e);
+/* As hg_predictions_find, out of the store. */
+hg_prediction *hg_prediction_load(hg_predictions *all, const char *owner, const char *id);
+/* One that had not begun when the server ended and is not open yet; NULL behind the last. */
+hg_prediction *hg_prediction_load_waiting(hg_predictions *all);
+/* Marks those that ran when the server ended as failed. */
+hg_status hg_predictions_mend(hg_predictions *all, hg_err *e);
+
+#endif

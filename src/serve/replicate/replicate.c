@@ -1,0 +1,348 @@
+/* Replicate's protocol: predictions by model, version and deployment, which are waited for, polled,
+ * streamed or told to webhooks, and what its clients read of models. Reference: Replicate's HTTP
+ * API as its official clients for JavaScript and Python use it. */
+#include "serve/replicate/replicate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- errors ---- */
+static const char *title_of(int status)
+{
+    switch (status) {
+    case 401:
+        return "Unauthenticated";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not found";
+    case 422:
+        return "Input validation failed";
+    case 429:
+        return "Too many requests";
+    default:
+        return hg_http_reason(status);
+    }
+}
+
+/* A line for each field that is wrong is told once more, for programs. */
+static void put_fields(hg_json_out *o, const char *lines)
+{
+    hg_json_begin(o, "invalid_fields", '[');
+    for (const char *at = lines; strncmp(at, "- input.", 8) == 0;) {
+        const size_t line = strcspn(at, "\n"), name = strcspn(at + 8, ":");
+        hg_json_begin(o, NULL, '{');
+        hg_json_bytes(o, "field", (hg_bytes){at + 2, 6 + name});
+        hg_json_bytes(o, "description", (hg_bytes){at + 10 + name, line - name - 10});
+        hg_json_end(o);
+        at += line + (at[line] == '\n');
+    }
+    hg_json_end(o);
+}
+
+static void explain(hg_buf *out, const hg_problem *p)
+{
+    hg_json_out o;
+
+    hg_json_out_init(&o, out, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_text(&o, "title", title_of(p->status));
+    hg_json_text(&o, "detail", p->msg);
+    hg_json_int(&o, "status", p->status);
+    if (strncmp(p->msg, "- input.", 8) == 0) put_fields(&o, p->msg);
+    hg_json_end(&o);
+    hg_buf_putc(out, '\n');
+}
+
+void hg_replicate_refuse(hg_exchange *x, const hg_problem *p)
+{
+    hg_answer_problem(x, &hg_replicate, p);
+}
+
+void hg_replicate_reply(hg_exchange *x, int status, hg_buf *b)
+{
+    hg_problem p;
+
+    if (b->failed) {
+        (void)hg_refuse(&p, 500, NULL, NULL, "no room for the answer");
+        hg_replicate_refuse(x, &p);
+    } else {
+        hg_exchange_reply(x, status, "application/json", (hg_bytes){b->p, b->n});
+    }
+    hg_buf_free(b);
+}
+
+/* ---- whose request is it ---- */
+static bool ends_with(hg_bytes path, const char *end)
+{
+    const size_t n = strlen(end);
+
+    return path.n >= n && memcmp(path.p + path.n - n, end, n) == 0;
+}
+
+/* /v1/models/... is shared with others: theirs have one segment, or a verb behind a colon, or a
+ * header of their own. */
+static bool is_of_a_model(const hg_exchange *x)
+{
+    static const char prefix[] = "/v1/models/";
+    const char *path = hg_exchange_path(x), *method = hg_exchange_method(x);
+    const char *rest = path + sizeof prefix - 1;
+
+    if (strncmp(path, prefix, sizeof prefix - 1) != 0) return false;
+    if (hg_exchange_header(x, "anthropic-version") != NULL ||
+        hg_exchange_header(x, "x-goog-api-key") != NULL || hg_exchange_query(x, "key") != NULL)
+        return false;
+    if (strcmp(method, "POST") == 0)
+        return ends_with((hg_bytes){path, strlen(path)}, "/predictions") ||
+               ends_with((hg_bytes){path, strlen(path)}, "/trainings");
+    return strchr(rest, '/') != NULL;
+}
+
+static bool claims(const hg_exchange *x)
+{
+    const char *agent = hg_exchange_header(x, "User-Agent");
+
+    return (agent != NULL && strncasecmp(agent, "replicate", 9) == 0) || is_of_a_model(x);
+}
+
+/* ---- pieces ---- */
+void hg_replicate_base(const hg_exchange *x, char out[320])
+{
+    const char *host = hg_exchange_header(x, "Host");
+    const char *scheme = hg_exchange_header(x, "X-Forwarded-Proto");
+    const bool is_tls = scheme != NULL && strcmp(scheme, "https") == 0;
+
+    (void)snprintf(out, 320, "%s://%.255s", is_tls ? "https" : "http",
+                   host != NULL ? host : "localhost");
+}
+
+size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max)
+{
+    size_t n = 0;
+
+    while (n < max) {
+        const char *slash = rest.n > 0 ? memchr(rest.p, '/', rest.n) : NULL;
+        const size_t len = slash != NULL ? (size_t)(slash - rest.p) : rest.n;
+        const hg_bytes part = hg_path_decode((hg_bytes){rest.p, len}, out[n], sizeof out[n] - 1);
+        out[n][part.n] = '\0';
+        if (part.n == 0 || part.n == sizeof out[n] - 1 || strlen(out[n]) != part.n) return 0;
+        n++;
+        if (slash == NULL) return n;
+        rest = (hg_bytes){slash + 1, rest.n - len - 1};
+    }
+    return 0;
+}
+
+void hg_replicate_name(const char *id, char out[132])
+{
+    (void)snprintf(out, 132, "%s%s", strchr(id, '/') != NULL ? "" : HG_DEFAULT_OWNER "/", id);
+}
+
+hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p)
+{
+    char id[260];
+    const int n = snprintf(id, sizeof id, "%s/%s", owner, name);
+    hg_offer *o = hg_models_find(hg_server_models(s), (hg_bytes){id, (size_t)n});
+
+    if (o == NULL) (void)hg_no_model(p, s, (hg_bytes){id, (size_t)n});
+    return o;
+}
+
+int64_t hg_replicate_cursor(const hg_exchange *x)
+{
+    const char *text = hg_exchange_query(x, "cursor");
+    const long long v = text != NULL ? strtoll(text, NULL, 10) : 0;
+
+    return v > 0 ? v : 0;
+}
+
+void hg_replicate_put_links(hg_json_out *o, const hg_exchange *x, const char *path, int64_t cursor,
+                            int64_t next)
+{
+    char base[320], url[512];
+    const int64_t before = cursor > HG_PAGE ? cursor - HG_PAGE : 0;
+
+    hg_replicate_base(x, base);
+    (void)snprintf(url, sizeof url, "%s%s?cursor=%lld", base, path, (long long)next);
+    hg_json_text(o, "next", next > 0 ? url : NULL);
+    (void)snprintf(url, sizeof url, "%s%s?cursor=%lld", base, path, (long long)before);
+    hg_json_text(o, "previous", cursor > 0 ? url : NULL);
+}
+
+/* ---- predictions ---- */
+void hg_prediction_answer(hg_exchange *x, int status, hg_prediction *p, bool waited)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    (void)pthread_mutex_lock(&p->lock);
+    hg_prediction_put(&o, NULL, p, waited && !hg_prediction_has_ended(p));
+    (void)pthread_mutex_unlock(&p->lock);
+    hg_replicate_reply(x, status, &b);
+}
+
+/* 2026-01-31T12:00:00Z, with or without a fraction; 0: not given or none. */
+static int64_t time_of(const hg_exchange *x, const char *name)
+{
+    char raw[96];
+    const char *text = hg_exchange_query(x, name);
+    int v[6] = {0};
+    const size_t n = text != NULL ? strlen(text) : 0;
+
+    if (n == 0 || n >= sizeof raw) return 0;
+    const hg_bytes plain = hg_path_decode((hg_bytes){text, n}, raw, sizeof raw - 1);
+    raw[plain.n] = '\0';
+    const char *at = raw;
+    for (int i = 0; i < 6; i++) {
+        char *end;
+        v[i] = (int)strtol(at, &end, 10);
+        if (end == at) return 0;
+        at = end + (*end != '\0');
+    }
+    const int64_t m = v[1] > 2 ? v[1] - 3 : v[1] + 9, y = v[0] - (v[1] <= 2);
+    const int64_t days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + v[2] - 719469;
+    return ((days * 24 + v[3]) * 60 + v[4]) * 60000 + v[5] * 1000;
+}
+
+static void list_predictions(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    const hg_prediction_range range = {.created_after = time_of(x, "created_after"),
+                                       .created_before = time_of(x, "created_before"),
+                                       .cursor = hg_replicate_cursor(x),
+                                       .model = hg_exchange_query(x, "model")};
+    hg_buf b = {0};
+    hg_json_out o;
+
+    (void)rest;
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    const int64_t next = hg_predictions_put_page(hg_server_replicate(s)->predictions, &o,
+                                                 hg_exchange_owner(x), &range);
+    hg_replicate_put_links(&o, x, "/v1/predictions", range.cursor, next);
+    hg_json_end(&o);
+    hg_replicate_reply(x, 200, &b);
+}
+
+static hg_prediction *find(hg_server *s, hg_exchange *x, const char *id)
+{
+    hg_prediction *p =
+        hg_predictions_find(hg_server_replicate(s)->predictions, hg_exchange_owner(x), id);
+    hg_problem why;
+
+    if (p != NULL) return p;
+    (void)hg_refuse(&why, 404, NULL, NULL, "there is no prediction %.40s", id);
+    hg_replicate_refuse(x, &why);
+    return NULL;
+}
+
+static void get_prediction(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[1] = {""};
+    hg_prediction *p;
+
+    (void)hg_replicate_split(rest, part, 1);
+    p = find(s, x, part[0]);
+    if (p == NULL) return;
+    hg_prediction_answer(x, 200, p, false);
+    hg_prediction_release(p);
+}
+
+static void post_prediction(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[2];
+    hg_problem why;
+    hg_prediction *p;
+
+    if (hg_replicate_split(rest, part, 2) != 2 || strcmp(part[1], "cancel") != 0) {
+        (void)hg_refuse(&why, 404, NULL, NULL,
+                        "a prediction is ended at /v1/predictions/ID/cancel");
+        hg_replicate_refuse(x, &why);
+        return;
+    }
+    p = find(s, x, part[0]);
+    if (p == NULL) return;
+    hg_predictions_cancel(hg_server_replicate(s)->predictions, p);
+    hg_prediction_answer(x, 200, p, false);
+    hg_prediction_release(p);
+}
+
+static void delete_prediction(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[1] = {""};
+    hg_problem why;
+    hg_prediction *p;
+
+    (void)hg_replicate_split(rest, part, 1);
+    p = find(s, x, part[0]);
+    if (p == NULL) return;
+    if (hg_predictions_delete(hg_server_replicate(s)->predictions, p)) {
+        hg_exchange_reply(x, 204, NULL, (hg_bytes){"", 0});
+    } else {
+        (void)hg_refuse(&why, 409, NULL, NULL, "the prediction has not ended; cancel it first");
+        hg_replicate_refuse(x, &why);
+    }
+    hg_prediction_release(p);
+}
+
+/* "1690212292:7": what the client has had. */
+static size_t first_wanted(const hg_exchange *x)
+{
+    const char *last = hg_exchange_header(x, "Last-Event-ID");
+    const char *colon = last != NULL ? strchr(last, ':') : NULL;
+    const long long n = colon != NULL ? strtoll(colon + 1, NULL, 10) : -1;
+
+    return n >= 0 ? (size_t)n + 1 : 0;
+}
+
+/* Whoever has the link may read: it holds a secret of 260 bits, since browsers' clients cannot show
+ * a token with it. */
+static void get_stream(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[1] = {""};
+    hg_problem why;
+
+    (void)hg_replicate_split(rest, part, 1);
+    hg_prediction *p = hg_predictions_find(hg_server_replicate(s)->predictions, NULL, part[0]);
+    if (p == NULL) {
+        (void)hg_refuse(&why, 404, NULL, NULL, "there is no such stream");
+        hg_replicate_refuse(x, &why);
+        return;
+    }
+    hg_prediction_listen(p, x, first_wanted(x));
+    hg_prediction_release(p);
+}
+
+static const hg_route routes[] = {
+    {"POST", "/v1/predictions", hg_replicate_create, HG_NEEDS_RUN},
+    {"GET", "/v1/predictions", list_predictions, HG_NEEDS_RUN},
+    {"GET", "/v1/predictions/", get_prediction, HG_NEEDS_RUN},
+    {"POST", "/v1/predictions/", post_prediction, HG_NEEDS_RUN},
+    {"DELETE", "/v1/predictions/", delete_prediction, HG_NEEDS_RUN},
+    {"GET", "/v1/streams/", get_stream, HG_ANYBODY},
+    {"GET", "/v1/models", hg_replicate_list_models, HG_NEEDS_RUN},
+    {"QUERY", "/v1/models", hg_replicate_search_models, HG_NEEDS_RUN},
+    {"POST", "/v1/models", hg_replicate_make_model, HG_NEEDS_RUN},
+    {"GET", "/v1/models/", hg_replicate_get_model, HG_NEEDS_RUN},
+    {"POST", "/v1/models/", hg_replicate_post_model, HG_NEEDS_RUN},
+    {"PATCH", "/v1/models/", hg_replicate_patch_model, HG_NEEDS_RUN},
+    {"DELETE", "/v1/models/", hg_replicate_delete_model, HG_NEEDS_RUN},
+    {"GET", "/v1/search", hg_replicate_search, HG_NEEDS_RUN},
+    {"GET", "/v1/hardware", hg_replicate_hardware, HG_NEEDS_RUN},
+    {"GET", "/v1/account", hg_replicate_account, HG_NEEDS_RUN},
+    {"GET", "/v1/collections", hg_replicate_collections, HG_NEEDS_RUN},
+    {"GET", "/v1/collections/", hg_replicate_collection, HG_NEEDS_RUN},
+    {"GET", "/v1/webhooks/default/secret", hg_replicate_webhook_secret, HG_NEEDS_RUN},
+    {"GET", "/v1/deployments", hg_replicate_list_deployments, HG_NEEDS_RUN},
+    {"POST", "/v1/deployments", hg_replicate_make_deployment, HG_NEEDS_RUN},
+    {"GET", "/v1/deployments/", hg_replicate_get_deployment, HG_NEEDS_RUN},
+    {"PATCH", "/v1/deployments/", hg_replicate_patch_deployment, HG_NEEDS_RUN},
+    {"DELETE", "/v1/deployments/", hg_replicate_delete_deployment, HG_NEEDS_RUN},
+    {"POST", "/v1/deployments/", hg_replicate_post_deployment, HG_NEEDS_RUN},
+    {NULL, NULL, NULL, HG_NEEDS_RUN}};
+const hg_protocol hg_replicate = {.routes = routes,
+                                  .explain = explain,
+                                  .claims = claims,
+                                  .error_type = "application/problem+json"};

@@ -1,0 +1,59 @@
+/* What the routes of Replicate's protocol share. */
+#ifndef HG_SERVE_REPLICATE_REPLICATE_H
+#define HG_SERVE_REPLICATE_REPLICATE_H
+
+#include "serve/models.h"
+#include "serve/replicate/predictions.h"
+#include "serve/versions.h"
+
+/* What a server keeps for this protocol; server.c makes it. */
+typedef struct hg_replicate_state {
+    hg_predictions *predictions;
+    hg_versions *versions;
+    hg_webhooks *webhooks;
+    hg_store *store;
+} hg_replicate_state;
+hg_replicate_state *hg_server_replicate(const hg_server *s);
+
+/* "http://host" as the client reached us; 300 bytes at the most. */
+void hg_replicate_base(const hg_exchange *x, char out[320]);
+/* Splits "a/b/c" at its slashes and decodes each part; the number of parts, 0 when there are more
+ * than `max` or one is longer than 127 bytes or empty. */
+typedef char hg_segment[128];
+size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max);
+/* "owner/name" of a model's id. */
+void hg_replicate_name(const char *id, char out[132]);
+/* The model of an owner and a name; NULL and *p (404): there is none. */
+hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p);
+void hg_replicate_refuse(hg_exchange *x, const hg_problem *p);
+/* A body of JSON with its status; the buffer is freed. */
+void hg_replicate_reply(hg_exchange *x, int status, hg_buf *b);
+/* The links of a page: `cursor` 0 is the first, next 0: there is no other. */
+void hg_replicate_put_links(hg_json_out *o, const hg_exchange *x, const char *path, int64_t cursor,
+                            int64_t next);
+/* Of the query; 0: none, or none that makes sense. */
+int64_t hg_replicate_cursor(const hg_exchange *x);
+
+/* ---- the routes ---- */
+typedef void hg_replicate_route(hg_server *s, hg_exchange *x, hg_bytes rest);
+/* creating.c */
+hg_replicate_route hg_replicate_create;
+/* Of the model `o`, asked for as `deployment` where that is not NULL. */
+void hg_replicate_create_for(hg_server *s, hg_exchange *x, const hg_offer *o,
+                             const char *deployment);
+/* models.c */
+hg_replicate_route hg_replicate_list_models, hg_replicate_search_models, hg_replicate_search,
+    hg_replicate_get_model, hg_replicate_post_model, hg_replicate_make_model,
+    hg_replicate_patch_model, hg_replicate_delete_model;
+void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
+                            const hg_offer *m);
+/* catalogue.c */
+hg_replicate_route hg_replicate_hardware, hg_replicate_account, hg_replicate_collections,
+    hg_replicate_collection, hg_replicate_webhook_secret;
+void hg_replicate_put_account(hg_json_out *o, const char *key, const hg_exchange *x);
+/* deployments.c */
+hg_replicate_route hg_replicate_list_deployments, hg_replicate_make_deployment,
+    hg_replicate_get_deployment, hg_replicate_patch_deployment, hg_replicate_delete_deployment,
+    hg_replicate_post_deployment;
+
+#endif

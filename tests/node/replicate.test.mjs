@@ -1,0 +1,319 @@
+// Replicate's official client against `higgins serve`: predictions by model, version and deployment, waited for, polled, streamed, told to
+// webhooks; what is read of models; what outlives a kill.
+import test, { after, before } from 'node:test';
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import Replicate, { validateWebhook } from 'replicate';
+import { serve, sleep } from './served.mjs';
+
+let server, replicate, hooks;
+const calls = []; // what the webhooks' receiver got
+const model = 'local/random', eliza = 'weizenbaum/eliza';
+
+before(async () => {
+  server = await serve('--allow-private-urls');
+  replicate = new Replicate({ auth: 'none', baseUrl: server.base });
+  hooks = createServer((request, response) => {
+    let body = '';
+    request.on('data', (d) => { body += d; });
+    request.on('end', () => {
+      calls.push({ url: request.url, headers: request.headers, body });
+      response.statusCode = request.url.startsWith('/fails') && calls.filter((c) => c.url === request.url).length < 3 ? 500 : 200;
+      if (request.url !== '/hangs') response.end();
+    });
+  });
+  await new Promise((resolve) => hooks.listen(0, '::', resolve));
+});
+after(async () => {
+  hooks.closeAllConnections();
+  hooks.close();
+  await server.stop();
+});
+
+const create = (input, more = {}) => replicate.predictions.create({ model, input, ...more });
+const get = (path, options) => fetch(`${server.base}${path}`, options);
+const post = (path, body, headers = {}) => get(path, { method: 'POST', body: JSON.stringify(body), headers });
+async function ended(p) {
+  for (let i = 0; i < 400; i++) {
+    const now = await replicate.predictions.get(p.id);
+    if (!['starting', 'processing'].includes(now.status)) return now;
+    await sleep(25);
+  }
+  throw new Error('it never ends');
+}
+
+test('a model is run by its name, and gives its output in pieces', async () => {
+  const output = await replicate.run(model, { input: { prompt: 'Once upon a time', max_tokens: 12, seed: 7 } });
+  assert.ok(Array.isArray(output) && output.length > 1);
+  const again = await replicate.run(model, { input: { prompt: 'Once upon a time', max_tokens: 12, seed: 7 } });
+  assert.deepEqual(again, output);
+  const other = await replicate.run(model, { input: { prompt: 'Once upon a time', max_tokens: 12, seed: 8 } });
+  assert.notDeepEqual(other, output);
+});
+
+test('a model is run by its version, and by polling', async () => {
+  const { latest_version: v } = await replicate.models.get('local', 'random');
+  assert.match(v.id, /^[0-9a-f]{64}$/);
+  const input = { prompt: 'The mouse', max_tokens: 6, temperature: 0 };
+  const output = await replicate.run(`${model}:${v.id}`, { input, wait: { mode: 'poll', interval: 20 } });
+  assert.deepEqual(await replicate.run(model, { input }), output);
+  assert.equal((await ended(await replicate.predictions.create({ version: v.id, input }))).output.join(''), output.join(''));
+  const refused = await post('/predictions', { version: '0'.repeat(64), input });
+  assert.equal(refused.status, 422);
+  assert.match((await refused.json()).detail, /Invalid version or not permitted/);
+});
+
+test('ELIZA is there without weights', async () => {
+  const said = (await replicate.run(eliza, { input: { prompt: 'My mother takes care of me.' } })).join('');
+  assert.match(said, /FAMILY|MOTHER/i);
+});
+
+test('a stream says what the prediction says, from the start, also afterwards and from a place', async () => {
+  const input = { prompt: 'A long story', max_tokens: 24, seed: 3 };
+  const events = [];
+  for await (const e of replicate.stream(model, { input })) events.push(e);
+  assert.equal(events.at(-1).event, 'done');
+  const said = events.filter((e) => e.event === 'output').map((e) => e.data).join('');
+  const p = await ended(await create(input));
+  assert.equal(said, p.output.join('').replaceAll('\r', '\n'));
+  const late = await (await fetch(p.urls.stream, { headers: { Accept: 'text/event-stream' } })).text();
+  const blocks = late.trim().split('\n\n').map((b) => Object.fromEntries(b.split('\n').filter((l) => !l.startsWith(':')).map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 2)])));
+  assert.ok(blocks.every((b) => /^\d+:\d+$/.test(b.id)), 'every event has an id');
+  assert.equal(new Set(blocks.map((b) => b.id)).size, blocks.length);
+  assert.deepEqual(new Set(blocks.map((b) => b.event)), new Set(['logs', 'output', 'done']));
+  const rest = await (await fetch(p.urls.stream, { headers: { 'Last-Event-ID': blocks[2].id } })).text();
+  assert.ok(rest.startsWith(`event: ${blocks[3].event}\nid: ${blocks[3].id}\n`), rest.slice(0, 80));
+  assert.equal((await get(`/streams/${'a'.repeat(52)}`)).status, 404);
+});
+
+test('whoever waits in vain is told to ask again', async () => {
+  const began = Date.now();
+  const reply = await post(`/models/${model}/predictions`, { input: { prompt: 'x', max_tokens: 100000, min_tokens: 50000 } }, { Prefer: 'wait=1' });
+  assert.equal(reply.status, 201);
+  assert.equal(reply.headers.get('preference-applied'), 'wait');
+  const p = await reply.json();
+  assert.ok(Date.now() - began < 1100, `${Date.now() - began} ms`);
+  if (p.status === 'starting') {
+    assert.equal(p.output, null);
+    assert.equal(p.started_at, null);
+    const now = await replicate.predictions.cancel(p.id);
+    assert.equal(now.id, p.id);
+    assert.equal((await ended(p)).status, 'canceled');
+  } else {
+    assert.equal(p.status, 'succeeded'); // the context is full within a second
+  }
+  const fast = await post(`/models/${eliza}/predictions`, { input: { prompt: 'Hello' } }, { Prefer: 'wait' });
+  const done = await fast.json();
+  assert.equal(done.status, 'succeeded');
+  assert.ok(done.completed_at >= done.started_at && done.started_at >= done.created_at);
+  assert.equal(done.metrics.output_token_count, done.output.length);
+});
+
+test('cancel ends it, twice is once, and its stream ends with a reason', async () => {
+  const p = await create({ prompt: 'x', max_tokens: 100000 });
+  const stream = fetch(p.urls.stream).then((r) => r.text());
+  await replicate.predictions.cancel(p.id);
+  const now = await ended(p);
+  if (now.status !== 'succeeded') {
+    assert.equal(now.status, 'canceled');
+    assert.match(await stream, /event: done\nid: \d+:\d+\ndata: \{"reason": "canceled"\}\n\n$/);
+  }
+  assert.equal((await replicate.predictions.cancel(p.id)).status, now.status);
+});
+
+test('input is held against the schema, line by line', async () => {
+  const reply = await post(`/models/${model}/predictions`, { input: { temperature: 9, top_k: 1.5, seed: 'x', nobody_knows: 1 } });
+  assert.equal(reply.status, 422);
+  assert.equal(reply.headers.get('content-type'), 'application/problem+json');
+  const body = await reply.json();
+  assert.equal(body.title, 'Input validation failed');
+  assert.deepEqual(body.detail.split('\n'), [
+    '- input.prompt: is required',
+    '- input.temperature: Must be less than or equal to 5',
+    '- input.top_k: Invalid type. Expected: integer',
+    '- input.seed: Invalid type. Expected: integer',
+  ]);
+  assert.equal(body.invalid_fields[1].field, 'input.temperature');
+  await assert.rejects(create({ prompt: 5 }), /422/);
+  await assert.rejects(replicate.predictions.create({ model: 'no/body', input: { prompt: 'x' } }), /404/);
+  assert.equal((await get('/predictions/nothing')).status, 404);
+  assert.equal((await post(`/models/${model}/predictions`, { input: { prompt: 'x' } }, { 'Cancel-After': 'soon' })).status, 422);
+  const long = await ended(await create({ prompt: 'word '.repeat(3000) }));
+  assert.equal(long.status, 'failed');
+  assert.match(long.error, /context/);
+});
+
+test('every input acts', async () => {
+  const base = { prompt: 'Some words', max_tokens: 16, temperature: 1, top_k: 0, top_p: 1, seed: 5 };
+  const said = (more) => replicate.run(model, { input: { ...base, ...more } }).then((o) => o.join(''));
+  const plain = await said({});
+  assert.notEqual(await said({ system_prompt: 'Be brief.' }), plain);
+  assert.notEqual(await said({ prompt_template: '{system_prompt}: {prompt}' }), plain);
+  assert.notEqual(await said({ repetition_penalty: 5 }), plain);
+  assert.notEqual(await said({ frequency_penalty: 2, temperature: 0 }), await said({ temperature: 0 }));
+  assert.notEqual(await said({ presence_penalty: 2, temperature: 0 }), await said({ temperature: 0 }));
+  assert.equal(await said({ top_k: 1 }), await said({ temperature: 0 }));
+  assert.equal(await said({ top_p: 1e-6 }), await said({ temperature: 0 }));
+  assert.equal(await said({ min_p: 1 }), await said({ temperature: 0 }));
+  const cut = [...plain].slice(4, 6).join('');
+  assert.equal(await said({ stop_sequences: `nothing of that,${cut}` }), plain.slice(0, plain.indexOf(cut)));
+  const old = await ended(await create({ prompt: 'x', max_new_tokens: 3, min_new_tokens: 3 }));
+  assert.equal(old.metrics.output_token_count, 3);
+});
+
+test('predictions are listed, newest first, and deleted', async () => {
+  const p = await ended(await create({ prompt: 'to be deleted', max_tokens: 2 }));
+  const page = await replicate.predictions.list();
+  assert.equal(page.results[0].id, p.id);
+  assert.equal(page.previous, null);
+  const times = page.results.map((r) => r.created_at);
+  assert.deepEqual(times, [...times].sort().reverse());
+  const later = await get(`/predictions?created_after=${encodeURIComponent(new Date(Date.now() + 60000).toISOString())}`);
+  assert.deepEqual((await later.json()).results, []);
+  assert.equal((await get(`/predictions/${p.id}`, { method: 'DELETE' })).status, 204);
+  assert.equal((await get(`/predictions/${p.id}`)).status, 404);
+  const many = Array.from({ length: 103 }, (_, i) => replicate.predictions.create({ model: eliza, input: { prompt: `${i}` } }));
+  await Promise.all(many);
+  let n = 0;
+  for await (const batch of replicate.paginate(replicate.predictions.list)) n += batch.length;
+  assert.ok(n >= 103, `${n}`);
+});
+
+test('webhooks come signed, and the last one until it has arrived', async () => {
+  const url = (path) => `http://127.0.0.1:${hooks.address().port}${path}`;
+  const p = await ended(await create({ prompt: 'x', max_tokens: 4 }, { webhook: url('/all') }));
+  await ended(await create({ prompt: 'x', max_tokens: 4 }, { webhook: url('/hangs').replace('127.0.0.1', 'localhost'), webhook_events_filter: ['completed'] }));
+  const failing = await create({ prompt: 'x', max_tokens: 4 }, { webhook: url('/fails'), webhook_events_filter: ['completed'] });
+  for (let i = 0; i < 300 && !(calls.some((c) => c.url === '/all' && JSON.parse(c.body).status === 'succeeded')); i++) await sleep(50);
+  const done = calls.filter((c) => c.url === '/all').at(-1);
+  assert.equal(JSON.parse(done.body).id, p.id);
+  assert.deepEqual(JSON.parse(done.body).output, p.output);
+  const { key } = await replicate.webhooks.default.secret.get();
+  assert.match(key, /^whsec_[A-Za-z0-9+/]{32}$/);
+  const h = done.headers;
+  const valid = (body) => validateWebhook({ id: h['webhook-id'], timestamp: h['webhook-timestamp'], signature: h['webhook-signature'], body, secret: key });
+  assert.equal(await valid(done.body), true);
+  assert.equal(await valid(`${done.body} `), false);
+  for (let i = 0; i < 300 && calls.filter((c) => c.url === '/fails').length < 3; i++) await sleep(50);
+  const tries = calls.filter((c) => c.url === '/fails');
+  assert.equal(tries.length, 3);
+  assert.equal(new Set(tries.map((c) => c.headers['webhook-id'])).size, 1);
+  assert.equal(JSON.parse(tries[0].body).id, failing.id);
+  assert.equal((await post(`/models/${model}/predictions`, { input: { prompt: 'x' }, webhook: 'ftp://x/' })).status, 422);
+});
+
+test('models tell what clients read of them', async () => {
+  const m = await replicate.models.get('weizenbaum', 'eliza');
+  assert.equal(m.owner, 'weizenbaum');
+  const { Input, Output } = m.latest_version.openapi_schema.components.schemas;
+  assert.deepEqual(Input.required, ['prompt']);
+  assert.equal(Input.properties.prompt['x-order'], 0);
+  assert.equal(Input.properties.temperature.maximum, 5);
+  assert.equal(Output['x-cog-array-type'], 'iterator');
+  assert.match(m.latest_version.cog_version, /^\d+\.\d+\.\d+$/);
+  const versions = await replicate.models.versions.list('local', 'random');
+  const [v] = versions.results ?? versions;
+  assert.equal((await replicate.models.versions.get('local', 'random', v.id)).id, v.id);
+  assert.ok((await replicate.models.list()).results.some((r) => r.name === 'random'));
+  assert.deepEqual((await replicate.models.search('eliza')).results.map((r) => r.name), ['eliza']);
+  const bare = await get('/models', { method: 'QUERY', body: 'eliza', headers: { 'Content-Type': 'text/plain', 'User-Agent': 'replicate-python/1.0' } });
+  assert.deepEqual((await bare.json()).results.map((r) => r.name), ['eliza']);
+  const found = await (await get('/search?query=eliza')).json();
+  assert.equal(found.models[0].model.name, 'eliza');
+  assert.deepEqual(await replicate.hardware.list(), [{ sku: 'cpu', name: 'CPU' }]);
+  assert.equal((await replicate.accounts.current()).type, 'user');
+  const all = await replicate.collections.list();
+  assert.ok(all.results.every((c) => c.description));
+  assert.ok((await replicate.collections.get('language-models')).models.length > 0);
+  await assert.rejects(replicate.collections.get('nothing'), /404/);
+});
+
+test('the same paths still answer the other clients', async () => {
+  const list = await (await get('/models')).json();
+  assert.equal(list.object, 'list');
+  assert.equal((await (await get('/models/random')).json()).object, 'model');
+  const gemini = await (await get('/models/random', { headers: { 'x-goog-api-key': 'x' } })).json();
+  assert.equal(gemini.name, 'models/random');
+});
+
+test('models are made for what is to be trained, changed and taken away', async () => {
+  const made = await replicate.models.create('me', 'mine', { visibility: 'private', hardware: 'cpu', description: 'to come' });
+  assert.equal(made.latest_version, null);
+  assert.equal((await replicate.models.get('me', 'mine')).description, 'to come');
+  await assert.rejects(replicate.models.create('me', 'mine', { visibility: 'private', hardware: 'cpu' }), /409/);
+  await assert.rejects(replicate.models.create('me', 'Capital', { visibility: 'private', hardware: 'cpu' }), /422/);
+  const patched = await get('/models/me/mine', { method: 'PATCH', body: JSON.stringify({ description: 'new' }) });
+  assert.equal((await patched.json()).description, 'new');
+  assert.equal((await get('/models/me/mine', { method: 'DELETE' })).status, 204);
+  await assert.rejects(replicate.models.get('me', 'mine'), /404/);
+  assert.equal((await get('/models/local/random', { method: 'DELETE' })).status, 403);
+});
+
+test('deployments count their releases and answer', async () => {
+  const { latest_version: v } = await replicate.models.get('local', 'random');
+  const made = await replicate.deployments.create({ name: 'live', model, version: v.id, hardware: 'cpu', min_instances: 0, max_instances: 2 });
+  assert.equal(made.current_release.number, 1);
+  const owner = made.owner;
+  const p = await ended(await replicate.deployments.predictions.create(owner, 'live', { input: { prompt: 'x', max_tokens: 3 } }));
+  assert.equal(p.status, 'succeeded');
+  assert.equal(p.deployment, `${owner}/live`);
+  assert.equal((await replicate.deployments.update(owner, 'live', { max_instances: 3 })).current_release.number, 2);
+  assert.equal((await replicate.deployments.list()).results.length, 1);
+  await assert.rejects(replicate.deployments.update(owner, 'live', { hardware: 'gpu' }), /422/);
+  assert.equal(await replicate.deployments.delete(owner, 'live'), true);
+  await assert.rejects(replicate.deployments.get(owner, 'live'), /404/);
+});
+
+test('a kill loses nothing that has ended; what ran has failed, what waited is done', async () => {
+  const own = await serve('--parallel', '1');
+  const create = (input) => fetch(`${own.base}/models/local/random/predictions`, { method: 'POST', body: JSON.stringify({ input }) }).then((r) => r.json());
+  const at = (p) => fetch(`${own.base}/predictions/${p.id}`).then((r) => r.json());
+  const until = async (p, ok) => {
+    for (let i = 0; i < 400; i++) {
+      const now = await at(p);
+      if (ok(now.status)) return now;
+      await sleep(20);
+    }
+    throw new Error('it never comes');
+  };
+  try {
+    const first = await create({ prompt: 'one', max_tokens: 3, seed: 1 });
+    const done = await until(first, (s) => s === 'succeeded');
+    await sleep(300);
+    const running = await create({ prompt: 'two', min_tokens: 200, max_tokens: 400 });
+    await until(running, (s) => s !== 'starting');
+    await own.again('SIGKILL');
+    const { urls: a, ...before } = done, { urls: b, ...kept } = await at(first);
+    assert.deepEqual(kept, before);
+    const cut = await at(running);
+    if (cut.status !== 'succeeded') {
+      assert.equal(cut.status, 'failed');
+      assert.match(cut.error, /the server was ended while the prediction ran/);
+    }
+    const late = await (await fetch(b.stream.replace(/^http:\/\/[^/]+/, own.url))).text();
+    assert.match(late, /event: done\nid: \d+:\d+\ndata: \{\}\n\n$/);
+  } finally {
+    await own.stop();
+  }
+});
+
+test('predictions belong to their token, private addresses get no webhooks', async () => {
+  const own = await serve('--with-token');
+  try {
+    const other = own.makeToken('other');
+    const as = (key) => new Replicate({ auth: key, baseUrl: own.base });
+    const p = await as(own.token).predictions.create({ model: eliza, input: { prompt: 'My secret' } });
+    await assert.rejects(as(other).predictions.get(p.id), /404/);
+    await assert.rejects(as(other).predictions.cancel(p.id), /404/);
+    assert.deepEqual((await as(other).predictions.list()).results, []);
+    assert.equal((await as(own.token).predictions.get(p.id)).id, p.id);
+    const anonymous = await fetch(`${own.base}/predictions/${p.id}`);
+    assert.equal(anonymous.status, 401);
+    assert.equal((await anonymous.json()).title, 'Unauthenticated');
+    assert.equal((await fetch(p.urls.stream)).status, 200, 'a stream is read by whoever has its link');
+    for (const url of ['http://127.0.0.1/', 'http://[::1]:80/', 'http://169.254.169.254/latest', 'http://10.1.2.3/', 'http://[::ffff:127.0.0.1]/', 'http://localhost/'])
+      await assert.rejects(as(own.token).predictions.create({ model: eliza, input: { prompt: 'x' }, webhook: url }), /422.*private network/s, url);
+  } finally {
+    await own.stop();
+  }
+});
