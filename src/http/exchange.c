@@ -21,7 +21,7 @@ static enum MHD_Result copy_field(void *ctx, enum MHD_ValueKind kind, const char
     hg_exchange *x = ctx;
 
     (void)kind;
-    if (x->n_fields >= 128) return MHD_NO;
+    if (x->n_fields >= MAX_FIELDS) return MHD_NO;
     header *f = &x->fields[x->n_fields];
     f->name = hg_arena_strndup(&x->mem, name, strlen(name));
     f->value = hg_arena_strndup(&x->mem, value != NULL ? value : "", value ? strlen(value) : 0);
@@ -59,8 +59,7 @@ static void make_id(char out[32])
     out[4 + 2 * sizeof r] = 0;
 }
 
-hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *c,
-                          const char *method, const char *path)
+hg_exchange *exchange_blank(hg_http *h, size_t max_unread, const char *method, const char *path)
 {
     hg_exchange *x = hg_alloc(1, sizeof *x);
 
@@ -70,18 +69,25 @@ hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *
     atomic_init(&x->n_holders, 1);
     x->http = h;
     x->max_unread = max_unread;
-    x->file = x->spill.fd = -1;
-    x->connection = c;
-    x->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    x->fd = x->file = x->spill.fd = -1;
     x->started = x->moved = x->wrote = hg_seconds();
     make_id(x->id);
     x->method = hg_arena_strndup(&x->mem, method, strlen(method));
     x->path = hg_arena_strndup(&x->mem, path, strlen(path));
-    x->fields = HG_NEW(&x->mem, header, 128);
-    if (x->method == NULL || x->path == NULL || x->fields == NULL) {
-        hg_exchange_release(x);
-        return NULL;
-    }
+    x->fields = HG_NEW(&x->mem, header, MAX_FIELDS);
+    if (x->method != NULL && x->path != NULL && x->fields != NULL) return x;
+    hg_exchange_release(x);
+    return NULL;
+}
+
+hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *c,
+                          const char *method, const char *path)
+{
+    hg_exchange *x = exchange_blank(h, max_unread, method, path);
+
+    if (x == NULL) return NULL;
+    x->connection = c;
+    x->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     (void)MHD_get_connection_values(c, MHD_HEADER_KIND, copy_field, x);
     (void)MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, copy_argument, x);
     return x;
@@ -159,6 +165,14 @@ const char *hg_exchange_query(const hg_exchange *x, const char *name)
     return NULL;
 }
 
+bool hg_exchange_argument(const hg_exchange *x, size_t i, const char **name, const char **value)
+{
+    if (i >= x->n_arguments) return false;
+    *name = x->arguments[i].name;
+    *value = x->arguments[i].value;
+    return true;
+}
+
 /* With the lock held. */
 static void wake(hg_exchange *x)
 {
@@ -209,6 +223,7 @@ static void reply(hg_exchange *x, int status, const char *type, hg_bytes body, b
         wake(x);
     }
     (void)pthread_mutex_unlock(&x->lock);
+    inside_settle(x);
 }
 
 void hg_exchange_reply(hg_exchange *x, int status, const char *type, hg_bytes body)
@@ -238,6 +253,7 @@ void hg_exchange_reply_file(hg_exchange *x, int status, const char *type, int fd
     }
     (void)pthread_mutex_unlock(&x->lock);
     if (!is_first) (void)close(fd);
+    inside_settle(x);
 }
 
 bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind)
@@ -275,7 +291,8 @@ bool hg_exchange_put(hg_exchange *x, hg_bytes event)
 {
     (void)pthread_mutex_lock(&x->lock);
     bool ok = x->phase == PHASE_STREAM && !x->gone && !x->ended && !x->out.failed;
-    if (ok) {
+    const bool is_told = ok && x->inside.on_part != NULL;
+    if (ok && !is_told) {
         /* The clock of a stalled client starts when there is something to read. */
         x->wrote = hg_seconds();
         if (x->out.n == 0) x->moved = x->wrote;
@@ -288,7 +305,15 @@ bool hg_exchange_put(hg_exchange *x, hg_bytes event)
         wake(x);
     }
     (void)pthread_mutex_unlock(&x->lock);
+    if (is_told) x->inside.on_part(x->inside.ctx, event);
     return ok;
+}
+
+void hg_exchange_allow(hg_exchange *x, size_t n)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    x->max_unread += n;
+    (void)pthread_mutex_unlock(&x->lock);
 }
 
 void hg_exchange_end(hg_exchange *x)
@@ -297,6 +322,7 @@ void hg_exchange_end(hg_exchange *x)
     x->ended = true;
     wake(x);
     (void)pthread_mutex_unlock(&x->lock);
+    inside_settle(x);
 }
 
 void exchange_lost(hg_exchange *x)
@@ -311,6 +337,7 @@ void exchange_lost(hg_exchange *x)
     wake(x);
     (void)pthread_mutex_unlock(&x->lock);
     if (first && w.on_gone != NULL) w.on_gone(w.ctx);
+    inside_settle(x);
 }
 
 /* A body that does not come (the client is told: nothing else has been written to it yet), or a

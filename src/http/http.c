@@ -30,6 +30,7 @@ struct hg_http {
     pthread_mutex_t lock; /* guards the queue */
     pthread_cond_t more;
     hg_exchange *first, *last;
+    hg_exchange *inside; /* requests from within that are not done, each held */
     bool closing;
     atomic_bool stopping; /* nothing may be suspended any more */
 };
@@ -102,10 +103,10 @@ void hg_http_options_init(hg_http_options *o)
 }
 
 /* ---- desks ---- */
-static void enqueue(hg_http *h, hg_exchange *x)
+/* With the lock held. */
+static void queue_up(hg_http *h, hg_exchange *x)
 {
     hg_exchange_hold(x);
-    (void)pthread_mutex_lock(&h->lock);
     x->next = NULL;
     if (h->last != NULL)
         h->last->next = x;
@@ -113,7 +114,57 @@ static void enqueue(hg_http *h, hg_exchange *x)
         h->first = x;
     h->last = x;
     (void)pthread_cond_signal(&h->more);
+}
+
+static void enqueue(hg_http *h, hg_exchange *x)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    queue_up(h, x);
     (void)pthread_mutex_unlock(&h->lock);
+}
+
+bool http_enter_inside(hg_http *h, hg_exchange *x)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    const bool ok = !atomic_load(&h->stopping);
+    if (ok) {
+        hg_exchange_hold(x);
+        x->sibling = h->inside;
+        x->place = &h->inside;
+        if (x->sibling != NULL) x->sibling->place = &x->sibling;
+        h->inside = x;
+        queue_up(h, x);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return ok;
+}
+
+void http_leave_inside(hg_http *h, hg_exchange *x)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    *x->place = x->sibling;
+    if (x->sibling != NULL) x->sibling->place = x->place;
+    (void)pthread_mutex_unlock(&h->lock);
+    hg_exchange_release(x);
+}
+
+/* Nothing is entered any more. An exchange leaves only behind its on_done, perhaps on another
+ * thread: all have left when this returns. */
+static void drop_inside(hg_http *h)
+{
+    const struct timespec nap = {0, 1000 * 1000};
+
+    for (bool is_empty = false; !is_empty;) {
+        (void)pthread_mutex_lock(&h->lock);
+        hg_exchange *x = h->inside;
+        is_empty = x == NULL;
+        if (x != NULL) hg_exchange_hold(x);
+        (void)pthread_mutex_unlock(&h->lock);
+        if (x == NULL) continue;
+        hg_exchange_cancel(x);
+        hg_exchange_release(x);
+        (void)nanosleep(&nap, NULL);
+    }
 }
 
 static hg_exchange *dequeue(hg_http *h)
@@ -437,9 +488,12 @@ static void drop_all(hg_http *h)
 
 void hg_http_stop(hg_http *h)
 {
+    (void)pthread_mutex_lock(&h->lock);
     atomic_store(&h->stopping, true);
+    (void)pthread_mutex_unlock(&h->lock);
     if (h->door != NULL) door_stop(h->door);
     drop_all(h);
+    drop_inside(h);
     (void)pthread_mutex_lock(&h->lock);
     h->closing = true;
     (void)pthread_cond_broadcast(&h->more);

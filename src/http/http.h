@@ -54,6 +54,27 @@ void hg_http_stop(hg_http *h);
 /* After stop, and after everybody has released their exchanges. NULL is fine. */
 void hg_http_free(hg_http *h);
 
+/* ---- requests from within ---- */
+/* A request that no connection brought. The handler answers it on a desk as any other; whom it is
+ * for is known already. All of it is copied. */
+typedef struct hg_inside {
+    const char *method, *path, *owner;
+    const char *const *fields; /* headers: name, value, name, value ..., NULL; or NULL */
+    hg_bytes body;
+    /* The bytes of a stream as they come; NULL: on_done gets them all. */
+    void (*on_part)(void *ctx, hg_bytes part);
+    /* Once, from any thread, without a lock: the answer, or status 0 when it was canceled or the
+     * server stops. */
+    void (*on_done)(void *ctx, int status, const char *type, hg_bytes body);
+    void *ctx;
+} hg_inside;
+/* *out (may be NULL) is held for the caller. It may be done before this returns. HG_E_STATE: the
+ * server stops; then nothing is called. */
+hg_status hg_http_ask(hg_http *h, const hg_inside *q, hg_exchange **out, hg_err *e);
+/* As if its client had gone; nothing when it is done. For requests from within. */
+void hg_exchange_cancel(hg_exchange *x);
+bool hg_exchange_is_inside(const hg_exchange *x);
+
 /* ---- one exchange ---- */
 /* The request; all of it lives as long as the exchange. */
 const char *hg_exchange_method(const hg_exchange *x);
@@ -64,6 +85,8 @@ hg_bytes hg_exchange_body(const hg_exchange *x);
 const char *hg_exchange_header(const hg_exchange *x, const char *name);
 /* The value of an argument of the query, as it was sent, or NULL; 16 are read. */
 const char *hg_exchange_query(const hg_exchange *x, const char *name);
+/* The i-th argument as it was sent; false behind the last. */
+bool hg_exchange_argument(const hg_exchange *x, size_t i, const char **name, const char **value);
 /* Whose token let it in; "" before the guard has said. */
 const char *hg_exchange_owner(const hg_exchange *x);
 void hg_exchange_set_owner(hg_exchange *x, const char *owner); /* copied */
@@ -102,6 +125,8 @@ typedef enum hg_stream_kind { HG_STREAM_EVENTS, HG_STREAM_LINES, HG_STREAM_JSON 
  * or has been answered already: then nothing more need be put. */
 bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind);
 bool hg_exchange_put(hg_exchange *x, hg_bytes event);
+/* Lets so many bytes more be unread: for what is put at once. */
+void hg_exchange_allow(hg_exchange *x, size_t n);
 void hg_exchange_end(hg_exchange *x);
 
 const char *hg_http_reason(int status); /* "Not Found" */

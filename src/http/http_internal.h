@@ -34,6 +34,10 @@ void http_work(hg_http *h);
 /* After a connection was resumed. libmicrohttpd's own signal is not enough: one that comes while it
  * has its turn is cleared before it is looked at. */
 void http_wake(hg_http *h);
+/* Queues an exchange from within, which is at home in the list of them until inside_settle. False:
+ * the server stops. */
+bool http_enter_inside(hg_http *h, hg_exchange *x);
+void http_leave_inside(hg_http *h, hg_exchange *x);
 /* A spilled body has ended with its exchange. */
 void http_spill_closed(hg_http *h);
 
@@ -42,7 +46,7 @@ typedef enum phase { PHASE_READING, PHASE_WORKING, PHASE_REPLY, PHASE_STREAM } p
 typedef struct header {
     const char *name, *value;
 } header;
-enum { MAX_REPLY_HEADERS = 16, MAX_ARGUMENTS = 16 };
+enum { MAX_REPLY_HEADERS = 16, MAX_ARGUMENTS = 16, MAX_FIELDS = 128 };
 
 /* ---- bodies ---- */
 /* A file without a name. */
@@ -78,10 +82,14 @@ struct hg_exchange {
     int refusal;         /* status of what went wrong with the body, or 0 */
     size_t n_body, told; /* bytes that have come, and had come when `moved` was set last */
     hg_exchange *next;   /* in the desks' queue */
+    bool is_inside;      /* no connection has brought it */
+    hg_inside inside;    /* whom its answer goes to */
+    hg_exchange *sibling, **place; /* in the list of those, under the server's lock */
 
     pthread_mutex_t lock;              /* guards what follows */
     struct MHD_Connection *connection; /* NULL once libmicrohttpd is done with it */
     bool suspended;                    /* waits for us; resuming is the waker's duty */
+    bool settled;                      /* on_done of an exchange from within was called */
     bool gone;                         /* nobody reads the answer any more */
     phase phase;
     hg_stream_kind stream_kind;
@@ -99,10 +107,14 @@ struct hg_exchange {
     hg_exchange_watch watch;
 };
 
+/* An exchange that has a name and nothing else; NULL: no room. */
+hg_exchange *exchange_blank(hg_http *h, size_t max_unread, const char *method, const char *path);
 hg_exchange *exchange_new(hg_http *h, size_t max_unread, struct MHD_Connection *c,
                           const char *method, const char *path);
 /* The client is gone: wakes a waiting connection and tells the watch. */
 void exchange_lost(hg_exchange *x);
+/* After the answer's end, or its loss: tells it to whoever asked from within. Without the lock. */
+void inside_settle(hg_exchange *x);
 /* About once a second: time limits, keep-alive comments, the watch's tick. */
 void exchange_tick(hg_exchange *x, const hg_http_options *o);
 /* Ready to send: the response of libmicrohttpd for a reply or a stream. */
