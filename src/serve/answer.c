@@ -150,6 +150,7 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
         } else if (a->tools != NULL) {
             take_words(a, c, text, ended);
         } else if (a->stream) {
+            if (a->keeps_text) hg_buf_put(&c->text, text.p, text.n);
             tell(a, c, text);
         } else {
             hg_buf_put(&c->text, text.p, text.n);
@@ -303,6 +304,7 @@ void hg_answer_start(hg_exchange *x, const hg_question *q, const hg_teller *t,
     a->n_choices = n;
     a->n_per_prompt = q->n;
     a->stream = q->stream;
+    a->keeps_text = q->keeps_text;
     a->created = hg_unix_time();
     a->n_left = 1;
     make_id(a->id, sizeof a->id, id_prefix);

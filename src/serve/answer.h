@@ -12,7 +12,7 @@ typedef struct hg_answer hg_answer;
 typedef struct hg_choice {
     hg_answer *answer;
     uint32_t index; /* prompt-major */
-    hg_buf text;    /* all of it; empty when it was streamed */
+    hg_buf text;    /* all of it; empty when it was streamed and is not kept */
     hg_buf room[4]; /* the protocol's own, for what it tells of tokens */
     size_t n_chars; /* likewise */
     /* With tools: the calls in it, [{"name", "arguments"}], once it has ended (NULL before); its
@@ -54,6 +54,7 @@ typedef struct hg_question {
     bool tells_tokens;    /* with their log-probabilities... */
     uint32_t n_top;       /* ...and so many others */
     bool stream;
+    bool keeps_text; /* the texts are gathered although they are streamed */
 } hg_question;
 
 struct hg_answer {
@@ -66,7 +67,7 @@ struct hg_answer {
     hg_choice *choices; /* [n_choices] */
     uint32_t n_choices, n_per_prompt;
     size_t n_prompt_tokens; /* of all prompts */
-    bool stream;
+    bool stream, keeps_text;
     hg_form *form;
     struct json_t *tools;
     bool must_call;

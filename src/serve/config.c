@@ -4,14 +4,16 @@
  *     meta/meta-llama-3-70b-instruct: tiny
  *   descriptions:
  *     tiny: a model of our own
+ *   kept_days: 30        # of responses and stored chat completions
  */
 #include "serve/config.h"
 #include "serve/models.h"
+#include "serve/openai/kept.h"
 #include "text/yaml.h"
 
 #include <string.h>
 
-static const char *const known[] = {"aliases", "descriptions", NULL};
+static const char *const known[] = {"aliases", "descriptions", "kept_days", NULL};
 
 static hg_status read_aliases(hg_models *ms, hg_yaml *map, hg_err *e)
 {
@@ -42,8 +44,10 @@ static hg_status read_descriptions(hg_models *ms, hg_yaml *map, hg_err *e)
     return HG_OK;
 }
 
-static hg_status read_tree(hg_models *ms, hg_yaml *root, hg_err *e)
+static hg_status read_tree(hg_server *s, hg_yaml *root, hg_err *e)
 {
+    hg_models *ms = hg_server_models(s);
+    int64_t days = HG_KEPT_DAYS;
     hg_yaml *aliases = NULL, *descriptions = NULL;
 
     if (root->kind != HG_YAML_MAP) return hg_yaml_fail(root, e, "a configuration is a map of keys");
@@ -51,6 +55,8 @@ static hg_status read_tree(hg_models *ms, hg_yaml *root, hg_err *e)
     HG_TRY(hg_yaml_map(root, "descriptions", &descriptions, e));
     HG_TRY(read_aliases(ms, aliases, e));
     HG_TRY(read_descriptions(ms, descriptions, e));
+    HG_TRY(hg_yaml_int(root, "kept_days", 1, 3650, &days, e));
+    hg_keeper_set_days(hg_server_keeper(s), (uint32_t)days);
     return hg_yaml_no_others(root, known, e);
 }
 
@@ -61,7 +67,7 @@ hg_status hg_config_read(hg_server *s, const char *path, hg_err *e)
 
     hg_arena_init(&mem, 0);
     hg_status r = hg_yaml_read(&root, &mem, path, e);
-    if (r == HG_OK) r = read_tree(hg_server_models(s), root, e);
+    if (r == HG_OK) r = read_tree(s, root, e);
     hg_arena_free(&mem);
     return r;
 }

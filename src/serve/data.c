@@ -2,6 +2,7 @@
  * is a further one. */
 #include "serve/data.h"
 #include "base/file.h"
+#include "serve/openai/kept.h"
 #include "serve/page/talks.h"
 #include "serve/replicate/predictions.h"
 
@@ -25,6 +26,7 @@ static const char *const migrations[] = {
     "CREATE INDEX files_by_bytes ON files (sha256);"
     "CREATE TABLE file_key (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB NOT NULL) STRICT;",
     hg_replicate_tables,
+    hg_kept_tables,
 };
 
 struct hg_data {

@@ -6,6 +6,7 @@
 #include "serve/guard.h"
 #include "serve/models.h"
 #include "serve/replicate/replicate.h"
+#include "serve/openai/kept.h"
 #include "base/clock.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ struct hg_server {
     hg_models *models;
     hg_files *files;
     hg_replicate_state replicate;
+    hg_keeper *keeper;
     hg_http *http;
     char url[128];
     pthread_mutex_t lock; /* guards the meter */
@@ -30,8 +32,8 @@ struct hg_server {
 };
 
 static const hg_protocol *const protocols[] = {
-    &hg_openai,      &hg_responses, &hg_anthropic, &hg_gemini, &hg_ollama,
-    &hg_file_routes, &hg_upkeep,    &hg_app,       &hg_pages,  &hg_replicate};
+    &hg_openai,      &hg_responses, &hg_kept, &hg_anthropic, &hg_gemini,   &hg_ollama,
+    &hg_file_routes, &hg_upkeep,    &hg_app,  &hg_pages,     &hg_replicate};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -79,6 +81,18 @@ hg_store *hg_server_store(const hg_server *s)
     return hg_data_store(s->data);
 }
 
+hg_keeper *hg_server_keeper(const hg_server *s)
+{
+    return s->keeper;
+}
+
+hg_status hg_server_ask(hg_server *s, const hg_inside *q, hg_exchange **out, hg_err *e)
+{
+    if (out != NULL) *out = NULL;
+    if (s->http == NULL) return hg_fail(e, HG_E_STATE, "the server has not started");
+    return hg_http_ask(s->http, q, out, e);
+}
+
 void hg_server_get_costs(hg_server *s, hg_server_costs *out)
 {
     (void)pthread_mutex_lock(&s->lock);
@@ -97,7 +111,7 @@ hg_files *hg_server_files(const hg_server *s)
 
 bool hg_server_admit(hg_server *s, hg_exchange *x, hg_who who, hg_problem *p)
 {
-    return hg_guard_guest(s->guard, x, who, p);
+    return hg_exchange_is_inside(x) || hg_guard_guest(s->guard, x, who, p);
 }
 
 hg_replicate_state *hg_server_replicate(const hg_server *s)
@@ -226,12 +240,15 @@ static void handle(void *ctx, hg_exchange *x)
     find_route(&m, x);
     if (m.protocol->id_header != NULL)
         hg_exchange_add_header(x, m.protocol->id_header, hg_exchange_id(x));
-    bool ok = hg_guard_place(s->guard, x, &p);
+    /* Who asks from within was let in when he asked for the work. */
+    const bool is_guest = !hg_exchange_is_inside(x);
+    bool ok = !is_guest || hg_guard_place(s->guard, x, &p);
     if (ok && strcmp(method, "OPTIONS") == 0 && (m.allow[0] != 0 || strcmp(path, "*") == 0)) {
         answer_options(x, &m);
         return;
     }
-    if (ok) ok = hg_guard_guest(s->guard, x, m.route != NULL ? m.route->who : HG_NEEDS_RUN, &p);
+    if (ok && is_guest)
+        ok = hg_guard_guest(s->guard, x, m.route != NULL ? m.route->who : HG_NEEDS_RUN, &p);
     if (ok && m.route == NULL && m.allow[0] != 0) {
         hg_exchange_add_header(x, "Allow", m.allow);
         ok = hg_refuse(&p, 405, "method_not_allowed", NULL,
@@ -291,6 +308,7 @@ static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
     HG_TRY(hg_guard_new(&s->guard, &s->o, s->data, e));
     s->o.api_key = s->o.data_dir = NULL;
     HG_TRY(hg_files_new(&s->files, s->data, e));
+    HG_TRY(hg_keeper_new(&s->keeper, s, e));
     HG_TRY(hg_models_new(&s->models, &s->o, e));
     hg_replicate_state *r = &s->replicate;
     r->store = hg_data_store(s->data);
@@ -399,6 +417,7 @@ void hg_server_free(hg_server *s)
     hg_versions_free(s->replicate.versions);
     hg_models_free(s->models);
     hg_http_free(s->http);
+    hg_keeper_free(s->keeper);
     hg_files_free(s->files);
     hg_guard_free(s->guard);
     hg_data_close(s->data);

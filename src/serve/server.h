@@ -108,6 +108,11 @@ uint32_t hg_server_open_requests(const hg_server *s);
 /* What is kept in its data folder. */
 struct hg_store;
 struct hg_store *hg_server_store(const hg_server *s);
+/* A request of its own, as hg_http_ask: it passes routes and handlers as one of `q->owner`. */
+hg_status hg_server_ask(hg_server *s, const hg_inside *q, hg_exchange **out, hg_err *e);
+/* What it keeps of answers. */
+struct hg_keeper;
+struct hg_keeper *hg_server_keeper(const hg_server *s);
 /* What it has cost since it was made. */
 typedef struct hg_server_costs {
     double up_s, cpu_s, joules;
@@ -135,6 +140,7 @@ typedef struct hg_protocol {
 } hg_protocol;
 extern const hg_protocol hg_openai;      /* openai.c */
 extern const hg_protocol hg_responses;   /* responses.c: the other half of OpenAI's */
+extern const hg_protocol hg_kept;        /* kept_calls.c: answers that were kept */
 extern const hg_protocol hg_anthropic;   /* anthropic.c */
 extern const hg_protocol hg_gemini;      /* gemini.c */
 extern const hg_protocol hg_ollama;      /* ollama.c */

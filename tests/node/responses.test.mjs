@@ -102,8 +102,10 @@ test('what cannot be done is refused by name', async () => {
   await refused(ask({ instructions: 'x', input: [{ type: 'reasoning', id: 'x', summary: [] }] }), 400, { param: 'input' });
   await refused(ask({ input: [{ role: 'user', content: [{ type: 'input_image', image_url: 'x' }] }] }), 400, { param: 'input[0].content' });
   await refused(ask({ input: [{ type: 'item_reference', id: 'x' }] }), 400, { param: 'input[0].type' });
-  await refused(ask({ previous_response_id: 'resp_1' }), 400, { param: 'previous_response_id' });
-  await refused(ask({ background: true }), 400, { param: 'background' });
+  await refused(ask({ previous_response_id: 'resp_1' }), 400, { param: 'previous_response_id', code: 'previous_response_not_found' });
+  await refused(ask({ background: true, store: false }), 400, { param: 'background' });
+  await refused(ask({ background: 'yes' }), 400, { param: 'background' });
+  await refused(ask({ metadata: { a: 1 } }), 400, { param: 'metadata' });
   await refused(ask({ truncation: 'auto' }), 400, { param: 'truncation' });
   await refused(ask({ include: ['message.output_text.logprobs'] }), 400, { param: 'include' });
   await refused(ask({ tools: [{ type: 'web_search' }] }), 400, { param: 'tools' });

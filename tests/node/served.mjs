@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 
 const build = new URL('../../build/release/', import.meta.url).pathname;
-const higgins = process.env.HIGGINS ?? `${build}higgins`;
+export const higgins = process.env.HIGGINS ?? `${build}higgins`;
 
 // Starts the program on that folder and resolves once it answers.
 async function start(folder, given) {

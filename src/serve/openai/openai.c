@@ -2,6 +2,7 @@
  * forms are those that the official clients (openai on npm, 6 and 7) read and check. */
 #include "serve/openai/openai.h"
 #include "serve/embed.h"
+#include "serve/openai/kept.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,8 @@ static const char fingerprint[] = "higgins-" HG_VERSION;
 /* What a teller remembers of its call. */
 typedef struct note {
     bool is_chat, include_usage, tells_tokens;
+    hg_keeper *keeper;        /* of answers that are kept; NULL: this one is not */
+    hg_bytes metadata, input; /* JSON, in the exchange's memory */
 } note;
 
 /* ---- errors ---- */
@@ -202,34 +205,6 @@ static void tell_finish(hg_answer *a, hg_choice *c, hg_buf *out)
     put_chunk(a, c, NULL, false, finish_word(c), out);
 }
 
-static void tell_end(hg_answer *a, hg_buf *out)
-{
-    const note *n = a->note;
-    hg_json_out o;
-
-    if (n->include_usage) {
-        hg_buf_puts(out, "data: ");
-        hg_json_out_init(&o, out, 0);
-        put_head(&o, a, "chat.completion.chunk");
-        hg_json_end(&o);
-        put_usage(&o, a);
-        hg_json_end(&o);
-        hg_buf_puts(out, "\n\n");
-    }
-    hg_buf_puts(out, "data: [DONE]\n\n");
-}
-
-static void tell_failure(hg_answer *a, const hg_problem *p, hg_buf *out)
-{
-    hg_json_out o;
-
-    (void)a;
-    hg_buf_puts(out, "data: ");
-    hg_json_out_init(&o, out, 0);
-    put_problem(&o, p);
-    hg_buf_puts(out, "\n\n");
-}
-
 static void put_choice(hg_json_out *o, const note *n, hg_choice *c)
 {
     const bool calls = json_array_size(c->calls) > 0;
@@ -257,16 +232,88 @@ static void put_choice(hg_json_out *o, const note *n, hg_choice *c)
     hg_json_end(o);
 }
 
-static void tell_whole(hg_answer *a, hg_buf *out)
+/* The answer as one object; with `n` saying what is told of it. */
+static void put_whole(hg_answer *a, const note *n, hg_buf *out)
 {
     hg_json_out o;
 
     hg_json_out_init(&o, out, 0);
     put_head(&o, a, "chat.completion");
-    for (uint32_t i = 0; i < a->n_choices; i++) put_choice(&o, a->note, &a->choices[i]);
+    for (uint32_t i = 0; i < a->n_choices; i++) put_choice(&o, n, &a->choices[i]);
     hg_json_end(&o);
     put_usage(&o, a);
+    if (n->keeper != NULL) hg_json_raw(&o, "metadata", n->metadata);
     hg_json_end(&o);
+}
+
+/* Before the end is told. A store that fails (its disk is full) takes the answer from nobody. */
+static bool keep(const hg_answer *a, hg_bytes body)
+{
+    const note *n = a->note;
+    const hg_kept_card card = {.id = a->id,
+                               .owner = hg_exchange_owner(a->x),
+                               .kind = HG_KEPT_CHAT,
+                               .model = a->model->id,
+                               .status = "completed",
+                               .created = a->created,
+                               .body = body,
+                               .input = n->input};
+    hg_err e;
+
+    return hg_keeper_put(n->keeper, &card, &e) == HG_OK;
+}
+
+/* Of a stream; its log-probabilities are told already and not there any more. */
+static void keep_stream(hg_answer *a)
+{
+    note n = *(const note *)a->note;
+    hg_buf body = {0};
+
+    n.tells_tokens = false;
+    put_whole(a, &n, &body);
+    if (!body.failed) (void)keep(a, (hg_bytes){body.p, body.n});
+    hg_buf_free(&body);
+}
+
+static void tell_end(hg_answer *a, hg_buf *out)
+{
+    const note *n = a->note;
+    hg_json_out o;
+
+    if (n->keeper != NULL) keep_stream(a);
+    if (n->include_usage) {
+        hg_buf_puts(out, "data: ");
+        hg_json_out_init(&o, out, 0);
+        put_head(&o, a, "chat.completion.chunk");
+        hg_json_end(&o);
+        put_usage(&o, a);
+        hg_json_end(&o);
+        hg_buf_puts(out, "\n\n");
+    }
+    hg_buf_puts(out, "data: [DONE]\n\n");
+}
+
+static void tell_failure(hg_answer *a, const hg_problem *p, hg_buf *out)
+{
+    hg_json_out o;
+
+    (void)a;
+    hg_buf_puts(out, "data: ");
+    hg_json_out_init(&o, out, 0);
+    put_problem(&o, p);
+    hg_buf_puts(out, "\n\n");
+}
+
+/* What could not be kept has no metadata. */
+static void tell_whole(hg_answer *a, hg_buf *out)
+{
+    note *n = a->note;
+
+    put_whole(a, n, out);
+    if (n->keeper == NULL || out->failed || keep(a, (hg_bytes){out->p, out->n})) return;
+    n->keeper = NULL;
+    hg_buf_clear(out);
+    put_whole(a, n, out);
 }
 
 static const hg_teller teller = {.protocol = &hg_openai,
@@ -279,12 +326,36 @@ static const hg_teller teller = {.protocol = &hg_openai,
                                  .whole = tell_whole};
 
 /* ---- questions ---- */
+/* JSON that stays as long as the exchange; p NULL: no room. */
+static hg_bytes copy_tree(const json_t *v, const char *otherwise, hg_arena *mem)
+{
+    hg_buf b = {0};
+    hg_bytes out = {NULL, 0};
+    hg_err e;
+
+    if (v == NULL) return (hg_bytes){otherwise, strlen(otherwise)};
+    if (hg_json_put_tree(&b, v, &e) == HG_OK)
+        out = (hg_bytes){hg_arena_strndup(mem, b.p, b.n), b.n};
+    hg_buf_free(&b);
+    return out;
+}
+
 static bool ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, hg_problem *p)
 {
     note *n = HG_NEW(hg_exchange_memory(x), note, 1);
 
     if (n == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the request");
-    *n = (note){c->is_chat, c->include_usage, c->tells_tokens};
+    *n = (note){
+        .is_chat = c->is_chat, .include_usage = c->include_usage, .tells_tokens = c->tells_tokens};
+    if (c->store) {
+        const json_t *metadata = json_object_get(c->body, "metadata");
+        n->keeper = hg_server_keeper(s);
+        n->metadata =
+            copy_tree(json_is_null(metadata) ? NULL : metadata, "{}", hg_exchange_memory(x));
+        n->input = copy_tree(json_object_get(c->body, "messages"), "[]", hg_exchange_memory(x));
+        if (n->metadata.p == NULL || n->input.p == NULL)
+            return hg_refuse(p, 500, NULL, NULL, "no room for the request");
+    }
     const hg_asker by = {&teller, c->is_chat ? "chatcmpl-" : "cmpl-", n};
     return hg_openai_ask(s, x, c, &by, p);
 }

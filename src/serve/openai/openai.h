@@ -12,6 +12,7 @@ typedef struct hg_openai_call {
     json_t *body; /* what the texts below point into */
     hg_bytes model;
     bool is_chat, stream, include_usage, has_seed;
+    bool store;             /* a chat's answer is kept */
     uint32_t n, max_tokens; /* max_tokens 0: what the context leaves */
     hg_sampling sampling;
     bool tells_tokens; /* logprobs */
@@ -41,6 +42,9 @@ bool hg_openai_parse(hg_openai_call *c, bool is_chat, hg_bytes body, hg_arena *m
 /* The same from a body that was read, which *c has from now on. */
 bool hg_openai_read(hg_openai_call *c, bool is_chat, json_t *body, hg_arena *mem, hg_problem *p);
 void hg_openai_call_free(hg_openai_call *c);
+
+/* The member "metadata" (NULL: none): at most 16 short strings. False and *p. */
+bool hg_openai_metadata(const json_t *body, const json_t **out, hg_problem *p);
 
 /* Who tells the answer, and what he remembers meanwhile (in the exchange's memory). */
 typedef struct hg_asker {

@@ -157,7 +157,8 @@ static bool start(hg_exchange *x, const hg_openai_call *c, const hg_backend *m, 
                            .form = form,
                            .tells_tokens = c->tells_tokens,
                            .n_top = c->n_top,
-                           .stream = c->stream};
+                           .stream = c->stream,
+                           .keeps_text = c->store};
     hg_answer_start(x, &q, by->teller, by->id_prefix, by->note);
     return true;
 }

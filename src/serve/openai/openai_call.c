@@ -112,7 +112,6 @@ static bool check_unsupported(const json_t *o, hg_problem *p)
                  {"audio", asks, "sound"},
                  {"prediction", asks, "predicted output"},
                  {"web_search_options", asks, "web search"},
-                 {"store", asks, "stored completions"},
                  {"best_of", asks_for_several, "a choice of the best of several answers; use n"},
                  {"echo", asks, "the prompt in the answer"},
                  {"suffix", asks, "text to be inserted before a suffix"},
@@ -399,6 +398,33 @@ static bool parse_stream(hg_openai_call *c, hg_problem *p)
     return false;
 }
 
+bool hg_openai_metadata(const json_t *body, const json_t **out, hg_problem *p)
+{
+    json_t *v = json_object_get(body, "metadata"), *value;
+    const char *key;
+
+    *out = NULL;
+    if (v == NULL || json_is_null(v)) return true;
+    if (!json_is_object(v) || json_object_size(v) > 16)
+        return bad(p, "metadata", "must be an object of at most 16 strings");
+    json_object_foreach(v, key, value)
+    {
+        if (strlen(key) > 64 || !json_is_string(value) || json_string_length(value) > 512)
+            return bad(p, "metadata", "has names of at most 64 bytes and strings of at most 512");
+    }
+    *out = v;
+    return true;
+}
+
+static bool parse_store(hg_openai_call *c, hg_problem *p)
+{
+    const json_t *metadata;
+
+    if (!opt_flag(c->body, "store", &c->store, p)) return false;
+    if (c->store && !c->is_chat) return bad(p, "store", "is for chat completions and responses");
+    return !c->is_chat || hg_openai_metadata(c->body, &metadata, p);
+}
+
 static bool parse_lengths(hg_openai_call *c, hg_problem *p)
 {
     c->n = 1;
@@ -424,7 +450,7 @@ bool hg_openai_read(hg_openai_call *c, bool is_chat, json_t *body, hg_arena *mem
     c->model = (hg_bytes){json_string_value(model), json_string_length(model)};
     if (!check_unsupported(c->body, p) || !parse_sampling(c, mem, p) || !parse_stop(c, p) ||
         !parse_stream(c, p) || !parse_lengths(c, p) || !parse_logprobs(c, p) ||
-        !parse_form(c, mem, p))
+        !parse_form(c, mem, p) || !parse_store(c, p))
         return false;
     if (is_chat)
         return take_beginning(c, mem, p) && parse_messages(c, mem, p) &&

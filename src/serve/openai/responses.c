@@ -1,413 +1,199 @@
-/* OpenAI's Responses API: answers as items, whole or as the events from which the official client
- * puts them together again. Requests are chat's (responses_call.c), and so is all that answers
- * them; here is how it is told. Ids of items follow from the response's own, so that each event
- * calls an item by the same name. */
+/* OpenAI's Responses API: requests. They are chat's (responses_call.c), and so is all that answers
+ * them; how they are told is in responses_tell.c, what becomes of those that are kept in
+ * kept_calls.c, and who makes those in the background in background.c. */
 #include "serve/openai/responses.h"
+#include "serve/openai/responses_tell.h"
 #include "base/clock.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Members that are told back as they were asked. */
-enum { N_ECHO = 9 };
-typedef struct echo {
-    const char *key;
-    const char *otherwise; /* in JSON; what counts when it was not given */
-} echo;
-static const echo echoed[N_ECHO] = {{"instructions", "null"},
-                                    {"max_output_tokens", "null"},
-                                    {"metadata", "{}"},
-                                    {"parallel_tool_calls", "true"},
-                                    {"previous_response_id", "null"},
-                                    {"reasoning", "{\"effort\":null,\"summary\":null}"},
-                                    {"text", "{\"format\":{\"type\":\"text\"}}"},
-                                    {"tool_choice", "\"auto\""},
-                                    {"tools", "[]"}};
-
-/* What a teller remembers of its call. */
-typedef struct note {
-    hg_bytes echo[N_ECHO]; /* in the exchange's memory */
-    double temperature, top_p;
-    bool is_open; /* the item of text is */
-    size_t n_items;
-    int64_t n_events;
-} note;
-
-enum { ID_SIZE = 96 };
-
-/* Item i of an answer: "msg_" or "fc_" and what follows "resp_" in the answer's id. */
-static const char *item_id(char out[ID_SIZE], const hg_answer *a, const char *prefix, size_t i)
+/* ---- what is kept of a request ---- */
+static bool no_room(hg_problem *p)
 {
-    const char *tail = strchr(a->id, '_');
+    return hg_refuse(p, 500, NULL, NULL, "no room for the request");
+}
 
-    (void)snprintf(out, ID_SIZE, "%s%.40s%02zu", prefix, tail != NULL ? tail + 1 : a->id, i);
+/* The input as items, each with an id. */
+static json_t *items_of(const json_t *input, const char *id)
+{
+    json_t *list = json_is_array(input) ? json_deep_copy(input) : json_array(), *item;
+    char name[96];
+    size_t i;
+
+    if (json_is_string(input))
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:[{s:s, s:O}]}", "type", "message",
+                                                    "role", "user", "content", "type", "input_text",
+                                                    "text", input));
+    json_array_foreach(list, i, item)
+    {
+        (void)snprintf(name, sizeof name, "msg_%.40si%02zu", id + strlen(HG_RESPONSES_PREFIX), i);
+        if (!json_is_string(json_object_get(item, "id")))
+            (void)json_object_set_new(item, "id", json_string(name));
+        if (json_object_get(item, "type") == NULL)
+            (void)json_object_set_new(item, "type", json_string("message"));
+    }
+    return list;
+}
+
+static hg_bytes text_of(const json_t *v, hg_arena *mem)
+{
+    hg_bytes out = {NULL, 0};
+    hg_buf b = {0};
+    hg_err e;
+
+    if (v != NULL && hg_json_put_tree(&b, v, &e) == HG_OK)
+        out = (hg_bytes){hg_arena_strndup(mem, b.p, b.n), b.n};
+    hg_buf_free(&b);
     return out;
 }
 
-/* What is said, without calls. */
-static hg_bytes words_of(const hg_choice *c)
+static void make_id(char out[HG_KEPT_ID_ROOM])
 {
-    const hg_buf *b = c->room[0].n > 0 ? &c->room[0] : &c->text;
-    const size_t n = json_array_size(c->calls) > 0 && b == &c->text ? c->n_words : b->n;
+    unsigned char r[16];
+    const size_t n = strlen(HG_RESPONSES_PREFIX);
 
-    return (hg_bytes){n > 0 ? b->p : "", n};
+    randombytes_buf(r, sizeof r);
+    memcpy(out, HG_RESPONSES_PREFIX, n);
+    (void)sodium_bin2hex(out + n, HG_KEPT_ID_ROOM - n, r, sizeof r);
 }
 
-/* ---- parts of a response ---- */
-static void put_part(hg_json_out *o, const char *key, hg_bytes text)
+/* The id of the response that a request from within is to make; NULL: it is a client's. */
+static const char *asked_from_within(const hg_exchange *x)
 {
-    hg_json_begin(o, key, '{');
-    hg_json_text(o, "type", "output_text");
-    hg_json_bytes(o, "text", text);
-    hg_json_begin(o, "annotations", '[');
-    hg_json_end(o);
-    hg_json_begin(o, "logprobs", '[');
-    hg_json_end(o);
-    hg_json_end(o);
+    return hg_exchange_is_inside(x) ? hg_exchange_header(x, HG_BACKGROUND_FIELD) : NULL;
 }
 
-/* The item of text; `text` NULL: it has only begun. */
-static void put_message(hg_json_out *o, const char *key, const hg_answer *a, const char *status,
-                        const hg_bytes *text)
-{
-    char id[ID_SIZE];
-
-    hg_json_begin(o, key, '{');
-    hg_json_text(o, "id", item_id(id, a, "msg_", 0));
-    hg_json_text(o, "type", "message");
-    hg_json_text(o, "status", status);
-    hg_json_text(o, "role", "assistant");
-    hg_json_begin(o, "content", '[');
-    if (text != NULL) put_part(o, NULL, *text);
-    hg_json_end(o);
-    hg_json_end(o);
-}
-
-static const json_t *call_at(const hg_answer *a, size_t i)
-{
-    return json_array_get(a->choices[0].calls, i);
-}
-
-static const char *call_name(const hg_answer *a, size_t i)
-{
-    return json_string_value(json_object_get(call_at(a, i), "name"));
-}
-
-static void put_arguments(hg_json_out *o, const char *key, const hg_answer *a, size_t i)
-{
-    hg_buf text = {0};
-    hg_err e;
-
-    (void)hg_json_put_tree(&text, json_object_get(call_at(a, i), "arguments"), &e);
-    hg_json_bytes(o, key, (hg_bytes){text.n > 0 ? text.p : "", text.n});
-    hg_buf_free(&text);
-}
-
-static void put_call(hg_json_out *o, const char *key, const hg_answer *a, size_t i, bool is_begun)
-{
-    char id[ID_SIZE];
-
-    hg_json_begin(o, key, '{');
-    hg_json_text(o, "id", item_id(id, a, "fc_", i));
-    hg_json_text(o, "type", "function_call");
-    hg_json_text(o, "status", is_begun ? "in_progress" : "completed");
-    hg_json_text(o, "call_id", item_id(id, a, "call_", i));
-    hg_json_text(o, "name", call_name(a, i));
-    if (is_begun)
-        hg_json_text(o, "arguments", "");
-    else
-        put_arguments(o, "arguments", a, i);
-    hg_json_end(o);
-}
-
-static void put_usage(hg_json_out *o, const hg_answer *a)
-{
-    const hg_usage u = hg_answer_usage(a);
-
-    hg_json_begin(o, "usage", '{');
-    hg_json_int(o, "input_tokens", u.prompt_tokens);
-    hg_json_begin(o, "input_tokens_details", '{');
-    hg_json_int(o, "cached_tokens", u.cached_tokens);
-    hg_json_int(o, "cache_write_tokens", 0);
-    hg_json_end(o);
-    hg_json_int(o, "output_tokens", u.completion_tokens);
-    hg_json_begin(o, "output_tokens_details", '{');
-    hg_json_int(o, "reasoning_tokens", 0);
-    hg_json_end(o);
-    hg_json_int(o, "total_tokens", (int64_t)u.prompt_tokens + u.completion_tokens);
-    hg_json_end(o);
-}
-
-static const char *status_of(const hg_choice *c)
-{
-    return c->finish == HG_FINISH_LENGTH ? "incomplete" : "completed";
-}
-
-/* Text comes first, even when there is none of it, unless there are calls. */
-static void put_output(hg_json_out *o, const hg_answer *a)
-{
-    const hg_choice *c = &a->choices[0];
-    const hg_bytes text = words_of(c);
-    const size_t n_calls = json_array_size(c->calls);
-
-    if (text.n > 0 || n_calls == 0) put_message(o, NULL, a, status_of(c), &text);
-    for (size_t i = 0; i < n_calls; i++) put_call(o, NULL, a, i, false);
-}
-
-/* The response as it stands: in progress, or at its end. */
-static void put_response(hg_json_out *o, const char *key, const hg_answer *a, bool has_ended)
-{
-    const note *n = a->note;
-    const hg_choice *c = &a->choices[0];
-    const char *status = has_ended ? status_of(c) : "in_progress";
-
-    hg_json_begin(o, key, '{');
-    hg_json_text(o, "id", a->id);
-    hg_json_text(o, "object", "response");
-    hg_json_int(o, "created_at", a->created);
-    if (has_ended)
-        hg_json_int(o, "completed_at", hg_unix_time());
-    else
-        hg_json_null(o, "completed_at");
-    hg_json_text(o, "status", status);
-    hg_json_bool(o, "background", false);
-    hg_json_null(o, "error");
-    if (has_ended && c->finish == HG_FINISH_LENGTH) {
-        hg_json_begin(o, "incomplete_details", '{');
-        hg_json_text(o, "reason", "max_output_tokens");
-        hg_json_end(o);
-    } else {
-        hg_json_null(o, "incomplete_details");
-    }
-    hg_json_text(o, "model", a->model->id);
-    for (size_t i = 0; i < N_ECHO; i++) hg_json_raw(o, echoed[i].key, n->echo[i]);
-    hg_json_bool(o, "store", false);
-    hg_json_number(o, "temperature", n->temperature);
-    hg_json_number(o, "top_p", n->top_p);
-    hg_json_text(o, "truncation", "disabled");
-    hg_json_begin(o, "output", '[');
-    if (has_ended) put_output(o, a);
-    hg_json_end(o);
-    if (has_ended)
-        put_usage(o, a);
-    else
-        hg_json_null(o, "usage");
-    hg_json_end(o);
-}
-
-/* ---- events ---- */
-static void open_event(hg_json_out *o, hg_buf *out, const hg_answer *a, const char *type)
-{
-    note *n = a->note;
-
-    hg_buf_puts(out, "event: ");
-    hg_buf_puts(out, type);
-    hg_buf_puts(out, "\ndata: ");
-    hg_json_out_init(o, out, 0);
-    hg_json_begin(o, NULL, '{');
-    hg_json_text(o, "type", type);
-    hg_json_int(o, "sequence_number", n->n_events++);
-}
-
-static void close_event(hg_json_out *o)
-{
-    hg_json_end(o);
-    hg_buf_puts(o->b, "\n\n");
-}
-
-static void tell_state(hg_answer *a, hg_buf *out, const char *type, bool has_ended)
-{
-    hg_json_out o;
-
-    open_event(&o, out, a, type);
-    put_response(&o, "response", a, has_ended);
-    close_event(&o);
-}
-
-/* An event of the item that is being told. */
-static void open_item(hg_json_out *o, hg_buf *out, const hg_answer *a, const char *type,
-                      const char *prefix, size_t i)
-{
-    const note *n = a->note;
-    char id[ID_SIZE];
-
-    open_event(o, out, a, type);
-    hg_json_text(o, "item_id", item_id(id, a, prefix, i));
-    hg_json_int(o, "output_index", (int64_t)n->n_items);
-}
-
-static void put_no_logprobs(hg_json_out *o)
-{
-    hg_json_begin(o, "logprobs", '[');
-    hg_json_end(o);
-}
-
-static void begin_message(hg_answer *a, hg_buf *out)
-{
-    note *n = a->note;
-    hg_json_out o;
-
-    n->is_open = true;
-    open_event(&o, out, a, "response.output_item.added");
-    hg_json_int(&o, "output_index", (int64_t)n->n_items);
-    put_message(&o, "item", a, "in_progress", NULL);
-    close_event(&o);
-    open_item(&o, out, a, "response.content_part.added", "msg_", 0);
-    hg_json_int(&o, "content_index", 0);
-    put_part(&o, "part", (hg_bytes){"", 0});
-    close_event(&o);
-}
-
-static void end_message(hg_answer *a, const hg_choice *c, hg_buf *out)
-{
-    note *n = a->note;
-    const hg_bytes text = words_of(c);
-    hg_json_out o;
-
-    open_item(&o, out, a, "response.output_text.done", "msg_", 0);
-    hg_json_int(&o, "content_index", 0);
-    hg_json_bytes(&o, "text", text);
-    put_no_logprobs(&o);
-    close_event(&o);
-    open_item(&o, out, a, "response.content_part.done", "msg_", 0);
-    hg_json_int(&o, "content_index", 0);
-    put_part(&o, "part", text);
-    close_event(&o);
-    open_event(&o, out, a, "response.output_item.done");
-    hg_json_int(&o, "output_index", (int64_t)n->n_items);
-    put_message(&o, "item", a, status_of(c), &text);
-    close_event(&o);
-    n->n_items++;
-}
-
-static void tell_call(hg_answer *a, size_t i, hg_buf *out)
-{
-    note *n = a->note;
-    hg_json_out o;
-
-    open_event(&o, out, a, "response.output_item.added");
-    hg_json_int(&o, "output_index", (int64_t)n->n_items);
-    put_call(&o, "item", a, i, true);
-    close_event(&o);
-    open_item(&o, out, a, "response.function_call_arguments.delta", "fc_", i);
-    put_arguments(&o, "delta", a, i);
-    close_event(&o);
-    open_item(&o, out, a, "response.function_call_arguments.done", "fc_", i);
-    hg_json_text(&o, "name", call_name(a, i));
-    put_arguments(&o, "arguments", a, i);
-    close_event(&o);
-    open_event(&o, out, a, "response.output_item.done");
-    hg_json_int(&o, "output_index", (int64_t)n->n_items);
-    put_call(&o, "item", a, i, false);
-    close_event(&o);
-    n->n_items++;
-}
-
-static void tell_begin(hg_answer *a, hg_choice *c, hg_buf *out)
-{
-    (void)c;
-    tell_state(a, out, "response.created", false);
-    tell_state(a, out, "response.in_progress", false);
-}
-
-static void tell_piece(hg_answer *a, hg_choice *c, hg_bytes text, hg_buf *out)
-{
-    const note *n = a->note;
-    hg_json_out o;
-
-    if (!n->is_open) begin_message(a, out);
-    hg_buf_put(&c->room[0], text.p, text.n);
-    open_item(&o, out, a, "response.output_text.delta", "msg_", 0);
-    hg_json_int(&o, "content_index", 0);
-    hg_json_bytes(&o, "delta", text);
-    put_no_logprobs(&o);
-    close_event(&o);
-}
-
-static void tell_finish(hg_answer *a, hg_choice *c, hg_buf *out)
-{
-    const note *n = a->note;
-    const size_t n_calls = json_array_size(c->calls);
-
-    if (!n->is_open && n_calls == 0) begin_message(a, out);
-    if (n->is_open) end_message(a, c, out);
-    for (size_t i = 0; i < n_calls; i++) tell_call(a, i, out);
-}
-
-static void tell_end(hg_answer *a, hg_buf *out)
-{
-    const bool is_cut = a->choices[0].finish == HG_FINISH_LENGTH;
-
-    tell_state(a, out, is_cut ? "response.incomplete" : "response.completed", true);
-}
-
-static void tell_failure(hg_answer *a, const hg_problem *p, hg_buf *out)
-{
-    hg_json_out o;
-
-    open_event(&o, out, a, "error");
-    hg_json_text(&o, "code", p->code != NULL ? p->code : "server_error");
-    hg_json_text(&o, "message", p->msg);
-    hg_json_text(&o, "param", p->param[0] != 0 ? p->param : NULL);
-    close_event(&o);
-}
-
-static void tell_whole(hg_answer *a, hg_buf *out)
-{
-    hg_json_out o;
-
-    hg_json_out_init(&o, out, 0);
-    put_response(&o, NULL, a, true);
-}
-
-static const hg_teller teller = {.protocol = &hg_responses,
-                                 .kind = HG_STREAM_EVENTS,
-                                 .begin = tell_begin,
-                                 .piece = tell_piece,
-                                 .finish = tell_finish,
-                                 .end = tell_end,
-                                 .failure = tell_failure,
-                                 .whole = tell_whole};
-
-/* ---- questions ---- */
-static bool keep_echo(note *n, const json_t *body, hg_arena *mem)
-{
-    for (size_t i = 0; i < N_ECHO; i++) {
-        const json_t *v = json_object_get(body, echoed[i].key);
-        hg_buf b = {0};
-        hg_err e;
-        n->echo[i] = (hg_bytes){echoed[i].otherwise, strlen(echoed[i].otherwise)};
-        if (v == NULL || json_is_null(v)) continue;
-        const char *text = NULL;
-        if (hg_json_put_tree(&b, v, &e) == HG_OK) text = hg_arena_strndup(mem, b.p, b.n);
-        n->echo[i] = (hg_bytes){text, b.n};
-        hg_buf_free(&b);
-        if (text == NULL) return false;
-    }
-    return true;
-}
-
-static bool ask(hg_server *s, hg_exchange *x, const hg_responses_call *c, hg_problem *p)
+static hg_responses_note *make_note(hg_server *s, hg_exchange *x, const hg_responses_call *c,
+                                    hg_problem *p)
 {
     hg_arena *mem = hg_exchange_memory(x);
-    note *n = HG_NEW(mem, note, 1);
+    hg_responses_note *n = HG_NEW(mem, hg_responses_note, 1);
+    const char *within = asked_from_within(x);
+    hg_kept_card queued;
 
-    if (n == NULL || !keep_echo(n, c->body, mem))
-        return hg_refuse(p, 500, NULL, NULL, "no room for the request");
+    if (n == NULL || !hg_responses_note_echo(n, c->body, mem)) return (void)no_room(p), NULL;
+    n->keeper = hg_server_keeper(s);
+    n->created = hg_unix_time();
     n->temperature = (double)c->chat.sampling.temperature;
     n->top_p = (double)c->chat.sampling.top_p;
-    const hg_asker by = {&teller, "resp_", n};
-    return hg_openai_ask(s, x, &c->chat, &by, p);
+    n->keeps = c->store;
+    n->is_background = c->is_background;
+    make_id(n->id);
+    if (within != NULL) {
+        if (!hg_keeper_get(n->keeper, hg_exchange_owner(x), HG_KEPT_RESPONSE, within, mem, &queued,
+                           p))
+            return NULL;
+        (void)snprintf(n->id, sizeof n->id, "%s", within);
+        n->created = queued.created;
+        n->n_events = 2;
+    }
+    if (!n->keeps) return n;
+    json_t *items = items_of(json_object_get(c->body, "input"), n->id);
+    n->input = text_of(items, mem);
+    n->talk = text_of(c->messages, mem);
+    json_decref(items);
+    return n->input.p != NULL && n->talk.p != NULL ? n : ((void)no_room(p), NULL);
 }
 
-static bool read_call(hg_exchange *x, hg_responses_call *c, hg_problem *p)
+/* ---- questions ---- */
+static bool ask(hg_server *s, hg_exchange *x, const hg_responses_call *c, hg_problem *p)
 {
+    hg_responses_note *n = make_note(s, x, c, p);
+    const hg_asker by = {&hg_responses_teller, HG_RESPONSES_PREFIX, n};
+
+    return n != NULL && hg_openai_ask(s, x, &c->chat, &by, p);
+}
+
+static void put_first_events(hg_buf *out, const hg_responses_note *n)
+{
+    static const char *const types[] = {"response.created", "response.queued"};
+    hg_json_out o;
+
+    for (int i = 0; i < 2; i++) {
+        hg_buf_printf(out, "event: %s\ndata: ", types[i]);
+        hg_json_out_init(&o, out, 0);
+        hg_json_begin(&o, NULL, '{');
+        hg_json_text(&o, "type", types[i]);
+        hg_json_int(&o, "sequence_number", i);
+        hg_responses_put_queued(&o, "response", n);
+        hg_json_end(&o);
+        hg_buf_puts(out, "\n\n");
+    }
+}
+
+/* Keeps it as queued and lets a request from within, which streams, do the work. */
+static bool start_later(hg_server *s, hg_exchange *x, const hg_responses_call *c, hg_problem *p)
+{
+    const hg_card *m = hg_server_find(s, c->chat.model);
+    hg_responses_note *n = m != NULL ? make_note(s, x, c, p) : NULL;
+    hg_buf events = {0}, body = {0};
+    hg_json_out o;
+
+    if (m == NULL) return hg_no_model(p, s, c->chat.model);
+    if (n == NULL) return false;
+    n->model = m->id;
+    put_first_events(&events, n);
+    hg_json_out_init(&o, &body, 0);
+    hg_responses_put_queued(&o, NULL, n);
+    json_t *request = json_copy(c->body);
+    (void)json_object_set_new(request, "stream", json_true());
+    const hg_bytes text = text_of(request, hg_exchange_memory(x));
+    json_decref(request);
+    const hg_kept_card queued = {.id = n->id,
+                                 .owner = hg_exchange_owner(x),
+                                 .kind = HG_KEPT_RESPONSE,
+                                 .model = m->id,
+                                 .status = "queued",
+                                 .created = n->created,
+                                 .is_background = true,
+                                 .body = {body.p, body.n},
+                                 .input = n->input,
+                                 .talk = n->talk,
+                                 .events = {events.p, events.n}};
+    const bool has_room = text.p != NULL && !body.failed && !events.failed;
+    const bool ok =
+        has_room ? hg_background_start(n->keeper, &queued, text, c->chat.stream ? x : NULL, p)
+                 : no_room(p);
+    if (ok && !c->chat.stream)
+        hg_exchange_reply(x, 200, "application/json", (hg_bytes){body.p, body.n});
+    hg_buf_free(&body);
+    hg_buf_free(&events);
+    return ok;
+}
+
+/* The conversation that the request goes on with. */
+static bool read_before(hg_server *s, hg_exchange *x, hg_bytes id, json_t **out, hg_problem *p)
+{
+    hg_arena *mem = hg_exchange_memory(x);
+    const char *name = hg_arena_strndup(mem, id.p, id.n);
+    hg_kept_card c;
+    hg_err e;
+
+    if (name == NULL) return no_room(p);
+    if (!hg_keeper_get(hg_server_keeper(s), hg_exchange_owner(x), HG_KEPT_RESPONSE, name, mem, &c,
+                       p)) {
+        if (p->status != 404) return false;
+        return hg_refuse(p, 400, "previous_response_not_found", "previous_response_id",
+                         "no response \"%.60s\" is kept to go on with", name);
+    }
+    if (strcmp(c.status, "completed") != 0 && strcmp(c.status, "incomplete") != 0)
+        return hg_refuse(p, 400, "previous_response_not_finished", "previous_response_id",
+                         "the response %s has no answer to go on with: it is %s", c.id, c.status);
+    return hg_json_parse(out, c.talk, c.talk.n, &e) == HG_OK ||
+           hg_refuse(p, 500, "store", NULL, "%s", e.msg);
+}
+
+static bool read_call(hg_server *s, hg_exchange *x, hg_responses_call *c, hg_problem *p)
+{
+    json_t *before = NULL;
+
     if (!hg_responses_read(c, hg_exchange_body(x), p)) return false;
-    if (c->previous.n > 0)
-        return hg_refuse(p, 400, "unsupported_parameter", "previous_response_id",
-                         "previous_response_id: no responses are kept here; give the conversation "
-                         "as the input");
-    return hg_responses_parse(c, NULL, hg_exchange_memory(x), p);
+    if (c->previous.n > 0 && !read_before(s, x, c->previous, &before, p)) return false;
+    const bool ok = hg_responses_parse(c, before, hg_exchange_memory(x), p);
+    json_decref(before);
+    return ok;
 }
 
 static void refuse(hg_exchange *x, hg_problem *p)
@@ -422,7 +208,9 @@ static void create(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_problem p;
 
     (void)rest;
-    if (!read_call(x, &c, &p) || !ask(s, x, &c, &p)) refuse(x, &p);
+    const bool is_read = read_call(s, x, &c, &p);
+    const bool is_later = is_read && c.is_background && asked_from_within(x) == NULL;
+    if (!is_read || !(is_later ? start_later(s, x, &c, &p) : ask(s, x, &c, &p))) refuse(x, &p);
     hg_responses_call_free(&c);
 }
 
@@ -435,7 +223,7 @@ static void count(hg_server *s, hg_exchange *x, hg_bytes rest)
     size_t n;
 
     (void)rest;
-    if (!read_call(x, &c, &p) || !hg_openai_count(s, x, &c.chat, &n, &p)) {
+    if (!read_call(s, x, &c, &p) || !hg_openai_count(s, x, &c.chat, &n, &p)) {
         refuse(x, &p);
     } else {
         hg_json_out_init(&o, &b, 0);

@@ -8,7 +8,8 @@ typedef struct hg_responses_call {
     hg_openai_call chat; /* what is asked; its texts live in it */
     json_t *body;        /* the request as it came */
     json_t *messages;    /* the conversation without instructions, in chat's form */
-    hg_bytes previous;   /* previous_response_id, in the body; n 0: none */
+    bool store, is_background;
+    hg_bytes previous; /* previous_response_id, in the body; n 0: none */
 } hg_responses_call;
 
 /* Reads a body; what it says of the conversation before it is in c->previous. Free c in either

@@ -1,7 +1,7 @@
 /* Reading the Responses API's requests: items become messages, flat tools become chat's, and from
  * there on chat completions check them. Calls in a row are one turn of the assistant, as templates
- * want them. What a model here cannot do (pictures, tools that run at OpenAI, work in the
- * background) is refused by name. */
+ * want them. What a model here cannot do (pictures, tools that run at OpenAI) is refused by
+ * name. */
 #include "serve/openai/responses.h"
 
 #include <stdio.h>
@@ -234,8 +234,6 @@ static bool check_body(reader *r, const json_t *body)
 {
     const json_t *include = member(body, "include"), *truncation = member(body, "truncation");
 
-    if (json_is_true(member(body, "background")))
-        return bad(r, "background", "of true: this server answers while the client waits");
     if (member(body, "conversation") != NULL || member(body, "prompt") != NULL)
         return bad(r, member(body, "prompt") != NULL ? "prompt" : "conversation",
                    "is kept at OpenAI; give the input, or previous_response_id");
@@ -278,6 +276,16 @@ bool hg_responses_read(hg_responses_call *c, hg_bytes body, hg_problem *p)
                          "previous_response_id must be the id of a response");
     if (store != NULL && !json_is_boolean(store))
         return hg_refuse(p, 400, "invalid_value", "store", "store must be true or false");
+    const json_t *background = member(c->body, "background"), *metadata;
+    if (background != NULL && !json_is_boolean(background))
+        return hg_refuse(p, 400, "invalid_value", "background", "background must be true or false");
+    if (!hg_openai_metadata(c->body, &metadata, p)) return false;
+    c->store = store == NULL || json_is_true(store);
+    c->is_background = json_is_true(background);
+    if (c->is_background && !c->store)
+        return hg_refuse(p, 400, "invalid_value", "background",
+                         "background needs store: true: what is made in the background is kept "
+                         "until it is fetched");
     c->previous = (hg_bytes){json_string_value(previous), json_string_length(previous)};
     return true;
 }

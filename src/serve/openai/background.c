@@ -1,0 +1,350 @@
+/* Responses that are made in the background: a request from within makes each, its stream is
+ * gathered here, and whoever wants to read along gets what was said so far and then what comes.
+ * As many run at a time as the server works on requests at a time; the others wait here, so that
+ * they take no place in the queue of those who wait at a connection. */
+#include "serve/openai/kept.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_RUNS = 256, MAX_FOLLOWERS = 16 };
+
+typedef struct run {
+    struct hg_backlog *all;
+    char id[HG_KEPT_ID_ROOM], owner[64];
+    hg_buf body;        /* of the request */
+    hg_buf events;      /* of its stream, so far */
+    hg_exchange *inner; /* held; NULL: it waits */
+    bool has_begun, is_canceled;
+    hg_exchange *follower[MAX_FOLLOWERS]; /* held */
+    size_t n_followers;
+    struct run *next;
+} run;
+
+struct hg_backlog {
+    hg_keeper *keeper;
+    hg_server *server;
+    pthread_mutex_t lock; /* guards the list and what is in it */
+    run *first;           /* in the order of their coming */
+    size_t n, n_active;
+};
+
+/* ---- with the lock held ---- */
+static run **find(struct hg_backlog *r, const char *owner, const char *id)
+{
+    run **at = &r->first;
+
+    while (*at != NULL && (strcmp((*at)->id, id) != 0 || strcmp((*at)->owner, owner) != 0))
+        at = &(*at)->next;
+    return at;
+}
+
+static void tell_followers(run *one, hg_bytes part)
+{
+    for (size_t i = 0; i < one->n_followers;) {
+        if (hg_exchange_put(one->follower[i], part)) {
+            i++;
+            continue;
+        }
+        hg_exchange_release(one->follower[i]);
+        one->follower[i] = one->follower[--one->n_followers];
+    }
+}
+
+static void add_event(run *one, hg_bytes part)
+{
+    hg_buf_put(&one->events, part.p, part.n);
+    tell_followers(one, part);
+}
+
+static void follow(run *one, hg_exchange *x, int64_t after)
+{
+    const hg_bytes past = hg_events_behind((hg_bytes){one->events.p, one->events.n}, after);
+
+    if (!hg_exchange_stream(x, HG_STREAM_EVENTS)) return;
+    hg_exchange_allow(x, past.n);
+    (void)hg_exchange_put(x, past);
+    if (one->n_followers == MAX_FOLLOWERS) { /* whoever comes too late reads on later */
+        hg_exchange_end(x);
+        return;
+    }
+    hg_exchange_hold(x);
+    one->follower[one->n_followers++] = x;
+}
+
+static void on_part(void *ctx, hg_bytes part);
+static void on_done(void *ctx, int status, const char *type, hg_bytes body);
+
+/* Begins what waits, as far as there is room. */
+static void begin_more(struct hg_backlog *r)
+{
+    const uint32_t most = hg_server_get_options(r->server)->parallel;
+
+    for (run *one = r->first; one != NULL && r->n_active < (most > 0 ? most : 1); one = one->next) {
+        const char *fields[] = {HG_BACKGROUND_FIELD, one->id, NULL};
+        const hg_inside q = {.method = "POST",
+                             .path = "/v1/responses",
+                             .owner = one->owner,
+                             .fields = fields,
+                             .body = {one->body.p, one->body.n},
+                             .on_part = on_part,
+                             .on_done = on_done,
+                             .ctx = one};
+        hg_err e;
+        if (one->inner != NULL) continue;
+        if (hg_server_ask(r->server, &q, &one->inner, &e) != HG_OK) return;
+        r->n_active++;
+    }
+}
+
+/* ---- the end of one ---- */
+static void free_run(run *one)
+{
+    for (size_t i = 0; i < one->n_followers; i++) {
+        hg_exchange_end(one->follower[i]);
+        hg_exchange_release(one->follower[i]);
+    }
+    hg_exchange_release(one->inner);
+    hg_buf_free(&one->body);
+    hg_buf_free(&one->events);
+    hg_free(one);
+}
+
+/* What a refusal says: the members of its error. */
+static void read_refusal(hg_bytes body, char code[64], char message[512])
+{
+    json_t *v = NULL;
+    hg_err e;
+
+    if (hg_json_parse(&v, body, body.n, &e) == HG_OK) {
+        const json_t *error = json_object_get(v, "error");
+        const char *c = json_string_value(json_object_get(error, "code"));
+        const char *m = json_string_value(json_object_get(error, "message"));
+        if (c != NULL) (void)snprintf(code, 64, "%s", c);
+        if (m != NULL) (void)snprintf(message, 512, "%s", m);
+    }
+    json_decref(v);
+}
+
+static void put_failed_event(run *one, hg_bytes body)
+{
+    hg_bytes rest = {one->events.p, one->events.n};
+    hg_buf b = {0};
+    int64_t n = 0;
+
+    for (; (rest = hg_events_behind(rest, 0)).n > 0; n++) continue;
+    if (one->events.n > 0) n++;
+    hg_buf_printf(&b,
+                  "event: response.failed\ndata: {\"type\":\"response.failed\","
+                  "\"sequence_number\":%lld,\"response\":",
+                  (long long)n);
+    hg_buf_put(&b, body.p, body.n);
+    hg_buf_puts(&b, "}\n\n");
+    if (!b.failed) add_event(one, (hg_bytes){b.p, b.n});
+    hg_buf_free(&b);
+}
+
+/* The card of one whose answer did not come to its end. */
+static bool restate(run *one, hg_kept_card *c, int status, hg_bytes reply, hg_buf *body)
+{
+    char code[64] = "server_error", why[512] = "the answer could not be kept";
+    hg_err e;
+
+    if (status == 0) (void)snprintf(why, sizeof why, "the server was stopped before the end");
+    if (status >= 400) read_refusal(reply, code, why);
+    c->status = one->is_canceled ? "cancelled" : "failed";
+    if (hg_kept_restate(body, c->body, c->status, code, one->is_canceled ? NULL : why, &e) != HG_OK)
+        return false;
+    c->body = (hg_bytes){body->p, body->n};
+    if (!one->is_canceled) put_failed_event(one, c->body);
+    return true;
+}
+
+/* Writes how it ended; what was deleted meanwhile stays so. */
+static void keep_end(run *one, int status, hg_bytes reply)
+{
+    struct hg_backlog *r = one->all;
+    hg_kept_card c;
+    hg_buf body = {0};
+    hg_problem p;
+    hg_arena mem;
+    hg_err e;
+
+    hg_arena_init(&mem, 16 * 1024);
+    if (hg_keeper_get(r->keeper, one->owner, HG_KEPT_RESPONSE, one->id, &mem, &c, &p)) {
+        const bool is_open = strcmp(c.status, "queued") == 0;
+        bool ok = true;
+        (void)pthread_mutex_lock(&r->lock);
+        if (is_open) ok = restate(one, &c, status, reply, &body);
+        c.events = (hg_bytes){one->events.p, one->events.n};
+        (void)pthread_mutex_unlock(&r->lock);
+        /* Where this fails, too, the next start of the server says so. */
+        if (ok) (void)hg_keeper_put(r->keeper, &c, &e);
+    }
+    hg_buf_free(&body);
+    hg_arena_free(&mem);
+}
+
+static void end(run *one, int status, hg_bytes reply)
+{
+    struct hg_backlog *r = one->all;
+
+    keep_end(one, status, reply);
+    (void)pthread_mutex_lock(&r->lock);
+    run **at = find(r, one->owner, one->id);
+    if (*at == one) *at = one->next;
+    r->n--;
+    if (one->inner != NULL) r->n_active--;
+    begin_more(r);
+    (void)pthread_mutex_unlock(&r->lock);
+    free_run(one);
+}
+
+/* ---- what the request from within says ---- */
+static void on_part(void *ctx, hg_bytes part)
+{
+    run *one = ctx;
+
+    (void)pthread_mutex_lock(&one->all->lock);
+    one->has_begun = true;
+    add_event(one, part);
+    (void)pthread_mutex_unlock(&one->all->lock);
+}
+
+static void on_done(void *ctx, int status, const char *type, hg_bytes body)
+{
+    (void)type;
+    end(ctx, status, body);
+}
+
+/* ---- for who asks ---- */
+static run *make(struct hg_backlog *r, const hg_kept_card *queued, hg_bytes body)
+{
+    run *one = hg_alloc(1, sizeof *one);
+
+    if (one == NULL) return NULL;
+    one->all = r;
+    (void)snprintf(one->id, sizeof one->id, "%s", queued->id);
+    (void)snprintf(one->owner, sizeof one->owner, "%s", queued->owner);
+    hg_buf_put(&one->body, body.p, body.n);
+    hg_buf_put(&one->events, queued->events.p, queued->events.n);
+    if (!one->body.failed && !one->events.failed) return one;
+    free_run(one);
+    return NULL;
+}
+
+bool hg_background_start(hg_keeper *k, const hg_kept_card *queued, hg_bytes body, hg_exchange *x,
+                         hg_problem *p)
+{
+    struct hg_backlog *r = hg_keeper_backlog(k);
+    run *one = make(r, queued, body);
+    hg_err e;
+
+    if (one == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the request");
+    (void)pthread_mutex_lock(&r->lock);
+    const bool has_room = r->n < MAX_RUNS;
+    if (has_room) r->n++;
+    (void)pthread_mutex_unlock(&r->lock);
+    if (!has_room || hg_keeper_put(k, queued, &e) != HG_OK) {
+        free_run(one);
+        if (!has_room)
+            return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
+                             "%d responses are being made in the background; try again", MAX_RUNS);
+        (void)pthread_mutex_lock(&r->lock);
+        r->n--;
+        (void)pthread_mutex_unlock(&r->lock);
+        return hg_refuse(p, 500, "store", NULL, "%s", e.msg);
+    }
+    (void)pthread_mutex_lock(&r->lock);
+    if (x != NULL) follow(one, x, -1);
+    run **at = &r->first;
+    while (*at != NULL) at = &(*at)->next;
+    *at = one;
+    begin_more(r);
+    (void)pthread_mutex_unlock(&r->lock);
+    return true;
+}
+
+bool hg_background_runs(hg_keeper *k, const char *owner, const char *id, bool *is_begun)
+{
+    struct hg_backlog *r = hg_keeper_backlog(k);
+
+    (void)pthread_mutex_lock(&r->lock);
+    const run *one = *find(r, owner, id);
+    if (one != NULL) *is_begun = one->has_begun;
+    (void)pthread_mutex_unlock(&r->lock);
+    return one != NULL;
+}
+
+bool hg_background_follow(hg_keeper *k, const char *owner, const char *id, int64_t after,
+                          hg_exchange *x)
+{
+    struct hg_backlog *r = hg_keeper_backlog(k);
+
+    (void)pthread_mutex_lock(&r->lock);
+    run *one = *find(r, owner, id);
+    if (one != NULL) follow(one, x, after);
+    (void)pthread_mutex_unlock(&r->lock);
+    return one != NULL;
+}
+
+bool hg_background_cancel(hg_keeper *k, const char *owner, const char *id)
+{
+    struct hg_backlog *r = hg_keeper_backlog(k);
+    hg_exchange *inner = NULL;
+
+    (void)pthread_mutex_lock(&r->lock);
+    run **at = find(r, owner, id), *one = *at;
+    if (one != NULL) one->is_canceled = true;
+    if (one != NULL && one->inner != NULL) hg_exchange_hold(inner = one->inner);
+    if (one != NULL && inner == NULL) *at = one->next; /* it has not begun and never will */
+    (void)pthread_mutex_unlock(&r->lock);
+    if (inner != NULL) {
+        hg_exchange_cancel(inner); /* its on_done ends it, before this returns or beside it */
+        hg_exchange_release(inner);
+    } else if (one != NULL) {
+        end(one, 0, (hg_bytes){"", 0});
+    }
+    return one != NULL;
+}
+
+hg_bytes hg_events_behind(hg_bytes events, int64_t after)
+{
+    const char *at = events.p, *end_of = events.p + events.n;
+    int64_t i = -1;
+
+    while (at < end_of) {
+        const size_t left = (size_t)(end_of - at);
+        if (left > 7 && memcmp(at, "event: ", 7) == 0 && ++i > after) return (hg_bytes){at, left};
+        const char *next = memmem(at, left, "\n\n", 2);
+        at = next != NULL ? next + 2 : end_of;
+    }
+    return (hg_bytes){"", 0};
+}
+
+/* ---- life ---- */
+hg_status hg_backlog_new(struct hg_backlog **out, hg_keeper *k, hg_server *s, hg_err *e)
+{
+    struct hg_backlog *r = hg_alloc(1, sizeof *r);
+
+    *out = r;
+    if (r == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server");
+    r->keeper = k;
+    r->server = s;
+    (void)pthread_mutex_init(&r->lock, NULL);
+    return HG_OK;
+}
+
+/* Only what has never begun is left; it stays as queued, and the next server fails it. */
+void hg_backlog_free(struct hg_backlog *r)
+{
+    if (r == NULL) return;
+    while (r->first != NULL) {
+        run *one = r->first;
+        r->first = one->next;
+        free_run(one);
+    }
+    (void)pthread_mutex_destroy(&r->lock);
+    hg_free(r);
+}

@@ -1,0 +1,180 @@
+/* Answers that are kept: for their owner, for their time, so many; and their events. */
+#include "fake.h"
+#include "harness/test.h"
+#include "serve/openai/kept.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static hg_bytes text(const char *s)
+{
+    return (hg_bytes){s, strlen(s)};
+}
+
+static void put(hg_keeper *k, const char *owner, const char *id)
+{
+    char body[64];
+    hg_err e = {0};
+
+    (void)snprintf(body, sizeof body, "{\"id\":\"%s\"}", id);
+    const hg_kept_card c = {.id = id,
+                            .owner = owner,
+                            .model = "m",
+                            .status = "completed",
+                            .kind = HG_KEPT_RESPONSE,
+                            .created = 5,
+                            .body = text(body),
+                            .input = text("[]"),
+                            .talk = text("[1]")};
+    CHECK_OK(hg_keeper_put(k, &c, &e), e);
+}
+
+/* 200, or what it is refused with. */
+static int get(hg_keeper *k, const char *owner, const char *id)
+{
+    hg_kept_card c;
+    hg_problem p;
+    hg_arena mem;
+
+    hg_arena_init(&mem, 4096);
+    const bool ok = hg_keeper_get(k, owner, HG_KEPT_RESPONSE, id, &mem, &c, &p);
+    if (ok) CHECK(c.talk.n == 3 && memcmp(c.talk.p, "[1]", 3) == 0 && c.created == 5);
+    hg_arena_free(&mem);
+    return ok ? 200 : p.status;
+}
+
+TEST(a_kept_answer_is_there_for_its_owner_alone)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    hg_keeper *k = hg_server_keeper(s);
+    hg_problem p;
+
+    put(k, "anna", "resp_1");
+    CHECK_EQ(get(k, "anna", "resp_1"), 200);
+    CHECK_EQ(get(k, "bert", "resp_1"), 404);
+    CHECK(!hg_keeper_delete(k, "bert", HG_KEPT_RESPONSE, "resp_1", &p));
+    CHECK_STR(p.msg, "no response \"resp_1\" is kept");
+    CHECK(!hg_keeper_delete(k, "anna", HG_KEPT_CHAT, "resp_1", &p));
+    CHECK(hg_keeper_delete(k, "anna", HG_KEPT_RESPONSE, "resp_1", &p));
+    CHECK_EQ(get(k, "anna", "resp_1"), 404);
+    hg_server_free(s);
+}
+
+TEST(a_kept_answer_has_its_days)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    hg_keeper *k = hg_server_keeper(s);
+    hg_query q;
+    hg_err e = {0};
+
+    put(k, "anna", "resp_1");
+    hg_keeper_set_days(k, 0);
+    put(k, "anna", "resp_2");
+    CHECK_EQ(get(k, "anna", "resp_1"), 200);
+    CHECK_EQ(get(k, "anna", "resp_2"), 404);
+    hg_keeper_expire(k);
+    hg_query_open(&q, hg_server_store(s), "SELECT count(*) FROM kept");
+    CHECK(hg_query_row(&q));
+    CHECK_EQ(hg_column_int(&q, 0), 1);
+    CHECK_OK(hg_query_close(&q, &e), e);
+    hg_server_free(s);
+}
+
+TEST(the_oldest_of_an_owner_make_room)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    hg_keeper *k = hg_server_keeper(s);
+    char id[32];
+
+    put(k, "bert", "resp_b");
+    for (int i = 0; i < HG_KEPT_MAX + 2; i++) {
+        (void)snprintf(id, sizeof id, "resp_%d", i);
+        put(k, "anna", id);
+    }
+    CHECK_EQ(get(k, "anna", "resp_0"), 404);
+    CHECK_EQ(get(k, "anna", "resp_1"), 404);
+    CHECK_EQ(get(k, "anna", "resp_2"), 200);
+    CHECK_EQ(get(k, "bert", "resp_b"), 200);
+    hg_server_free(s);
+}
+
+TEST(events_are_counted_and_comments_are_not)
+{
+    const hg_bytes all = text("event: a\ndata: 0\n\n: ping\n\nevent: b\ndata: event: x\n\n"
+                              "event: c\ndata: 2\n\n");
+
+    CHECK_EQ(hg_events_behind(all, -1).n, all.n);
+    CHECK(strncmp(hg_events_behind(all, 0).p, "event: b", 8) == 0);
+    CHECK(strncmp(hg_events_behind(all, 1).p, "event: c", 8) == 0);
+    CHECK_EQ(hg_events_behind(all, 2).n, 0);
+    CHECK_EQ(hg_events_behind((hg_bytes){"", 0}, -1).n, 0);
+}
+
+#define LATER(text) "{\"model\":\"parrot\",\"input\":\"" text "\",\"background\":true}"
+
+static const char *id_of(const char *answer, char out[64])
+{
+    const char *at = strstr(answer, "\"id\":\"resp_");
+
+    CHECK(at != NULL);
+    (void)snprintf(out, 64, "%.37s", at != NULL ? at + 6 : "");
+    return out;
+}
+
+static char *on(hg_server *s, const char *method, const char *id, const char *tail)
+{
+    char request[1024];
+
+    (void)snprintf(request, sizeof request,
+                   "%s /v1/responses/%s%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", method, id, tail,
+                   method[0] == 'P' ? "Content-Length: 0\r\n" : "");
+    return raw_ask(s, request);
+}
+
+TEST(what_waits_in_the_background_is_canceled_before_it_begins_and_while_it_runs)
+{
+    fake *f = fake_new();
+    hg_server *s = fake_server(f, NULL);
+    char id[8][64];
+
+    for (int i = 0; i < 8; i++) (void)id_of(raw_post(s, "/v1/responses", LATER("FOREVER")), id[i]);
+    for (int i = 7; i >= 0; i--) {
+        const char *a = on(s, "POST", id[i], "/cancel");
+        CHECK_EQ(raw_status(a), 200);
+        CHECK(strstr(a, "\"status\":\"cancelled\"") != NULL);
+    }
+    CHECK(strstr(on(s, "GET", id[0], ""), "\"status\":\"cancelled\"") != NULL);
+    hg_server_free(s);
+}
+
+TEST(a_stop_fails_what_is_made_in_the_background)
+{
+    const char *dir = test_path("data");
+    hg_server_options o;
+    hg_server *s = NULL;
+    hg_err e = {0};
+    char id[8][64];
+    int n_stopped = 0, n_restarted = 0;
+
+    hg_server_options_init(&o);
+    o.port = 0;
+    o.data_dir = dir;
+    for (int round = 0; round < 2; round++) {
+        CHECK_OK(hg_server_new(&s, &o, &e), e);
+        fake_add(fake_new(), s, "parrot", 256);
+        CHECK_OK(hg_server_start_with(s, NULL, &e), e);
+        for (int i = 0; i < 8; i++) {
+            if (round == 0) {
+                (void)id_of(raw_post(s, "/v1/responses", LATER("FOREVER")), id[i]);
+                continue;
+            }
+            const char *a = on(s, "GET", id[i], "");
+            CHECK(strstr(a, "\"status\":\"failed\"") != NULL);
+            n_stopped += strstr(a, "was stopped before") != NULL;
+            n_restarted += strstr(a, "was restarted before") != NULL;
+        }
+        hg_server_free(s);
+    }
+    CHECK_EQ(n_stopped + n_restarted, 8);
+    CHECK(n_stopped > 0 && n_restarted > 0);
+}
