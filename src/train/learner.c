@@ -22,10 +22,14 @@ hg_compute hg_precision_compute(int64_t precision, const hg_runtime *rt)
     return isa == HG_ISA_AVX512 || isa == HG_ISA_AMX ? HG_COMPUTE_BF16 : HG_COMPUTE_F32;
 }
 
-size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model)
+size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model, const hg_runtime *rt,
+                     hg_compute compute)
 {
+    const bool is_tiled = rt->k.gemm[compute].m_step > 1;
     size_t batch = (size_t)r->batch_size;
-    size_t most = (d_model > HG_MICRO_WIDTH ? HG_MICRO_WIDE : HG_MICRO_TOKENS) / seq_len;
+    size_t most = is_tiled ? HG_MICRO_TILED : HG_MICRO_TOKENS;
+    if (d_model > HG_MICRO_WIDTH) most = HG_MICRO_WIDE;
+    most /= seq_len;
     if (r->micro_batch > 0) most = (size_t)r->micro_batch;
     if (most < 1) most = 1;
     if (most >= batch) return batch;
@@ -103,7 +107,7 @@ hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_com
     s->first = all * (size_t)hg_ranks_me(s->ranks) / n;
     s->end = all * ((size_t)hg_ranks_me(s->ranks) + 1) / n;
     hg_arena_init(&s->step, step_bytes);
-    s->micro = hg_micro_rows(r, source->seq_len, model->c.d_model);
+    s->micro = hg_micro_rows(r, source->seq_len, model->c.d_model, rt, compute);
     HG_TRY(hg_rows_init(&s->rows, s->micro, source->seq_len, mem, e));
     s->loss_limit = (double)INFINITY;
     hg_tensor *const *param = hg_model_trainables(model, &n);

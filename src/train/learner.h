@@ -72,9 +72,12 @@ hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g);
 hg_tensor *hg_learner_states_of(hg_learner *s, hg_graph *g, const hg_model *m);
 
 /* Rows worked on at a time: as the recipe says, or a part of a batch of some HG_MICRO_TOKENS; of a
- * model wider than HG_MICRO_WIDTH, whose products are large enough with fewer, HG_MICRO_WIDE. */
-enum { HG_MICRO_TOKENS = 2048, HG_MICRO_WIDE = 512, HG_MICRO_WIDTH = 512 };
-size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model);
+ * model wider than HG_MICRO_WIDTH, whose products are large enough with fewer, HG_MICRO_WIDE. Where
+ * products are of tiles and wait for nothing but memory, so many tokens that activations stay near:
+ * HG_MICRO_TILED. */
+enum { HG_MICRO_TOKENS = 2048, HG_MICRO_TILED = 1024, HG_MICRO_WIDE = 512, HG_MICRO_WIDTH = 512 };
+size_t hg_micro_rows(const hg_recipe *r, size_t seq_len, size_t d_model, const hg_runtime *rt,
+                     hg_compute compute);
 /* Bytes of the panels that a step keeps for so many lots of rows, of a model of so many parameters:
  * 0 where packing anew costs less than the memory. */
 uint64_t hg_panel_bytes(const hg_runtime *rt, hg_compute compute, uint64_t n_params, size_t n_lots);

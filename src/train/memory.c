@@ -164,7 +164,7 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     if (a == NULL) return hg_fail(e, HG_E_ARG, "there is no architecture \"%s\"", c->arch);
     const probe pr = {
         .c = *c, .rt = rt, .compute = compute, .seq_len = source->seq_len, .again = r->recompute};
-    size_t rows = hg_micro_rows(r, source->seq_len, c->d_model);
+    size_t rows = hg_micro_rows(r, source->seq_len, c->d_model, rt, compute);
     uint64_t tokens = (uint64_t)rows * source->seq_len;
     p->n_params = hg_arch_count(a, c);
     p->weights = p->gradients = 4 * p->n_params;

@@ -109,8 +109,8 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
      "batch|per_device_train_batch_size", "rows of a batch"},
     {"micro_batch", HG_KEY_INT, BOTH, AT(micro_batch), "0", NULL, 0, 65536, NULL,
      "micro_batch_size",
-     "rows of a batch worked on at a time: fewer take less memory; 0: some 2048 tokens, 512 where "
-     "the model is wider than 512"},
+     "rows of a batch worked on at a time: fewer take less memory; 0: some 2048 tokens, 1024 with "
+     "AMX, 512 where the model is wider than 512"},
     {"recompute", HG_KEY_BOOL, BOTH, AT(recompute), "false", NULL, 0, 0, NULL,
      "gradient_checkpointing|checkpointing",
      "run each block again in the backward pass instead of keeping its insides: a fifth slower, "

@@ -48,16 +48,21 @@ TEST(a_batch_is_cut_into_lots_that_are_alike_large)
 {
     hg_recipe r;
     hg_err e = {0};
+    hg_runtime *rt = fixture_runtime(1);
     CHECK_OK(hg_recipe_init(&r, HG_STAGE_TRAIN, &e), e);
     r.batch_size = 10;
-    CHECK_EQ(hg_micro_rows(&r, 256, 384), 5); /* 8 would fit, 8 + 2 is worse than 5 + 5 */
-    CHECK_EQ(hg_micro_rows(&r, 4096, 384), 1);
-    CHECK_EQ(hg_micro_rows(&r, 16, 384), 10);
-    CHECK_EQ(hg_micro_rows(&r, 256, 768), 2);
+    CHECK_EQ(hg_micro_rows(&r, 256, 384, rt, HG_COMPUTE_F32),
+             5); /* 8 would fit, 8 + 2 is worse than 5 + 5 */
+    CHECK_EQ(hg_micro_rows(&r, 4096, 384, rt, HG_COMPUTE_F32), 1);
+    CHECK_EQ(hg_micro_rows(&r, 16, 384, rt, HG_COMPUTE_F32), 10);
+    CHECK_EQ(hg_micro_rows(&r, 256, 768, rt, HG_COMPUTE_F32), 2);
+    if (hg_runtime_isa(rt) == HG_ISA_AMX) /* 4 would fit, 4 + 4 + 2 */
+        CHECK_EQ(hg_micro_rows(&r, 256, 384, rt, HG_COMPUTE_BF16), 4);
     r.micro_batch = 4;
-    CHECK_EQ(hg_micro_rows(&r, 4096, 384), 4);
+    CHECK_EQ(hg_micro_rows(&r, 4096, 384, rt, HG_COMPUTE_F32), 4);
     r.micro_batch = 40;
-    CHECK_EQ(hg_micro_rows(&r, 4096, 384), 10);
+    CHECK_EQ(hg_micro_rows(&r, 4096, 384, rt, HG_COMPUTE_F32), 10);
+    hg_runtime_free(rt);
     hg_recipe_free(&r);
 }
 
