@@ -1,7 +1,7 @@
 // The room in which one talks to models.
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { signal, useSignalEffect } from '@preact/signals';
-import { findModels, models, modelsProblem } from '../lib/models.js';
+import { contextOf, findModels, models, modelsProblem } from '../lib/models.js';
 import { go, route } from '../lib/router.js';
 import { number, t } from '../lib/words.js';
 import { token } from '../lib/api.js';
@@ -35,7 +35,7 @@ function Models() {
 }
 
 function Welcome() {
-  const context = models.value?.find((m) => m.id === settings.value.model)?.context_length;
+  const context = contextOf(settings.value.model);
   return (
     <section class="welcome">
       <span class="mark" aria-hidden="true">H</span>

@@ -1,7 +1,7 @@
 // The room of models: all of them, one of them, one run.
 import { useEffect, useState } from 'preact/hooks';
 import { getJson, modelPath, token } from '../lib/api.js';
-import { findModels, models, modelsProblem } from '../lib/models.js';
+import { contextOf, findModels, models, modelsProblem } from '../lib/models.js';
 import { go, route, to } from '../lib/router.js';
 import { number, t, when } from '../lib/words.js';
 import { Icon } from '../ui/icons.jsx';
@@ -35,7 +35,7 @@ function List() {
             <a class="card" {...to(`/models/${m.id.includes('/') ? m.id : `local/${m.id}`}`)}>
               <b>{m.id}</b>
               <span class="about">{about[m.id]?.description || t('model.no_description')}</span>
-              <span class="note">{t('model.context', { n: number(m.context_length) })}{about[m.id] && ` · ${t('model.runs', { n: number(about[m.id].run_count ?? 0) })}`}</span>
+              <span class="note">{[contextOf(m.id) > 0 && t('model.context', { n: number(contextOf(m.id)) }), about[m.id] && t('model.runs', { n: number(about[m.id].run_count ?? 0) })].filter(Boolean).join(' · ')}</span>
             </a>
           </li>
         ))}

@@ -4,6 +4,7 @@ import uPlot from 'uplot';
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const WHOLE = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((e) => n * 10 ** e)).sort((a, b) => a - b); // steps of the x axis
 const toTexts = (format) => format && ((_, all) => all.map(format));
 
 function options(series, height, format, formatX) {
@@ -11,7 +12,7 @@ function options(series, height, format, formatX) {
   return {
     width: 300, height, legend: { show: false }, cursor: { points: { size: 6 }, drag: { setScale: false } }, padding: [8, 12, 0, 0],
     scales: { x: { time: false }, y: { range: (_, min, max) => range(min, max) } },
-    axes: [{ ...axis, space: 70, size: 32, values: toTexts(formatX) }, { ...axis, size: 52, values: toTexts(format) }],
+    axes: [{ ...axis, space: 70, size: 32, incrs: WHOLE, values: toTexts(formatX) }, { ...axis, size: 52, values: toTexts(format) }],
     series: [{}, ...series.map((s) => ({ label: s.label, stroke: colour(s.colour ?? '--accent'), width: 2, points: { show: s.points ?? false, size: 6 }, spanGaps: true }))],
   };
 }
