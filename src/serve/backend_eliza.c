@@ -1,6 +1,6 @@
 /* ELIZA as a backend: something without weights behind the same protocols. Its ids are the bytes of
  * the messages, each message behind a mark that says who speaks. */
-#include "serve/server.h"
+#include "serve/models.h"
 #include "base/clock.h"
 
 #include <higgins/eliza.h>
@@ -99,5 +99,9 @@ hg_status hg_server_add_eliza(hg_server *s, const char *id, const char *name, bo
     HG_TRY(hg_eliza_script_open(&script, name, e));
     memcpy(b.id, id, strlen(id) + 1);
     b.ctx = script;
-    return hg_server_add_backend(s, &b, e);
+    HG_TRY(hg_server_add_backend(s, &b, e));
+    hg_offer *o = hg_models_find(hg_server_models(s), (hg_bytes){id, strlen(id)});
+    if (o != NULL)
+        o->card.description = "Weizenbaum's program of 1966, which answers by its script alone";
+    return HG_OK;
 }
