@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 enum {
-    HG_SERVE_MAX_MODELS = 256,
+    HG_SERVE_MAX_MODELS = 1024,
     HG_SERVE_MAX_CHOICES = 32,    /* n times the number of prompts of one request */
     HG_SERVE_MAX_MESSAGES = 4096, /* of one conversation */
     HG_SERVE_MAX_BODY = 8 * 1024 * 1024

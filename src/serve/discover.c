@@ -1,7 +1,7 @@
 /* From folders to offers. A folder with config.json and weights is a model, one with
  * adapter_config.json an adapter, a .gguf either; what lies in a run's folder "model" is named
  * after the run. Folders between the given one and the model give its owner and its name. */
-#include "serve/models.h"
+#include "serve/models_internal.h"
 #include "base/file.h"
 
 #include <higgins/inspect.h>
@@ -111,20 +111,41 @@ static hg_status describe(hg_offer *o, const hg_model_info *info, const char *pa
     return o->path != NULL ? HG_OK : HG_E_NOMEM;
 }
 
+/* What is at `path`, if it can be served. */
+static hg_status look_into(hg_model_info **info, const char *path, hg_err *e)
+{
+    hg_status s = hg_model_inspect(info, path, false, NULL, e);
+
+    if (s != HG_OK) return s;
+    const bool is_adapter = strcmp((*info)->kind, "adapter") == 0;
+    if (!is_adapter && (strcmp((*info)->kind, "model") != 0 || !(*info)->is_known))
+        s = hg_fail(e, HG_E_UNSUPPORTED, "%s: %s", path,
+                    (*info)->problem != NULL ? (*info)->problem : "it holds no model");
+    else if (!is_adapter && (*info)->tokenizer == NULL)
+        s = hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", path);
+    if (s == HG_OK) return s;
+    hg_model_info_free(*info);
+    *info = NULL;
+    return s;
+}
+
+hg_status hg_offer_describe(hg_offer *o, const char *path, hg_err *e)
+{
+    hg_model_info *info = NULL;
+
+    HG_TRY(look_into(&info, path, e));
+    const hg_status s = describe(o, info, path);
+    hg_model_info_free(info);
+    return s == HG_OK ? s : hg_fail(e, s, "no room for the card of %s", path);
+}
+
 static hg_status offer(hg_models *ms, const char *path, const char *id, hg_err *e)
 {
     hg_model_info *info = NULL;
     hg_offer *o = NULL;
-    hg_status s = hg_model_inspect(&info, path, false, NULL, e);
 
-    if (s != HG_OK) return s;
-    const bool is_adapter = strcmp(info->kind, "adapter") == 0;
-    if (!is_adapter && (strcmp(info->kind, "model") != 0 || !info->is_known))
-        s = hg_fail(e, HG_E_UNSUPPORTED, "%s: %s", path,
-                    info->problem != NULL ? info->problem : "it holds no model");
-    else if (!is_adapter && info->tokenizer == NULL)
-        s = hg_fail(e, HG_E_MISSING, "%s has no tokenizer, so it cannot read text", path);
-    if (s == HG_OK) s = hg_models_add(ms, id, &o, e);
+    HG_TRY(look_into(&info, path, e));
+    hg_status s = hg_models_add(ms, id, &o, e);
     if (s == HG_OK) s = describe(o, info, path);
     hg_model_info_free(info);
     return s == HG_E_NOMEM ? hg_fail(e, s, "no room for the card of %s", path) : s;
@@ -225,6 +246,14 @@ static hg_offer *find_base(const hg_models *ms, const hg_offer *a)
     return n_models == 1 ? only : NULL;
 }
 
+void hg_offer_stand_on(hg_offer *o, hg_offer *base)
+{
+    o->base = base;
+    o->card.n_ctx = base->card.n_ctx;
+    o->card.n_vocab = base->card.n_vocab;
+    o->card.can_embed = false;
+}
+
 void hg_models_bind_adapters(hg_models *ms, const hg_watch *w)
 {
     for (size_t i = 0; i < hg_models_count(ms); i++) {
@@ -239,9 +268,7 @@ void hg_models_bind_adapters(hg_models *ms, const hg_watch *w)
             o->card.is_unlisted = true;
             continue;
         }
-        o->card.n_ctx = o->base->card.n_ctx;
-        o->card.n_vocab = o->base->card.n_vocab;
-        o->card.can_embed = false;
+        hg_offer_stand_on(o, o->base);
         hg_watch_log(w, HG_DEBUG, "%s stands on %s", o->card.id, o->base->card.id);
     }
 }

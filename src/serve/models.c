@@ -75,7 +75,9 @@ static hg_offer *find_exact(const hg_models *ms, hg_bytes id)
 
     for (size_t i = 0; i < n; i++) {
         const char *name = ms->offer[i]->card.id;
-        if (strlen(name) == id.n && memcmp(name, id.p, id.n) == 0) return ms->offer[i];
+        if (strlen(name) == id.n && memcmp(name, id.p, id.n) == 0 &&
+            !atomic_load(&ms->offer[i]->is_gone))
+            return ms->offer[i];
     }
     return NULL;
 }
@@ -105,22 +107,41 @@ static hg_status check_id(const hg_models *ms, const char *id, hg_err *e)
     return HG_OK;
 }
 
-static hg_status add_locked(hg_models *ms, const char *id, hg_offer **out, hg_err *e)
+/* With the lock: into the table, as it is. */
+static hg_status enter(hg_models *ms, hg_offer *o, hg_err *e)
 {
     const size_t n = hg_models_count(ms);
 
-    HG_TRY(check_id(ms, id, e));
+    HG_TRY(check_id(ms, o->card.id, e));
     if (n == HG_SERVE_MAX_MODELS)
         return hg_fail(e, HG_E_LIMIT, "more than %d models; serve fewer", HG_SERVE_MAX_MODELS);
-    hg_offer *o = hg_alloc(1, sizeof *o);
-    if (o == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a model's card");
-    memcpy(o->card.id, id, strlen(id) + 1);
-    o->card.created = hg_unix_time();
-    o->card.description = "";
     ms->offer[n] = o;
     atomic_store(&ms->n_offers, n + 1);
-    *out = o;
     return HG_OK;
+}
+
+static hg_offer *new_offer(const char *id)
+{
+    hg_offer *o = hg_alloc(1, sizeof *o);
+
+    if (o == NULL) return NULL;
+    (void)snprintf(o->card.id, sizeof o->card.id, "%s", id);
+    o->card.created = hg_unix_time();
+    o->card.description = "";
+    return o;
+}
+
+static hg_status add_locked(hg_models *ms, const char *id, hg_offer **out, hg_err *e)
+{
+    HG_TRY(check_id(ms, id, e));
+    hg_offer *o = new_offer(id);
+    if (o == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a model's card");
+    const hg_status s = enter(ms, o, e);
+    if (s == HG_OK)
+        *out = o;
+    else
+        hg_free(o);
+    return s;
 }
 
 hg_status hg_models_add(hg_models *ms, const char *id, hg_offer **out, hg_err *e)
@@ -154,6 +175,55 @@ hg_status hg_models_add_backend(hg_models *ms, const hg_backend *b, hg_err *e)
     o->card.tells_tokens = b->piece != NULL;
     o->loaded = copy;
     return HG_OK;
+}
+
+hg_status hg_models_publish(hg_models *ms, const char *path, const char *id, hg_offer *base,
+                            hg_err *e)
+{
+    hg_offer *o = new_offer(id);
+    hg_status s = o != NULL ? hg_offer_describe(o, path, e)
+                            : hg_fail(e, HG_E_NOMEM, "no room for a model's card");
+
+    if (s == HG_OK && o->is_adapter != (base != NULL))
+        s = hg_fail(e, HG_E_FORMAT, "%s is %s adapter", path, o->is_adapter ? "an" : "no");
+    if (s == HG_OK && base != NULL) hg_offer_stand_on(o, base);
+    (void)pthread_mutex_lock(&ms->lock);
+    if (s == HG_OK) s = enter(ms, o, e);
+    (void)pthread_mutex_unlock(&ms->lock);
+    if (s != HG_OK) free_offer(o);
+    return s;
+}
+
+static bool is_stood_on(const hg_models *ms, const hg_offer *o)
+{
+    for (size_t i = 0; i < hg_models_count(ms); i++) {
+        const hg_offer *other = ms->offer[i];
+        if (!atomic_load(&other->is_gone) && (other->base == o || other->target == o)) return true;
+    }
+    return false;
+}
+
+hg_status hg_models_remove(hg_models *ms, hg_offer *o, hg_err *e)
+{
+    hg_offer gone = {.loaded = NULL};
+    hg_status s = HG_OK;
+
+    (void)pthread_mutex_lock(&ms->lock);
+    if (is_stood_on(ms, o))
+        s = hg_fail(e, HG_E_STATE, "other models stand on %s; delete them first", o->card.id);
+    else if (atomic_load(&o->n_users) > 0)
+        s = hg_fail(e, HG_E_STATE, "%s is at work; try again", o->card.id);
+    if (s == HG_OK) {
+        atomic_store(&o->is_gone, true);
+        o->card.is_unlisted = true;
+        gone = (hg_offer){.loaded = o->loaded, .is_adapter = o->is_adapter, .base = o->base};
+        ms->used -= o->taken;
+        o->loaded = NULL;
+        o->taken = 0;
+    }
+    (void)pthread_mutex_unlock(&ms->lock);
+    hg_offer_unload(&gone);
+    return s;
 }
 
 hg_status hg_models_alias(hg_models *ms, const char *id, const char *target, hg_err *e)

@@ -13,9 +13,10 @@ struct hg_offer {
     char *path;              /* of its files; NULL: it came as a backend and stays for ever */
     char *about, *base_name; /* the card's description, what an adapter says its base is */
     bool is_adapter;
-    hg_offer *base;   /* of an adapter */
-    hg_offer *target; /* of an alias */
-    uint64_t n_bytes; /* of its files */
+    hg_offer *base;      /* of an adapter */
+    hg_offer *target;    /* of an alias */
+    atomic_bool is_gone; /* deleted: nobody finds it any more */
+    uint64_t n_bytes;    /* of its files */
     atomic_uint n_users;
     /* under the lock */
     hg_backend *loaded; /* NULL: not in memory */
@@ -40,6 +41,14 @@ hg_status hg_models_add_backend(hg_models *ms, const hg_backend *b, hg_err *e);
 /* An empty offer of that name, which belongs to ms. Any thread. HG_E_ARG, HG_E_STATE, HG_E_LIMIT.
  */
 hg_status hg_models_add(hg_models *ms, const char *id, hg_offer **out, hg_err *e);
+/* Offers a model that was made while the server runs: whole before anybody finds it. `base`: of an
+ * adapter, else NULL. HG_E_STATE: there is one of that name. */
+hg_status hg_models_publish(hg_models *ms, const char *path, const char *id, hg_offer *base,
+                            hg_err *e);
+/* From now on nobody finds it; its memory is given back once nobody holds it. HG_E_STATE: somebody
+ * does, or another stands on it; then nothing has changed. Its place in the table is taken until
+ * the server ends. */
+hg_status hg_models_remove(hg_models *ms, hg_offer *o, hg_err *e);
 /* Another name for what `target` says. HG_E_MISSING when there is no such model. */
 hg_status hg_models_alias(hg_models *ms, const char *id, const char *target, hg_err *e);
 /* Offers what is at `path`: a model's folder, a .gguf, an adapter, or all of them below a folder.

@@ -21,4 +21,9 @@ struct hg_models {
 /* Frees what is loaded of an offer that nobody uses. */
 void hg_offer_unload(hg_offer *o);
 
+/* Fills in what the files at `path` tell of it: path, card, whether it is an adapter. */
+hg_status hg_offer_describe(hg_offer *o, const char *path, hg_err *e);
+/* An adapter's base is found: its card tells the same. */
+void hg_offer_stand_on(hg_offer *o, hg_offer *base);
+
 #endif

@@ -161,7 +161,7 @@ const hg_backend *hg_models_take(hg_models *ms, hg_offer *o, hg_problem *p)
     if (o->target != NULL) o = o->target;
     (void)pthread_mutex_lock(&ms->lock);
     while (ok && o->loaded == NULL) {
-        if (o->path == NULL)
+        if (o->path == NULL || atomic_load(&o->is_gone))
             ok =
                 hg_refuse(p, 404, "model_not_found", "model", "%s has no weights here", o->card.id);
         else if (ms->loading)

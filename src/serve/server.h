@@ -32,7 +32,8 @@ typedef struct hg_card {
     const char *description; /* "" */
     int64_t created;
     uint32_t n_ctx, n_vocab;
-    bool is_unlisted, can_call, can_embed, tells_tokens;
+    bool can_call, can_embed, tells_tokens;
+    atomic_bool is_unlisted; /* the one that changes: true once it is deleted */
 } hg_card;
 #define HG_DEFAULT_OWNER "local" /* of models whose id names none */
 

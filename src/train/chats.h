@@ -23,6 +23,7 @@ typedef struct hg_chat {
     bool uses_tools;          /* it has tools, calls or what came of them */
     float *weight;            /* [n_answers] of what the assistant says; NULL: 1 each */
     size_t n_answers;
+    bool is_held;    /* out: it is validated on, never learnt from */
     bool is_good;    /* the label */
     hg_bytes answer; /* of a task: what is right; its `message` is the prompt alone */
     size_t line;     /* in its file; of a JSON array: the number of the element */

@@ -24,6 +24,8 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
         return hg_fail(e, HG_E_ARG, "label_smoothing is DPO's; method says otherwise");
     if (r->method == HG_METHOD_GRPO && (r->reward == HG_REWARD_PROGRAM) != (r->checker.n > 0))
         return hg_fail(e, HG_E_ARG, "reward \"program\" and the key checker go together");
+    if (r->val_data.n > 0 && (r->method == HG_METHOD_GRPO || r->method == HG_METHOD_KTO))
+        return hg_fail(e, HG_E_ARG, "val_data is not for method \"grpo\" or \"kto\"");
     if ((r->method == HG_METHOD_DISTILL) != (*r->teacher != '\0'))
         return hg_fail(e, HG_E_ARG, "method \"distill\" and the key teacher go together");
     return HG_OK;
@@ -41,6 +43,9 @@ hg_status hg_method_load(const hg_recipe *r, hg_chats *c, hg_err *e)
     c->form = hg_method_form(r);
     for (size_t i = 0; i < r->data.n; i++) HG_TRY(hg_chats_load(c, r->data.item[i], e));
     if (c->n == 0) return hg_fail(e, HG_E_ARG, "%s: no conversations in it", r->data.item[0]);
+    const size_t n_learnt = c->n;
+    for (size_t i = 0; i < r->val_data.n; i++) HG_TRY(hg_chats_load(c, r->val_data.item[i], e));
+    for (size_t i = n_learnt; i < c->n; i++) c->chat[i].is_held = true;
     return c->form == HG_FORM_LABEL ? hg_chats_mismatch(c, (uint64_t)r->seed, e) : HG_OK;
 }
 

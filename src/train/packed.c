@@ -110,7 +110,7 @@ static bool trim(hg_packed *p, const hg_chat *chat, size_t at, bool *cut, const 
 static hg_status add_chat(hg_packed *p, const hg_chat *chat, const hg_chat_look *l,
                           const hg_watch *w, hg_err *e)
 {
-    hg_packed_chat c = {.at = p->ids.n, .is_good = chat->is_good};
+    hg_packed_chat c = {.at = p->ids.n, .is_good = chat->is_good, .is_held = chat->is_held};
     bool cut = false, is_kept = true;
     HG_TRY(hg_grow(&p->chat, &p->cap, p->n_chats, sizeof *p->chat, e));
     for (int side = 0; is_kept && side < (chat->other != NULL ? 2 : 1); side++) {
@@ -189,28 +189,45 @@ static hg_status pack_side(hg_packed *p, hg_packed_side *side, uint64_t seed, hg
     return group_rows(side, row_of, mem, e);
 }
 
-/* By hash, as with documents; one at the least where there are two, and never all. */
-static hg_status split(hg_packed *p, double share, hg_arena *mem, hg_err *e)
+static hg_status put_sides(hg_packed *p, const uint8_t *out, hg_arena *mem, hg_err *e)
 {
-    uint64_t threshold = (uint64_t)(share * 0x1p63) * 2;
-    size_t lowest = 0, n_out = 0;
     for (int i = 0; i < 2; i++) {
         p->side[i].chat = HG_NEW(mem, size_t, p->n_chats + 1);
         if (p->side[i].chat == NULL)
             return hg_fail(e, HG_E_NOMEM, "no room for %zu conversations", p->n_chats);
     }
     for (size_t i = 0; i < p->n_chats; i++) {
+        hg_packed_side *side = &p->side[out[i]];
+        side->chat[side->n_chats++] = i;
+    }
+    if (p->side[0].n_chats == 0)
+        return hg_fail(e, HG_E_ARG, "%zu conversations, and none has an answer to learn from",
+                       p->n_chats);
+    return HG_OK;
+}
+
+/* Those that are held out already; else by hash, as with documents: one at the least where there
+ * are two, and never all. */
+static hg_status split(hg_packed *p, double share, hg_arena *mem, hg_err *e)
+{
+    uint64_t threshold = (uint64_t)(share * 0x1p63) * 2;
+    size_t lowest = 0, n_out = 0, n_held = 0;
+    uint8_t *out = HG_NEW(mem, uint8_t, p->n_chats + 1);
+    if (out == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %zu conversations", p->n_chats);
+    for (size_t i = 0; i < p->n_chats; i++) {
         if (p->chat[i].hash < p->chat[lowest].hash) lowest = i;
         n_out += p->chat[i].hash < threshold;
+        n_held += p->chat[i].is_held;
     }
     bool by_hash = n_out > 0 && n_out < p->n_chats;
     for (size_t i = 0; i < p->n_chats; i++) {
-        bool out =
-            by_hash ? p->chat[i].hash < threshold : share > 0 && p->n_chats > 1 && i == lowest;
-        hg_packed_side *side = &p->side[out];
-        side->chat[side->n_chats++] = i;
+        if (n_held > 0)
+            out[i] = p->chat[i].is_held;
+        else
+            out[i] =
+                by_hash ? p->chat[i].hash < threshold : share > 0 && p->n_chats > 1 && i == lowest;
     }
-    return HG_OK;
+    return put_sides(p, out, mem, e);
 }
 
 /* ---- rows ---- */
@@ -266,6 +283,8 @@ static uint64_t hash_of(const hg_packed *p)
         const uint64_t c[] = {p->chat[i].at, p->chat[i].n_first, p->chat[i].is_good};
         h = hg_hash64(c, sizeof c, h);
     }
+    for (size_t i = 0; i < p->n_chats; i++)
+        if (p->chat[i].is_held) h = hg_hash64(&i, sizeof i, h);
     return h;
 }
 

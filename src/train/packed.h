@@ -10,6 +10,7 @@ typedef struct hg_packed_chat {
     size_t n_first; /* tokens of the first timeline; behind it a second one, or (n) nothing */
     bool is_good;   /* the chat's label */
     uint64_t hash;
+    bool is_held;
 } hg_packed_chat;
 
 typedef struct hg_packed_side {
@@ -46,8 +47,8 @@ hg_status hg_packed_render(const hg_chat *chat, bool other, const hg_chat_look *
 /* Renders and packs. `seq_len`: tokens of a timeline at the most; a row has as many, or twice where
  * chats have two timelines, which lie together. A conversation longer than that is cut; one with
  * nothing to learn from (no answer, or none before the cut) is left out: each of both is told to
- * the watch with its line. Every conversation is whole in one row and sees itself only. HG_E_ARG
- * when nothing is left. */
+ * the watch with its line. Every conversation is whole in one row and sees itself only. Where
+ * some chats are held out already, `val_share` takes none. HG_E_ARG when nothing is left. */
 hg_status hg_packed_init(hg_packed *p, const hg_chats *c, const hg_tokenizer *t,
                          const char *chat_template, size_t seq_len, double val_share, uint64_t seed,
                          hg_arena *mem, const hg_watch *w, hg_err *e);

@@ -45,7 +45,7 @@ enum { HG_RECIPE_GIVEN = 4 };
 
 typedef struct hg_recipe {
     hg_stage stage;
-    hg_text_list corpus, weights, data, sample_prompts, lora_targets;
+    hg_text_list corpus, weights, data, val_data, sample_prompts, lora_targets;
     int64_t lora_rank; /* 0: all weights are tuned */
     double lora_alpha, lora_dropout;
     const char *tokenizer, *tokens, *base, *out, *arch;
