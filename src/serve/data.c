@@ -27,6 +27,28 @@ static const char *const migrations[] = {
     "CREATE TABLE file_key (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB NOT NULL) STRICT;",
     hg_replicate_tables,
     hg_kept_tables,
+    "CREATE TABLE trainings (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
+    "owner TEXT NOT NULL, face TEXT NOT NULL, base TEXT NOT NULL, training_file TEXT NOT NULL, "
+    "validation_file TEXT NOT NULL, suffix TEXT NOT NULL, name TEXT NOT NULL, note TEXT NOT NULL, "
+    "wish TEXT NOT NULL, state INTEGER NOT NULL, intent INTEGER NOT NULL DEFAULT 0, created "
+    "INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, finished INTEGER NOT NULL DEFAULT 0, "
+    "step INTEGER NOT NULL DEFAULT 0, n_steps INTEGER NOT NULL DEFAULT 0, n_tokens INTEGER NOT "
+    "NULL DEFAULT 0, n_examples INTEGER NOT NULL DEFAULT 0, need INTEGER NOT NULL DEFAULT 0, "
+    "threads INTEGER NOT NULL DEFAULT 0, figures TEXT NOT NULL DEFAULT '', model TEXT NOT NULL "
+    "DEFAULT '', result_file TEXT NOT NULL DEFAULT '', error_code TEXT NOT NULL DEFAULT '', "
+    "error_param TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE INDEX trainings_by_owner ON trainings (owner, face, number);"
+    "CREATE INDEX trainings_by_state ON trainings (state);"
+    "CREATE TABLE training_events (number INTEGER PRIMARY KEY AUTOINCREMENT, training TEXT NOT "
+    "NULL, step INTEGER, created INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL, "
+    "data TEXT, UNIQUE (training, step)) STRICT;"
+    "CREATE INDEX training_events_in_order ON training_events (training, number);"
+    "CREATE TABLE training_checkpoints (number INTEGER PRIMARY KEY AUTOINCREMENT, training TEXT "
+    "NOT NULL, step INTEGER NOT NULL, created INTEGER NOT NULL, model TEXT NOT NULL, metrics TEXT "
+    "NOT NULL, UNIQUE (training, step)) STRICT;"
+    "CREATE TABLE trained_models (name TEXT PRIMARY KEY, owner TEXT NOT NULL, training TEXT NOT "
+    "NULL, base TEXT NOT NULL, folder TEXT NOT NULL, is_adapter INTEGER NOT NULL, created INTEGER "
+    "NOT NULL) STRICT;",
 };
 
 struct hg_data {

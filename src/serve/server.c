@@ -4,6 +4,7 @@
 #include "serve/data.h"
 #include "serve/files/files_call.h"
 #include "serve/guard.h"
+#include "serve/jobs/trainings.h"
 #include "serve/models.h"
 #include "serve/replicate/replicate.h"
 #include "serve/openai/kept.h"
@@ -24,6 +25,7 @@ struct hg_server {
     hg_files *files;
     hg_replicate_state replicate;
     hg_keeper *keeper;
+    hg_trainings *trainings;
     hg_http *http;
     char url[128];
     pthread_mutex_t lock; /* guards the meter */
@@ -32,8 +34,8 @@ struct hg_server {
 };
 
 static const hg_protocol *const protocols[] = {
-    &hg_openai,      &hg_responses, &hg_kept, &hg_anthropic, &hg_gemini,   &hg_ollama,
-    &hg_file_routes, &hg_upkeep,    &hg_app,  &hg_pages,     &hg_replicate};
+    &hg_openai,      &hg_responses,   &hg_kept,   &hg_anthropic, &hg_gemini, &hg_ollama,
+    &hg_file_routes, &hg_fine_tuning, &hg_upkeep, &hg_app,       &hg_pages,  &hg_replicate};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -107,6 +109,11 @@ void hg_server_get_costs(hg_server *s, hg_server_costs *out)
 hg_files *hg_server_files(const hg_server *s)
 {
     return s->files;
+}
+
+hg_trainings *hg_server_trainings(const hg_server *s)
+{
+    return s->trainings;
 }
 
 bool hg_server_admit(hg_server *s, hg_exchange *x, hg_who who, hg_problem *p)
@@ -310,6 +317,7 @@ static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
     HG_TRY(hg_files_new(&s->files, s->data, e));
     HG_TRY(hg_keeper_new(&s->keeper, s, e));
     HG_TRY(hg_models_new(&s->models, &s->o, e));
+    HG_TRY(hg_trainings_new(&s->trainings, s->data, s->files, s->models, &s->o, e));
     hg_replicate_state *r = &s->replicate;
     r->store = hg_data_store(s->data);
     HG_TRY(hg_versions_new(&r->versions, s->data, e));
@@ -375,6 +383,7 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
     o.ctx = s;
     HG_TRY(hg_webhooks_start(s->replicate.webhooks, e));
     HG_TRY(hg_predictions_start(s->replicate.predictions, e));
+    HG_TRY(hg_trainings_start(s->trainings, e));
     HG_TRY(hg_http_start(&s->http, &o, e));
     bool is_v6 = strchr(s->host, ':') != NULL;
     (void)snprintf(s->url, sizeof s->url, "http://%s%.80s%s:%u", is_v6 ? "[" : "", s->host,
@@ -415,6 +424,8 @@ void hg_server_free(hg_server *s)
     hg_predictions_free(s->replicate.predictions);
     hg_webhooks_free(s->replicate.webhooks);
     hg_versions_free(s->replicate.versions);
+    hg_trainings_stop(s->trainings);
+    hg_trainings_free(s->trainings);
     hg_models_free(s->models);
     hg_http_free(s->http);
     hg_keeper_free(s->keeper);

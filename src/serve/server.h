@@ -102,6 +102,7 @@ const hg_card *hg_server_model(const hg_server *s, size_t i);
 struct hg_models;
 struct hg_models *hg_server_models(const hg_server *s);
 struct hg_files *hg_server_files(const hg_server *s);
+struct hg_trainings *hg_server_trainings(const hg_server *s);
 /* Asks for token, scope and rate, for a route that is open to all but not with every path. */
 bool hg_server_admit(hg_server *s, hg_exchange *x, hg_who who, hg_problem *p);
 /* Requests that are open. */
@@ -148,6 +149,7 @@ extern const hg_protocol hg_ollama;      /* ollama.c */
 extern const hg_protocol hg_replicate;   /* replicate.c */
 extern const hg_protocol hg_pages;       /* pages.c: the page's files */
 extern const hg_protocol hg_app;         /* page/app.c: what the page asks for beside the others */
+extern const hg_protocol hg_fine_tuning; /* fine_tuning.c: trainings, as OpenAI has them */
 extern const hg_protocol hg_file_routes; /* files_call.c: OpenAI's and Replicate's files */
 extern const hg_protocol hg_upkeep;      /* upkeep.c: for who keeps the server running */
 

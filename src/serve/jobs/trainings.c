@@ -1,0 +1,337 @@
+/* See trainings.h: asking, stopping, and the thread that works off what was asked for. States
+ * change under one lock; what a training is to do next (end, rest) is in the store too, so that a
+ * kill between the wish and the deed loses neither. */
+#include "serve/jobs/trainings_impl.h"
+#include "base/file.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { NICE = 10, LAST_N = 26 };
+
+bool hg_training_has_ended(hg_training_state s)
+{
+    return s >= HG_TRAINING_SUCCEEDED;
+}
+
+void hg_training_wish_init(hg_training_wish *w)
+{
+    *w = (hg_training_wish){.method = HG_TRAINING_SUPERVISED, .warmup = -1};
+}
+
+/* ---- asking ---- */
+static bool check_range(double v, double min, double max, const char *param, hg_problem *p)
+{
+    if (v >= min && v <= max) return true;
+    return hg_refuse(p, 400, "invalid_value", param, "%s must be from %g to %g", param, min, max);
+}
+
+static bool check_wish(const hg_training_wish *w, hg_problem *p)
+{
+    return (w->n_epochs == 0 || check_range(w->n_epochs, 0.01, 1000, "n_epochs", p)) &&
+           (w->n_steps == 0 || check_range((double)w->n_steps, 1, 1e9, "n_steps", p)) &&
+           (w->batch_size == 0 || check_range((double)w->batch_size, 1, 256, "batch_size", p)) &&
+           (w->lr == 0 || check_range(w->lr, 1e-9, 1, "learning_rate", p)) &&
+           (w->lr_multiplier == 0 ||
+            check_range(w->lr_multiplier, 1e-6, 1000, "learning_rate_multiplier", p)) &&
+           (w->warmup < 0 || check_range(w->warmup, 0, 1, "warmup", p)) &&
+           (w->beta == 0 || check_range(w->beta, 1e-6, 2, "beta", p)) &&
+           (w->lora_rank <= 0 || check_range((double)w->lora_rank, 1, 1024, "lora_rank", p)) &&
+           (w->lora_alpha == 0 || check_range(w->lora_alpha, 1e-3, 1e6, "lora_alpha", p)) &&
+           check_range(w->lora_dropout, 0, 0.95, "lora_dropout", p) &&
+           check_range(w->val_share, 0, 0.5, "val_share", p) &&
+           check_range((double)w->seed, 0, 9e15, "seed", p);
+}
+
+static bool check_targets(const char *targets, hg_problem *p)
+{
+    static const char *const known[] = {"q", "k", "v", "o", "gate", "up", "down"};
+
+    for (const char *at = targets; at != NULL && *at != '\0';) {
+        const size_t n = strcspn(at, ",");
+        bool ok = false;
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+            ok = ok || (strlen(known[i]) == n && strncmp(known[i], at, n) == 0);
+        if (!ok || strlen(targets) > 60)
+            return hg_refuse(p, 400, "invalid_value", "lora_targets",
+                             "lora_targets must be some of q, k, v, o, gate, up, down");
+        at += n + (at[n] == ',');
+    }
+    return true;
+}
+
+static bool check_model(const hg_trainings *t, hg_bytes id, hg_problem *p)
+{
+    const hg_offer *o = hg_models_find(t->models, id);
+    const int n = (int)(id.n < 100 ? id.n : 100);
+
+    if (o == NULL)
+        return hg_refuse(p, 404, "model_not_found", "model", "there is no model \"%.*s\"", n, id.p);
+    if (o->target != NULL) o = o->target;
+    if (o->path == NULL)
+        return hg_refuse(p, 400, "model_not_available", "model",
+                         "%.*s has no weights that could be trained", n, id.p);
+    if (o->is_adapter)
+        return hg_refuse(p, 400, "model_not_available", "model",
+                         "%.*s is an adapter; train %s, on which it stands", n, id.p,
+                         o->base != NULL ? o->base->card.id : "its base");
+    return true;
+}
+
+static bool check_file(hg_trainings *t, const char *owner, const char *id, const char *param,
+                       hg_problem *p)
+{
+    hg_arena mem;
+    hg_file file;
+    hg_err e = {0};
+
+    hg_arena_init(&mem, 4096);
+    const hg_status s = hg_files_get(t->files, owner, id, &mem, &file, &e);
+    hg_arena_free(&mem);
+    if (s == HG_OK) return true;
+    return hg_refuse(p, s == HG_E_MISSING ? 404 : 500, "not_found", param, "%s", e.msg);
+}
+
+static bool check(hg_trainings *t, const hg_training_ask *a, hg_problem *p)
+{
+    const size_t n = a->suffix != NULL ? strlen(a->suffix) : 0;
+
+    if (n > 64)
+        return hg_refuse(p, 400, "invalid_value", "suffix",
+                         "suffix may have 64 characters at most");
+    if (a->note != NULL && strlen(a->note) > HG_TRAINING_MAX_NOTE)
+        return hg_refuse(p, 400, "invalid_value", "metadata", "the metadata is too long");
+    if (!check_model(t, a->model, p) || !check_wish(&a->wish, p) ||
+        !check_targets(a->wish.lora_targets, p) ||
+        !check_file(t, a->owner, a->training_file, "training_file", p))
+        return false;
+    if (a->validation_file != NULL &&
+        !check_file(t, a->owner, a->validation_file, "validation_file", p))
+        return false;
+    if (a->name != NULL && hg_models_find(t->models, (hg_bytes){a->name, strlen(a->name)}) != NULL)
+        return hg_refuse(p, 409, "already_exists", "name", "there is a model %.100s", a->name);
+    if (hg_training_count_open(t, a->owner) >= HG_TRAININGS_MAX_OPEN)
+        return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
+                         "%d trainings are open already; wait for one, or cancel it",
+                         (int)HG_TRAININGS_MAX_OPEN);
+    return true;
+}
+
+static void make_id(const char *prefix, char id[HG_TRAINING_ID_ROOM])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    unsigned char r[LAST_N];
+    size_t n = (size_t)snprintf(id, HG_TRAINING_ID_ROOM - LAST_N - 1, "%s", prefix);
+
+    randombytes_buf(r, sizeof r);
+    for (size_t i = 0; i < sizeof r; i++) id[n++] = letters[r[i] % 32];
+    id[n] = '\0';
+}
+
+bool hg_trainings_create(hg_trainings *t, const hg_training_ask *ask, char id[HG_TRAINING_ID_ROOM],
+                         hg_problem *p)
+{
+    hg_err e = {0};
+
+    if (!check(t, ask, p)) return false;
+    make_id(ask->id_prefix, id);
+    (void)pthread_mutex_lock(&t->lock);
+    const hg_status s = hg_training_insert(t, ask, id, &e);
+    (void)pthread_cond_broadcast(&t->more);
+    (void)pthread_mutex_unlock(&t->lock);
+    if (s != HG_OK) return hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
+    hg_training_say(t, id, "info", "Created fine-tuning job: %s", id);
+    return true;
+}
+
+bool hg_trainings_get(hg_trainings *t, const char *owner, const char *id, hg_arena *mem,
+                      hg_training *out, hg_problem *p)
+{
+    if (hg_training_read(t, owner, id, mem, out)) return true;
+    return hg_refuse(p, 404, "not_found", "fine_tuning_job_id", "there is no training %.60s", id);
+}
+
+/* ---- stopping and going on ---- */
+/* With the lock: what runs or is checked learns it from its thread, the rest at once. */
+static bool bring_to(hg_trainings *t, const hg_training *one, intent i)
+{
+    const bool is_at_work = strcmp(t->running, one->id) == 0 || one->state == HG_TRAINING_CHECKING;
+
+    if (is_at_work) {
+        (void)hg_training_set_intent(t, one->id, i, NULL);
+        if (strcmp(t->running, one->id) == 0) atomic_store(&t->stop, true);
+        return false;
+    }
+    (void)hg_training_set_state(
+        t, one->id, i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED, NULL);
+    return true;
+}
+
+static bool change(hg_trainings *t, const char *owner, const char *id, intent i, hg_problem *p)
+{
+    hg_training one;
+    hg_arena mem;
+    bool at_once = false;
+
+    hg_arena_init(&mem, 4096);
+    (void)pthread_mutex_lock(&t->lock);
+    bool ok = hg_trainings_get(t, owner, id, &mem, &one, p);
+    if (ok && hg_training_has_ended(one.state))
+        ok = hg_refuse(p, 400, "invalid_state", NULL, "the training has ended already");
+    else if (ok && i == INTENT_PAUSE && one.state == HG_TRAINING_PAUSED)
+        ok = hg_refuse(p, 400, "invalid_state", NULL, "the training is paused already");
+    if (ok) at_once = bring_to(t, &one, i);
+    (void)pthread_mutex_unlock(&t->lock);
+    if (at_once && i == INTENT_CANCEL) hg_training_remove_folder(t, id);
+    if (at_once)
+        hg_training_say(t, id, "info", "The job was %s",
+                        i == INTENT_CANCEL ? "cancelled" : "paused");
+    if (at_once) hg_training_tell(t, id);
+    hg_arena_free(&mem);
+    return ok;
+}
+
+bool hg_trainings_cancel(hg_trainings *t, const char *owner, const char *id, hg_problem *p)
+{
+    return change(t, owner, id, INTENT_CANCEL, p);
+}
+
+bool hg_trainings_pause(hg_trainings *t, const char *owner, const char *id, hg_problem *p)
+{
+    return change(t, owner, id, INTENT_PAUSE, p);
+}
+
+bool hg_trainings_resume(hg_trainings *t, const char *owner, const char *id, hg_problem *p)
+{
+    hg_training one;
+    hg_arena mem;
+
+    hg_arena_init(&mem, 4096);
+    (void)pthread_mutex_lock(&t->lock);
+    bool ok = hg_trainings_get(t, owner, id, &mem, &one, p);
+    if (ok && one.state != HG_TRAINING_PAUSED)
+        ok = hg_refuse(p, 400, "invalid_state", NULL, "the training is not paused");
+    if (ok) (void)hg_training_set_state(t, id, HG_TRAINING_QUEUED, NULL);
+    (void)pthread_cond_broadcast(&t->more);
+    (void)pthread_mutex_unlock(&t->lock);
+    if (ok) hg_training_say(t, id, "info", "The job waits to go on");
+    if (ok) hg_training_tell(t, id);
+    hg_arena_free(&mem);
+    return ok;
+}
+
+/* ---- the thread ---- */
+/* With the lock: marks the next as running. One that a kill has kept from ending as it was told
+ * ends now. */
+static bool begin_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state)
+{
+    if (t->is_ending || !hg_training_next(t, id, state)) return false;
+    if (*state == HG_TRAINING_CHECKING) return true;
+    const intent i = hg_training_intent(t, id);
+    if (i != INTENT_NONE) {
+        *state = i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED;
+        return hg_training_set_state(t, id, *state, NULL) == HG_OK;
+    }
+    atomic_store(&t->stop, false);
+    (void)snprintf(t->running, sizeof t->running, "%s", id);
+    return hg_training_set_state(t, id, HG_TRAINING_RUNNING, NULL) == HG_OK;
+}
+
+/* Without the lock. */
+static void do_next(hg_trainings *t, const char *id, hg_training_state state)
+{
+    if (state == HG_TRAINING_CHECKING) {
+        hg_training_check(t, id);
+    } else if (state == HG_TRAINING_CANCELED) {
+        hg_training_remove_folder(t, id);
+        hg_training_tell(t, id);
+    } else if (state != HG_TRAINING_PAUSED) {
+        hg_training_work(t, id);
+    }
+}
+
+/* Answers come first: whatever this thread and those that it starts compute gives way. */
+static void *run(void *ctx)
+{
+    hg_trainings *t = ctx;
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_state state;
+
+    (void)setpriority(PRIO_PROCESS, 0, NICE);
+    (void)pthread_mutex_lock(&t->lock);
+    while (!t->is_ending) {
+        if (!begin_next(t, id, &state)) {
+            if (!t->is_ending) (void)pthread_cond_wait(&t->more, &t->lock);
+            continue;
+        }
+        (void)pthread_mutex_unlock(&t->lock);
+        do_next(t, id, state);
+        (void)pthread_mutex_lock(&t->lock);
+        t->running[0] = '\0';
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+hg_status hg_trainings_new(hg_trainings **out, hg_data *d, hg_files *files, hg_models *models,
+                           const hg_server_options *o, hg_err *e)
+{
+    hg_trainings *t = hg_alloc(1, sizeof *t);
+
+    *out = NULL;
+    if (t == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the trainings");
+    t->store = hg_data_store(d);
+    t->files = files;
+    t->models = models;
+    t->o = o;
+    t->folder = hg_strdup(hg_data_folder(d));
+    (void)pthread_mutex_init(&t->lock, NULL);
+    (void)pthread_cond_init(&t->more, NULL);
+    if (t->folder == NULL || strlen(t->folder) > 900) {
+        const hg_status s =
+            t->folder == NULL
+                ? hg_fail(e, HG_E_NOMEM, "no room for the trainings")
+                : hg_fail(e, HG_E_ARG, "the data folder's path is longer than 900 bytes");
+        hg_trainings_free(t);
+        return s;
+    }
+    *out = t;
+    return HG_OK;
+}
+
+void hg_trainings_watch(hg_trainings *t, hg_training_changed *fn, void *ctx)
+{
+    t->changed = fn;
+    t->changed_ctx = ctx;
+}
+
+hg_status hg_trainings_start(hg_trainings *t, hg_err *e)
+{
+    hg_made_offer_all(t);
+    t->has_thread = pthread_create(&t->thread, NULL, run, t) == 0;
+    return t->has_thread ? HG_OK : hg_fail(e, HG_E_NOMEM, "no room for the trainings' thread");
+}
+
+void hg_trainings_stop(hg_trainings *t)
+{
+    if (t == NULL || !t->has_thread) return;
+    (void)pthread_mutex_lock(&t->lock);
+    t->is_ending = true;
+    atomic_store(&t->stop, true);
+    (void)pthread_cond_broadcast(&t->more);
+    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_join(t->thread, NULL);
+    t->has_thread = false;
+}
+
+void hg_trainings_free(hg_trainings *t)
+{
+    if (t == NULL) return;
+    hg_free(t->folder);
+    (void)pthread_cond_destroy(&t->more);
+    (void)pthread_mutex_destroy(&t->lock);
+    hg_free(t);
+}
