@@ -224,9 +224,13 @@ enum { HG_MAX_TOP = 20 };
 typedef struct hg_request {
     const int32_t *prompt; /* copied */
     size_t n_prompt;       /* 1 at the least */
-    uint32_t max_tokens;   /* 0: what the context leaves, or no limit when it shifts */
-    uint32_t min_tokens;   /* no end token among the first so many; with a constraint the form says
-                              when an answer may end, and this has no meaning */
+    /* Whose request it is; 0: nobody's in particular. Owners take turns where requests wait, and
+     * what was read for one is not gone on with for another: nobody can tell by the clock what
+     * others ask. */
+    uint64_t owner;
+    uint32_t max_tokens; /* 0: what the context leaves, or no limit when it shifts */
+    uint32_t min_tokens; /* no end token among the first so many; with a constraint the form says
+                            when an answer may end, and this has no meaning */
     /* When the answer has filled the context, do as hg_session_shift does and go on; else it ends
      * with HG_FINISH_LENGTH. A prompt that is too long is refused all the same. */
     bool shifts;

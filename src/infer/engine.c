@@ -400,7 +400,7 @@ static bool is_being_read(const hg_engine *en, const hg_work *w, size_t shared)
     for (size_t i = 0; i < en->n_slots; i++) {
         const hg_slot *s = &en->slots[i];
         if (s->work == NULL || !hg_slot_reads(s) || w->r.echo) continue;
-        if (s->cache.adapters != w->adapters) continue;
+        if (s->cache.adapters != w->adapters || s->owner != w->r.owner) continue;
         size_t n = 0, most = s->work->r.n_prompt;
         if (most > w->r.n_prompt - 1) most = w->r.n_prompt - 1;
         while (n < most && s->work->prompt[n] == w->prompt[n]) n++;
@@ -439,6 +439,7 @@ static void move_to(hg_engine *en, hg_work *w, size_t slot)
     unlink_work(en, w);
     en->state.n_running++;
     en->running[slot] = w;
+    if (w->turn > en->turn) en->turn = w->turn;
     pthread_mutex_unlock(&en->lock);
 }
 
@@ -483,7 +484,7 @@ static bool admit_one(hg_engine *en, hg_work *w, bool *waits)
     return false;
 }
 
-/* Gives waiting work its slots, the first come first. */
+/* Gives waiting work its slots, in the order of the queue. */
 static void admit(hg_engine *en)
 {
     hg_work *passed = NULL, *w; /* the last one that waits for a prompt to be read */

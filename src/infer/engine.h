@@ -28,6 +28,7 @@ struct hg_engine {
     pthread_mutex_t lock; /* guards what follows, up to the engine thread's own */
     pthread_cond_t wake;
     hg_work *first, *last; /* the queue */
+    uint64_t turn;         /* of the work that was taken last */
     hg_work **running;     /* [n_slots]: slots[i].work, for cancel */
     hg_engine_state state;
     hg_job last_job;

@@ -105,26 +105,58 @@ static hg_status work_new(hg_work **out, const hg_engine *en, const hg_request *
     return HG_OK;
 }
 
-/* Appends to the queue unless it is full. */
+/* Of several owners each has a request in each turn, so that one who asks for much waits behind
+ * himself and not others behind him (fair queueing, Nagle 1987). *waits: whether the owner has
+ * others in the queue. The lock is held. */
+static uint64_t turn_of(const hg_engine *en, const hg_work *w, bool *waits)
+{
+    uint64_t turn = en->turn;
+    *waits = false;
+    for (size_t i = 0; i < en->o.max_sessions; i++) {
+        const hg_work *v = en->running[i];
+        if (v != NULL && v->r.owner == w->r.owner && v->turn + 1 > turn) turn = v->turn + 1;
+    }
+    for (const hg_work *v = en->first; v != NULL; v = v->next) {
+        if (v->r.owner != w->r.owner) continue;
+        *waits = true;
+        if (v->turn + 1 > turn) turn = v->turn + 1;
+    }
+    return turn;
+}
+
+/* Behind all whose turn is not later. */
+static void put_in_queue(hg_engine *en, hg_work *w)
+{
+    hg_work *before = NULL;
+    for (hg_work *v = en->first; v != NULL && v->turn <= w->turn; v = v->next) before = v;
+    w->next = before == NULL ? en->first : before->next;
+    if (before == NULL)
+        en->first = w;
+    else
+        before->next = w;
+    if (w->next == NULL) en->last = w;
+}
+
+/* Puts it into the queue unless that is full. Who has nothing in a full queue finds a few places
+ * kept. */
 static hg_status enqueue(hg_engine *en, hg_work *w, hg_job *out, hg_err *e)
 {
     hg_status s = HG_OK;
+    bool waits = false;
     pthread_mutex_lock(&en->lock);
     /* Work that a free slot will take at once does not wait. */
     const uint32_t at_once = en->o.max_sessions - en->state.n_running;
+    w->turn = turn_of(en, w, &waits);
+    const uint32_t kept = waits || en->first == NULL ? 0 : en->o.max_queue / 4 + 1;
     if (en->closing) {
         s = hg_fail(e, HG_E_STATE, "the engine is closing");
-    } else if (en->state.n_waiting >= at_once + en->o.max_queue) {
+    } else if (en->state.n_waiting >= at_once + en->o.max_queue + kept) {
         s = hg_fail(e, HG_E_STATE, "%u requests run and %u wait already; try again later",
                     en->state.n_running, en->state.n_waiting);
     } else {
         w->id = ++en->last_job;
         *out = w->id;
-        if (en->last == NULL)
-            en->first = w;
-        else
-            en->last->next = w;
-        en->last = w;
+        put_in_queue(en, w);
         en->state.n_waiting++;
         pthread_cond_signal(&en->wake);
     }

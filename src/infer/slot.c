@@ -54,7 +54,7 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
     hg_slot *from = NULL, *to;
     *shared = 0;
     for (size_t i = 0; i < n_slots && !w->r.echo; i++) {
-        if (slots[i].cache.adapters != w->adapters) continue;
+        if (slots[i].cache.adapters != w->adapters || slots[i].owner != w->r.owner) continue;
         const hg_cache *c = &slots[i].cache;
         const size_t n = hg_cache_reach(c, hg_cache_shared(c, w->prompt, w->r.n_prompt - 1));
         if (n < *shared || n == 0) continue;
@@ -91,6 +91,8 @@ hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t sh
     if (source != NULL && source != s) hg_cache_copy(&s->cache, &source->cache, shared);
     (void)hg_cache_rewind(&s->cache, shared);
     s->cache.adapters = w->adapters;
+    if (s->owner != w->r.owner) (void)hg_cache_rewind(&s->draft, 0);
+    s->owner = w->r.owner;
     (void)hg_cache_rewind(&s->draft, hg_cache_shared(&s->draft, w->prompt, w->r.n_prompt));
     s->work = w;
     s->n_fed = shared;

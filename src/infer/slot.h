@@ -30,6 +30,7 @@ struct hg_work {
     hg_constraint *constraint; /* a copy of its own, until the slot has it */
     hg_request r;              /* its stop and constraint are not to be used */
     uint64_t adapters;         /* hg_adapters_key of r's */
+    uint64_t turn;             /* the queue is in the order of turns */
     hg_waiter *waiter;
     atomic_bool canceled;
     double submitted_s, started_s, answering_s;
@@ -38,6 +39,7 @@ struct hg_work {
 
 typedef struct hg_slot {
     hg_cache cache; /* made on first use: n_ctx 0 until then */
+    uint64_t owner; /* of the timeline in it */
     hg_cache draft; /* the draft model's of the same timeline, likewise */
     const hg_tokenizer *tok;
     const hg_ends *ends; /* the engine's */
@@ -74,9 +76,9 @@ uint64_t hg_slots_untouched(const hg_slot *slots, size_t n_slots);
 void hg_slot_free(hg_slot *s);
 
 /* Where a prompt should go: the free slot to use (NULL when all are busy), and the slot, perhaps
- * the same or a busy one, whose timeline begins with *shared of its tokens (NULL when none does).
- * The last token is never counted: it is fed for its logits. Caches of other timelines are kept as
- * long as an older one can be given up instead. */
+ * the same or a busy one, whose timeline is the owner's and begins with *shared of its tokens (NULL
+ * when none does). The last token is never counted: it is fed for its logits. Caches of other
+ * timelines are kept as long as an older one can be given up instead. */
 hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const hg_slot **source,
                          size_t *shared);
 /* Begins w in a free slot whose cache is there, with the first `shared` positions of source. Fails

@@ -217,6 +217,7 @@ static hg_status submit_one(hg_answer *a, const hg_question *q, hg_choice *c, hg
     const hg_ids *prompt = &q->prompts[c->index / q->n];
     hg_request r = {.prompt = prompt->id,
                     .n_prompt = prompt->n,
+                    .owner = hg_owner_key(hg_exchange_owner(a->x)),
                     .max_tokens = q->max_tokens,
                     .sampling = q->sampling,
                     .stop = q->stop,

@@ -1,10 +1,16 @@
 /* What all protocols say alike: problems in a protocol's own form, bodies of JSON, that a model is
  * missing, names out of paths. */
 #include "serve/server.h"
+#include "base/hash.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+uint64_t hg_owner_key(const char *owner)
+{
+    return hg_hash64(owner, strlen(owner), 0);
+}
 
 bool hg_refuse(hg_problem *p, int status, const char *code, const char *param, const char *fmt, ...)
 {

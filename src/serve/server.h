@@ -36,6 +36,8 @@ typedef struct hg_card {
     atomic_bool is_unlisted; /* the one that changes: true once it is deleted */
 } hg_card;
 #define HG_DEFAULT_OWNER "local" /* of models whose id names none */
+/* Of a token's name, for the engines. */
+uint64_t hg_owner_key(const char *owner);
 
 /* A model in memory. */
 typedef struct hg_backend {

@@ -190,6 +190,7 @@ static hg_status submit(hg_prediction *p, const hg_backend *m, const hg_input *i
     const size_t n_stop = hg_input_stops(in->stop_sequences, stop, &mem);
     hg_request r = {.prompt = ids->id,
                     .n_prompt = ids->n,
+                    .owner = hg_owner_key(p->owner),
                     .max_tokens = in->max_tokens,
                     .min_tokens = in->min_tokens,
                     .sampling = in->sampling,
