@@ -19,11 +19,24 @@ enum {
 
 typedef struct hg_server hg_server;
 
+typedef struct hg_request_record {
+    const char *id, *owner, *method;
+    const char *path;  /* without its query; secrets in it are left out */
+    const char *model; /* "": none answered */
+    int status;        /* 0: the client was gone before there was one */
+    bool is_cut_off;   /* gone before the answer's end */
+    double seconds;
+    uint64_t n_prompt_tokens, n_completion_tokens;
+    hg_bytes body;
+} hg_request_record;
+
 typedef struct hg_server_options {
     const char *host;    /* "127.0.0.1". On a loopback address only requests for a loopback Host are
                             answered, so that no web page can reach the server through a name of its
                             own (DNS rebinding) */
     uint16_t port;       /* 0: any free one */
+    const char *hosts;   /* other names than loopback's that it answers for, with commas between:
+                            of a proxy's; NULL: none */
     const char *api_key; /* lets in whoever shows it; NULL: there is none */
     bool asks_token;     /* everything but /health and the page is for those who show a token (or
                             the key); false without a key: everybody may come */
@@ -33,6 +46,12 @@ typedef struct hg_server_options {
     uint32_t parallel;    /* requests that are worked on at a time; more wait */
     uint32_t max_queue;   /* requests that may wait; more are refused (503) */
     const char *chat_template; /* of conversations (Jinja); NULL: the model's */
+    /* When a request has been answered, on one of the server's threads: must not block. NULL:
+     * nobody is told. `body` is what the client sent, where tells_bodies is set; else it is empty,
+     * and no word of a prompt or an answer is in the record. */
+    void (*on_request)(void *ctx, const hg_request_record *r);
+    void *on_request_ctx;
+    bool tells_bodies;
     double retention_s; /* predictions that programs made lose input and output so long after their
                            end; 0: never */
     bool allows_private_urls; /* webhooks may be on this machine and in private networks */
@@ -42,8 +61,8 @@ typedef struct hg_server_options {
     hg_isa isa;      /* bounds their instruction set from above */
 } hg_server_options;
 HG_API void hg_server_options_init(
-    hg_server_options
-        *o); /* 127.0.0.1, 8080, NULL, false, NULL, 0, 4, 64, NULL, 3600, false, 0, 0, HG_N_ISA */
+    hg_server_options *o); /* 127.0.0.1, 8080, NULL, NULL, false, NULL, 0, 4, 64, NULL,
+                              NULL, NULL, false, 3600, false, 0, 0, HG_N_ISA */
 
 /* ---- tokens ---- */
 enum { HG_MAY_RUN = 1, HG_MAY_METRICS = 2, HG_MAY_ALL = 3 };

@@ -1,5 +1,6 @@
 /* higgins serve: a model behind the protocols of programs and a chat page, until Ctrl-C or SIGTERM.
  */
+#include "access_log.h"
 #include "talk.h"
 
 #include <higgins/eliza.h>
@@ -11,8 +12,8 @@
 #include <time.h>
 
 typedef struct serve_values {
-    const char *host, *key, *name, *chat_template, *config, *data;
-    bool no_token, private_urls;
+    const char *host, *key, *name, *chat_template, *config, *data, *log, *hosts;
+    bool no_token, private_urls, log_prompts;
     int64_t port, n_ctx, parallel, queue, grace;
     double memory, retention;
 } serve_values;
@@ -127,6 +128,7 @@ static void fill_options(const cli *c, const serve_values *v, hg_server_options 
     o->host = v->host;
     o->port = (uint16_t)v->port;
     o->api_key = v->key != NULL ? v->key : getenv("HIGGINS_API_KEY");
+    o->hosts = v->hosts;
     o->asks_token = !v->no_token && o->api_key == NULL;
     o->n_ctx = (uint32_t)v->n_ctx;
     o->parallel = (uint32_t)v->parallel;
@@ -176,6 +178,9 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
         return cli_misuse(c, "--name is for one model; %d are named", n_args);
     hg_server_options_init(&o);
     fill_options(c, v, &o);
+    if (!access_log_set_up(&o, v->log))
+        return cli_misuse(c, "--log: \"%s\" is none of none, text and json", v->log);
+    o.tells_bodies = v->log_prompts;
     if (v->no_token && o.api_key == NULL && !hg_host_is_loopback(v->host))
         return cli_misuse(c, "--no-token is for this machine alone; %s can be reached by others",
                           v->host);
@@ -187,7 +192,9 @@ static int serve_run(cli *c, void *values, int n_args, char **args)
     if (r != HG_OK) {
         (void)cli_fail(c, &e);
     } else {
+        service_notify("READY=1");
         wait_for_stop(c);
+        service_notify("STOPPING=1");
         end(c, v, s);
     }
     hg_server_free(s);
@@ -199,6 +206,9 @@ static const cli_option serve_options[] = {
     {"host", 0, CLI_TEXT, "ADDRESS", "address to listen on", offsetof(serve_values, host), 0, 0},
     {"port", 'p', CLI_INT, "N", "port to listen on; 0 takes any free one",
      offsetof(serve_values, port), 0, 65535},
+    {"allow-host", 0, CLI_TEXT, "NAMES",
+     "names (with commas) that a proxy is reached by: on loopback others are refused",
+     offsetof(serve_values, hosts), 0, 0},
     {"data", 0, CLI_TEXT, "DIR",
      "where tokens, predictions and files are kept; else ~/.local/share/higgins",
      offsetof(serve_values, data), 0, 0},
@@ -207,6 +217,12 @@ static const cli_option serve_options[] = {
     {"api-key", 0, CLI_TEXT, "KEY",
      "ask for this key instead of tokens (also: environment HIGGINS_API_KEY)",
      offsetof(serve_values, key), 0, 0},
+    {"log", 0, CLI_TEXT, "FORMAT",
+     "a line a request on stderr: none, text, json; prompts are not in it",
+     offsetof(serve_values, log), 0, 0},
+    {"log-prompts", 0, CLI_FLAG, NULL,
+     "with --log json: the first 4 KB of what clients send, prompts and all",
+     offsetof(serve_values, log_prompts), 0, 0},
     {"retention", 0, CLI_FLOAT, "HOURS",
      "predictions of programs lose input and output so long after their end; 0: never",
      offsetof(serve_values, retention), 0, 1e6},

@@ -138,6 +138,29 @@ void hg_exchange_set_owner(hg_exchange *x, const char *owner)
     (void)snprintf(x->owner, sizeof x->owner, "%s", owner);
 }
 
+void hg_exchange_note(hg_exchange *x, const char *model, size_t n_prompt, size_t n_completion)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    (void)snprintf(x->model, sizeof x->model, "%s", model);
+    x->n_prompt = n_prompt;
+    x->n_completion = n_completion;
+    (void)pthread_mutex_unlock(&x->lock);
+}
+
+void hg_exchange_tell(const hg_exchange *x, hg_exchange_facts *out)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&x->lock;
+
+    (void)pthread_mutex_lock(lock);
+    *out = (hg_exchange_facts){.model = x->model,
+                               .n_prompt = x->n_prompt,
+                               .n_completion = x->n_completion,
+                               .status = x->phase > PHASE_WORKING ? x->status : 0,
+                               .seconds = hg_seconds() - x->started,
+                               .is_cut_off = x->gone && !x->ended};
+    (void)pthread_mutex_unlock(lock);
+}
+
 hg_bytes hg_exchange_body(const hg_exchange *x)
 {
     if (x->spill.map != NULL) return (hg_bytes){x->spill.map, x->spill.n};

@@ -347,6 +347,7 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **con_ctx,
     (void)pthread_mutex_unlock(&x->lock);
     (void)door_bind(h->door, x->fd, NULL);
     if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) exchange_lost(x);
+    if (h->o.done != NULL) h->o.done(h->o.ctx, x);
     (void)atomic_fetch_sub(&h->n_open, 1);
     hg_exchange_release(x);
 }

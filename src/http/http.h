@@ -34,6 +34,8 @@ typedef struct hg_http_options {
     /* Called on a desk once the whole request is there. It must see to it that a reply or a stream
      * comes, now or later, from any thread. */
     void (*handle)(void *ctx, hg_exchange *x);
+    /* Once when an exchange that was let in is over, on the door's thread; NULL: nobody asks. */
+    void (*done)(void *ctx, const hg_exchange *x);
     /* Writes the body (JSON) of a refusal that the door makes by itself. */
     void (*explain)(void *ctx, hg_buf *body, int status, const char *why);
     void *ctx;
@@ -90,6 +92,16 @@ bool hg_exchange_argument(const hg_exchange *x, size_t i, const char **name, con
 /* Whose token let it in; "" before the guard has said. */
 const char *hg_exchange_owner(const hg_exchange *x);
 void hg_exchange_set_owner(hg_exchange *x, const char *owner); /* copied */
+/* For who writes down what happened: the model that answers and its tokens. */
+void hg_exchange_note(hg_exchange *x, const char *model, size_t n_prompt, size_t n_completion);
+typedef struct hg_exchange_facts {
+    const char *model; /* "" */
+    size_t n_prompt, n_completion;
+    int status; /* of the answer; 0: there was none */
+    double seconds;
+    bool is_cut_off; /* the client was gone before the answer's end */
+} hg_exchange_facts;
+void hg_exchange_tell(const hg_exchange *x, hg_exchange_facts *out);
 /* Memory that ends with the exchange. Used by one thread at a time: the handler's until it returns.
  */
 hg_arena *hg_exchange_memory(hg_exchange *x);

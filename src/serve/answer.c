@@ -105,6 +105,8 @@ static void conclude(hg_answer *a)
             hg_exchange_reply(x, 200, "application/json", (hg_bytes){a->scratch.p, a->scratch.n});
         }
     }
+    const hg_usage used = hg_answer_usage(a);
+    hg_exchange_note(x, a->model->id, used.prompt_tokens, used.completion_tokens);
     for (uint32_t i = 0; i < a->n_choices; i++) {
         hg_buf_free(&a->choices[i].text);
         json_decref(a->choices[i].calls);

@@ -47,14 +47,29 @@ static bool check_origin(const hg_exchange *x, hg_problem *p)
                      "a page of another site may not use this server; its own page is at /");
 }
 
+/* Names with commas between; a port in the Host is left out. */
+static bool is_listed(const char *names, const char *host)
+{
+    const size_t n = strcspn(host, ":");
+
+    while (names != NULL && *names != '\0') {
+        const size_t len = strcspn(names, ",");
+        if (len == n && strncasecmp(names, host, n) == 0) return true;
+        names += len + (names[len] == ',');
+    }
+    return false;
+}
+
 bool hg_guard_place(const hg_guard *g, const hg_exchange *x, hg_problem *p)
 {
     const char *host = hg_exchange_header(x, "Host");
 
     if (g->is_loopback && host != NULL &&
-        !is_loopback_name((hg_bytes){host, strlen(host)}, g->o->host))
+        !is_loopback_name((hg_bytes){host, strlen(host)}, g->o->host) &&
+        !is_listed(g->o->hosts, host))
         return hg_refuse(p, 403, "foreign_host", NULL,
-                         "this server answers for localhost only, not for the Host \"%.200s\"",
+                         "this server answers for localhost only, not for the Host \"%.200s\"; "
+                         "--allow-host names others, behind a proxy",
                          host);
     return check_origin(x, p);
 }

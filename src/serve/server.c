@@ -18,7 +18,7 @@
 
 struct hg_server {
     hg_server_options o;
-    char *host, *chat_template;
+    char *host, *hosts, *chat_template;
     hg_data *data;
     hg_guard *guard;
     hg_models *models;
@@ -281,6 +281,36 @@ static bool trusts(void *ctx, hg_exchange *x)
     return hg_guard_trusts(((hg_server *)ctx)->guard, x);
 }
 
+/* The secret in a stream's link is as good as a token. */
+static const char *told_path(const hg_exchange *x)
+{
+    static const char streams[] = "/v1/streams/";
+    const char *path = hg_exchange_path(x);
+
+    return strncmp(path, streams, sizeof streams - 1) == 0 ? streams : path;
+}
+
+static void done(void *ctx, const hg_exchange *x)
+{
+    const hg_server *s = ctx;
+    hg_exchange_facts f;
+
+    hg_exchange_tell(x, &f);
+    const hg_request_record r = {.id = hg_exchange_id(x),
+                                 .owner = hg_exchange_owner(x),
+                                 .method = hg_exchange_method(x),
+                                 .path = told_path(x),
+                                 .model = f.model,
+                                 .status = f.status,
+                                 .is_cut_off = f.is_cut_off,
+                                 .seconds = f.seconds,
+                                 .n_prompt_tokens = f.n_prompt,
+                                 .n_completion_tokens = f.n_completion,
+                                 .body =
+                                     s->o.tells_bodies ? hg_exchange_body(x) : (hg_bytes){"", 0}};
+    s->o.on_request(s->o.on_request_ctx, &r);
+}
+
 static void explain(void *ctx, hg_buf *body, int status, const char *why)
 {
     hg_problem p;
@@ -309,7 +339,10 @@ static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
     if (o->chat_template != NULL) s->chat_template = hg_strdup(o->chat_template);
     if (s->host == NULL || (s->chat_template == NULL && o->chat_template != NULL))
         return hg_fail(e, HG_E_NOMEM, "no room for the server");
+    if (o->hosts != NULL && (s->hosts = hg_strdup(o->hosts)) == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no room for the server");
     s->o.host = s->host;
+    s->o.hosts = s->hosts;
     s->o.chat_template = s->chat_template;
     HG_TRY(hg_data_open(&s->data, o->data_dir, true, e));
     HG_TRY(hg_guard_new(&s->guard, &s->o, s->data, e));
@@ -379,6 +412,7 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
     o.trusts = trusts;
     o.spill = hg_data_folder(s->data);
     o.handle = handle;
+    o.done = s->o.on_request != NULL ? done : NULL;
     o.explain = explain;
     o.ctx = s;
     HG_TRY(hg_webhooks_start(s->replicate.webhooks, e));
@@ -433,6 +467,7 @@ void hg_server_free(hg_server *s)
     hg_guard_free(s->guard);
     hg_data_close(s->data);
     hg_free(s->host);
+    hg_free(s->hosts);
     hg_free(s->chat_template);
     (void)pthread_mutex_destroy(&s->lock);
     hg_free(s);

@@ -207,6 +207,7 @@ static bool create(hg_server *s, hg_exchange *x, const hg_offer *o, const char *
     const bool ok =
         one != NULL && fill(one, s, x, o, deployment, body, p) && hg_predictions_add(all, one, p);
 
+    if (ok) hg_exchange_note(x, o->card.id, 0, 0);
     if (ok) reply(all, x, one);
     if (one == NULL) (void)hg_refuse(p, 500, NULL, NULL, "no room for the prediction");
     hg_prediction_release(one);
