@@ -2,6 +2,7 @@
  * is a further one. */
 #include "serve/data.h"
 #include "base/file.h"
+#include "serve/batches/batches.h"
 #include "serve/openai/kept.h"
 #include "serve/page/talks.h"
 #include "serve/replicate/predictions.h"
@@ -49,6 +50,7 @@ static const char *const migrations[] = {
     "CREATE TABLE trained_models (name TEXT PRIMARY KEY, owner TEXT NOT NULL, training TEXT NOT "
     "NULL, base TEXT NOT NULL, folder TEXT NOT NULL, is_adapter INTEGER NOT NULL, created INTEGER "
     "NOT NULL) STRICT;",
+    hg_batch_tables,
 };
 
 struct hg_data {

@@ -1,5 +1,6 @@
 /* The server as its owner sees it: options, models, start, drain, end; and the routing that every
  * request passes, on the raw path, protocol by protocol, behind the guard. */
+#include "serve/batches/batches.h"
 #include "serve/config.h"
 #include "serve/data.h"
 #include "serve/files/files_call.h"
@@ -26,6 +27,7 @@ struct hg_server {
     hg_replicate_state replicate;
     hg_keeper *keeper;
     hg_trainings *trainings;
+    hg_batches *batches;
     hg_http *http;
     char url[128];
     pthread_mutex_t lock; /* guards the meter */
@@ -34,8 +36,9 @@ struct hg_server {
 };
 
 static const hg_protocol *const protocols[] = {
-    &hg_openai,      &hg_responses,   &hg_kept,   &hg_anthropic, &hg_gemini, &hg_ollama,
-    &hg_file_routes, &hg_fine_tuning, &hg_upkeep, &hg_app,       &hg_pages,  &hg_replicate};
+    &hg_openai, &hg_responses,   &hg_kept,           &hg_anthropic,        &hg_gemini,
+    &hg_ollama, &hg_file_routes, &hg_fine_tuning,    &hg_upkeep,           &hg_app,
+    &hg_pages,  &hg_replicate,   &hg_openai_batches, &hg_anthropic_batches};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -81,6 +84,11 @@ hg_models *hg_server_models(const hg_server *s)
 hg_store *hg_server_store(const hg_server *s)
 {
     return hg_data_store(s->data);
+}
+
+hg_batches *hg_server_batches(const hg_server *s)
+{
+    return s->batches;
 }
 
 hg_keeper *hg_server_keeper(const hg_server *s)
@@ -349,6 +357,7 @@ static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
     s->o.api_key = s->o.data_dir = NULL;
     HG_TRY(hg_files_new(&s->files, s->data, e));
     HG_TRY(hg_keeper_new(&s->keeper, s, e));
+    HG_TRY(hg_batches_new(&s->batches, s, e));
     HG_TRY(hg_models_new(&s->models, &s->o, e));
     HG_TRY(hg_trainings_new(&s->trainings, s->data, s->files, s->models, &s->o, e));
     hg_replicate_state *r = &s->replicate;
@@ -422,7 +431,7 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
     bool is_v6 = strchr(s->host, ':') != NULL;
     (void)snprintf(s->url, sizeof s->url, "http://%s%.80s%s:%u", is_v6 ? "[" : "", s->host,
                    is_v6 ? "]" : "", (unsigned)hg_http_port(s->http));
-    return HG_OK;
+    return hg_batches_start(s->batches, e);
 }
 
 hg_status hg_server_start(hg_server *s, hg_err *e)
@@ -454,7 +463,9 @@ void hg_server_free(hg_server *s)
     if (s->models != NULL) hg_models_close(s->models);
     hg_predictions_stop(s->replicate.predictions);
     hg_webhooks_stop(s->replicate.webhooks);
+    hg_batches_stop(s->batches);
     if (s->http != NULL) hg_http_stop(s->http);
+    hg_batches_free(s->batches);
     hg_predictions_free(s->replicate.predictions);
     hg_webhooks_free(s->replicate.webhooks);
     hg_versions_free(s->replicate.versions);

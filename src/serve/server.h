@@ -117,6 +117,7 @@ hg_status hg_server_ask(hg_server *s, const hg_inside *q, hg_exchange **out, hg_
 /* What it keeps of answers. */
 struct hg_keeper;
 struct hg_keeper *hg_server_keeper(const hg_server *s);
+struct hg_batches *hg_server_batches(const hg_server *s);
 /* What it has cost since it was made. */
 typedef struct hg_server_costs {
     double up_s, cpu_s, joules;

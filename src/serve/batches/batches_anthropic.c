@@ -1,0 +1,396 @@
+/* Anthropic's face of batches: the requests come with the request, the results are fetched line by
+ * line from the address that the batch tells. */
+#include "serve/batches/batches.h"
+#include "base/clock.h"
+#include "serve/openai/openai.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_REQUESTS = 10000, MAX_CUSTOM_ID = 64 };
+static const char version_header[] = "anthropic-version", prefix[] = "msgbatch_";
+
+static void refuse(hg_exchange *x, const hg_problem *p)
+{
+    hg_answer_problem(x, &hg_anthropic_batches, p);
+}
+
+/* ---- how one is told ---- */
+static void put_time(hg_json_out *o, const char *key, int64_t t)
+{
+    char text[32];
+
+    if (t > 0) hg_iso_time(t, text);
+    hg_json_text(o, key, t > 0 ? text : NULL);
+}
+
+/* On the host that the client asked. */
+static void put_address(hg_json_out *o, const hg_server *s, const hg_exchange *x, const hg_batch *b)
+{
+    const char *host = hg_exchange_header(x, "Host"),
+               *scheme = hg_exchange_header(x, "X-Forwarded-Proto");
+    const bool is_safe = scheme != NULL && strcmp(scheme, "https") == 0;
+    char url[512];
+
+    if (host != NULL)
+        (void)snprintf(url, sizeof url, "http%s://%.300s/v1/messages/batches/%s/results",
+                       is_safe ? "s" : "", host, b->id);
+    else
+        (void)snprintf(url, sizeof url, "%s/v1/messages/batches/%s/results", hg_server_url(s),
+                       b->id);
+    hg_json_text(o, "results_url", b->ended > 0 ? url : NULL);
+}
+
+static bool put_counts(hg_json_out *o, hg_server *s, const hg_batch *b, hg_problem *p)
+{
+    int64_t canceled, expired;
+
+    if (!hg_batches_count(hg_server_batches(s), b->n, HG_LINE_CANCELED, &canceled, p) ||
+        !hg_batches_count(hg_server_batches(s), b->n, HG_LINE_EXPIRED, &expired, p))
+        return false;
+    hg_json_begin(o, "request_counts", '{');
+    hg_json_int(o, "processing", b->n_lines - b->n_done - b->n_failed - canceled - expired);
+    hg_json_int(o, "succeeded", b->n_done);
+    hg_json_int(o, "errored", b->n_failed);
+    hg_json_int(o, "canceled", canceled);
+    hg_json_int(o, "expired", expired);
+    hg_json_end(o);
+    return true;
+}
+
+static bool put_batch(hg_json_out *o, hg_server *s, const hg_exchange *x, const hg_batch *b,
+                      hg_problem *p)
+{
+    hg_json_begin(o, NULL, '{');
+    hg_json_text(o, "id", b->id);
+    hg_json_text(o, "type", "message_batch");
+    hg_json_text(o, "processing_status",
+                 b->ended > 0        ? "ended"
+                 : b->cancelling > 0 ? "canceling"
+                                     : "in_progress");
+    if (!put_counts(o, s, b, p)) return false;
+    put_time(o, "created_at", b->created);
+    put_time(o, "expires_at", b->expires);
+    put_time(o, "ended_at", b->ended);
+    put_time(o, "archived_at", 0);
+    put_time(o, "cancel_initiated_at", b->cancelling);
+    put_address(o, s, x, b);
+    hg_json_end(o);
+    return true;
+}
+
+static bool get_batch(hg_server *s, hg_exchange *x, const char *id, hg_batch *b, hg_problem *p)
+{
+    return hg_batches_get(hg_server_batches(s), hg_exchange_owner(x), HG_BATCH_ANTHROPIC, id,
+                          hg_exchange_memory(x), b, p);
+}
+
+static bool reply_batch(hg_server *s, hg_exchange *x, const char *id, hg_problem *p)
+{
+    hg_batch b;
+    hg_buf buf = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &buf, 0);
+    if (get_batch(s, x, id, &b, p) && put_batch(&o, s, x, &b, p)) {
+        hg_reply_json(x, &hg_anthropic_batches, &buf);
+        return true;
+    }
+    hg_buf_free(&buf);
+    return false;
+}
+
+/* ---- making one ---- */
+typedef struct request {
+    json_t *body;
+    hg_batch_line *lines; /* [n], in the exchange's memory */
+    size_t n;
+} request;
+
+static bool bad_line(hg_problem *p, size_t i, const char *what)
+{
+    return hg_refuse(p, 400, NULL, NULL, "requests.%zu.%s", i, what);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const hg_bytes *x = a, *y = b;
+    const int c = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+
+    return c != 0 ? c : x->n < y->n ? -1 : x->n > y->n;
+}
+
+static bool check_unique(const request *r, hg_arena *mem, hg_problem *p)
+{
+    hg_bytes *ids = HG_NEW(mem, hg_bytes, r->n);
+
+    if (ids == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the request");
+    for (size_t i = 0; i < r->n; i++) ids[i] = r->lines[i].custom_id;
+    qsort(ids, r->n, sizeof *ids, by_id);
+    for (size_t i = 1; i < r->n; i++)
+        if (by_id(&ids[i - 1], &ids[i]) == 0)
+            return hg_refuse(p, 400, NULL, NULL, "requests: the custom_id %.*s is there twice",
+                             (int)ids[i].n, ids[i].p);
+    return true;
+}
+
+static bool read_line(const json_t *v, size_t i, hg_arena *mem, hg_batch_line *out, hg_problem *p)
+{
+    const json_t *id = json_object_get(v, "custom_id"), *params = json_object_get(v, "params");
+    hg_buf text = {0};
+    hg_err e;
+
+    if (!json_is_string(id) || json_string_length(id) == 0 ||
+        json_string_length(id) > MAX_CUSTOM_ID)
+        return bad_line(p, i, "custom_id: must be a string of 1 to 64 bytes");
+    if (!json_is_object(params)) return bad_line(p, i, "params: must be an object");
+    if (json_is_true(json_object_get(params, "stream")))
+        return bad_line(p, i, "params.stream: must be false: nobody reads along");
+    const bool ok = hg_json_put_tree(&text, params, &e) == HG_OK;
+    out->custom_id = (hg_bytes){json_string_value(id), json_string_length(id)};
+    out->body = (hg_bytes){ok ? hg_arena_strndup(mem, text.p, text.n) : NULL, text.n};
+    hg_buf_free(&text);
+    return out->body.p != NULL || hg_refuse(p, 500, NULL, NULL, "no room for the request");
+}
+
+static bool read_request(request *r, hg_exchange *x, hg_problem *p)
+{
+    hg_arena *mem = hg_exchange_memory(x);
+
+    if (!hg_body_parse(&r->body, hg_exchange_body(x), p)) return false;
+    const json_t *list = json_object_get(r->body, "requests");
+    r->n = json_array_size(list);
+    if (!json_is_array(list) || r->n == 0 || r->n > MAX_REQUESTS)
+        return hg_refuse(p, 400, NULL, NULL, "requests: an array of 1 to %d requests is needed",
+                         MAX_REQUESTS);
+    r->lines = HG_NEW(mem, hg_batch_line, r->n);
+    if (r->lines == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the request");
+    for (size_t i = 0; i < r->n; i++)
+        if (!read_line(json_array_get(list, i), i, mem, &r->lines[i], p)) return false;
+    return check_unique(r, mem, p);
+}
+
+/* Each line is judged by the version that the batch was given with. */
+static bool read_version(const hg_exchange *x, hg_batch *b, hg_problem *p)
+{
+    const char *v = hg_exchange_header(x, version_header);
+
+    if (v != NULL && (strcmp(v, "2023-06-01") == 0 || strcmp(v, "2026-10-21") == 0)) {
+        (void)snprintf(b->version, sizeof b->version, "%s", v);
+        return true;
+    }
+    return hg_refuse(p, 400, NULL, NULL,
+                     v == NULL ? "anthropic-version: header is required"
+                               : "anthropic-version: this server speaks 2023-06-01 and 2026-10-21");
+}
+
+static void create(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    const int64_t now = hg_unix_time();
+    hg_batch b = {.vendor = HG_BATCH_ANTHROPIC,
+                  .endpoint = "/v1/messages",
+                  .status = "in_progress",
+                  .metadata = {"null", 4},
+                  .created = now,
+                  .began = now,
+                  .expires = now + HG_BATCH_WINDOW_S};
+    char id[HG_BATCH_ID_ROOM];
+    unsigned char noise[12];
+    request r = {0};
+    hg_problem p;
+
+    (void)rest;
+    randombytes_buf(noise, sizeof noise);
+    memcpy(b.id, prefix, sizeof prefix);
+    (void)sodium_bin2hex(b.id + sizeof prefix - 1, sizeof b.id - sizeof prefix + 1, noise,
+                         sizeof noise);
+    (void)snprintf(b.owner, sizeof b.owner, "%s", hg_exchange_owner(x));
+    bool ok = read_version(x, &b, &p) && read_request(&r, x, &p);
+    b.n_lines = (int64_t)r.n;
+    if (!ok || !hg_batches_create(hg_server_batches(s), &b, r.lines, r.n, id, &p) ||
+        !reply_batch(s, x, id, &p))
+        refuse(x, &p);
+    json_decref(r.body);
+}
+
+/* ---- results ---- */
+static void put_result(void *ctx, const hg_line_result *l)
+{
+    static const char *const words[] = {"canceled", "canceled", "succeeded",
+                                        "errored",  "canceled", "expired"};
+    hg_buf *out = ctx;
+    hg_json_out o;
+
+    hg_json_out_init(&o, out, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_bytes(&o, "custom_id", l->custom_id);
+    hg_json_begin(&o, "result", '{');
+    hg_json_text(&o, "type", words[l->state]);
+    if (l->state == HG_LINE_DONE) hg_json_raw(&o, "message", l->body);
+    if (l->state == HG_LINE_FAILED) hg_json_raw(&o, "error", l->body);
+    hg_json_end(&o);
+    hg_json_end(&o);
+    hg_buf_putc(out, '\n');
+}
+
+static bool reply_results(hg_server *s, hg_exchange *x, const char *id, hg_problem *p)
+{
+    hg_buf out = {0};
+    hg_batch b;
+
+    if (!get_batch(s, x, id, &b, p)) return false;
+    if (b.ended == 0)
+        return hg_refuse(p, 404, NULL, NULL, "the batch %s has not ended; its results come then",
+                         id);
+    bool ok = hg_batches_results(hg_server_batches(s), b.n, put_result, &out, p);
+    if (ok && out.failed) ok = hg_refuse(p, 500, NULL, NULL, "no room for the results");
+    if (ok) hg_exchange_reply(x, 200, "application/x-jsonl", (hg_bytes){out.p, out.n});
+    hg_buf_free(&out);
+    return ok;
+}
+
+/* ---- what is there ---- */
+typedef struct listing {
+    hg_server *s;
+    hg_exchange *x;
+    hg_buf buf;
+    size_t limit, n;
+    bool has_more;
+    const hg_batch *all[100]; /* [n] */
+} listing;
+
+static bool take_next(void *ctx, const hg_batch *b)
+{
+    listing *l = ctx;
+    hg_batch *copy = HG_NEW(hg_exchange_memory(l->x), hg_batch, 1);
+
+    l->has_more = l->n == l->limit;
+    if (l->has_more || copy == NULL) return false;
+    *copy = *b;
+    l->all[l->n++] = copy;
+    return true;
+}
+
+static bool reply_list(listing *l, hg_problem *p)
+{
+    hg_json_out o;
+
+    hg_json_out_init(&o, &l->buf, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, "data", '[');
+    for (size_t i = 0; i < l->n; i++)
+        if (!put_batch(&o, l->s, l->x, l->all[i], p)) return false;
+    hg_json_end(&o);
+    hg_json_bool(&o, "has_more", l->has_more);
+    hg_json_text(&o, "first_id", l->n > 0 ? l->all[0]->id : NULL);
+    hg_json_text(&o, "last_id", l->n > 0 ? l->all[l->n - 1]->id : NULL);
+    hg_json_end(&o);
+    hg_reply_json(l->x, &hg_anthropic_batches, &l->buf);
+    return true;
+}
+
+static void list(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    const char *limit = hg_exchange_query(x, "limit");
+    char *end = NULL;
+    const unsigned long n = limit != NULL ? strtoul(limit, &end, 10) : 20;
+    listing l = {.s = s, .x = x, .limit = n};
+    hg_problem p;
+    bool ok = true;
+
+    (void)rest;
+    if (limit != NULL && (end == limit || *end != '\0' || n < 1 || n > 100))
+        ok = hg_refuse(&p, 400, NULL, NULL, "limit: must be a whole number from 1 to 100");
+    if (ok && hg_exchange_query(x, "before_id") != NULL)
+        ok = hg_refuse(&p, 400, NULL, NULL, "before_id: this server pages by after_id alone");
+    if (ok)
+        ok = hg_batches_list(hg_server_batches(s), hg_exchange_owner(x), HG_BATCH_ANTHROPIC,
+                             hg_exchange_query(x, "after_id"), hg_exchange_memory(x), take_next, &l,
+                             &p);
+    if (ok && reply_list(&l, &p)) return;
+    hg_buf_free(&l.buf);
+    refuse(x, &p);
+}
+
+/* "ID" and what may stand behind it. */
+static bool read_id(hg_bytes rest, const char *tail, char id[HG_BATCH_ID_ROOM])
+{
+    const size_t n_tail = strlen(tail);
+    const size_t n = rest.n > n_tail ? rest.n - n_tail : 0;
+
+    if (n == 0 || n >= HG_BATCH_ID_ROOM || memcmp(rest.p + n, tail, n_tail) != 0 ||
+        memchr(rest.p, '/', n) != NULL)
+        return false;
+    memcpy(id, rest.p, n);
+    id[n] = '\0';
+    return true;
+}
+
+static bool nothing_there(hg_problem *p, hg_bytes rest)
+{
+    return hg_refuse(p, 404, NULL, NULL, "there is no batch \"%.*s\"",
+                     (int)(rest.n < 100 ? rest.n : 100), rest.p);
+}
+
+static void get(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    char id[HG_BATCH_ID_ROOM];
+    hg_problem p;
+    bool ok;
+
+    if (read_id(rest, "/results", id))
+        ok = reply_results(s, x, id, &p);
+    else
+        ok = read_id(rest, "", id) ? reply_batch(s, x, id, &p) : nothing_there(&p, rest);
+    if (!ok) refuse(x, &p);
+}
+
+static void cancel(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    char id[HG_BATCH_ID_ROOM];
+    hg_problem p;
+
+    bool ok = read_id(rest, "/cancel", id) || nothing_there(&p, rest);
+    if (ok)
+        ok = hg_batches_cancel(hg_server_batches(s), hg_exchange_owner(x), HG_BATCH_ANTHROPIC, id,
+                               &p) &&
+             reply_batch(s, x, id, &p);
+    if (!ok) refuse(x, &p);
+}
+
+static void delete (hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    char id[HG_BATCH_ID_ROOM];
+    hg_buf b = {0};
+    hg_json_out o;
+    hg_problem p;
+
+    if (!(read_id(rest, "", id) || nothing_there(&p, rest)) ||
+        !hg_batches_delete(hg_server_batches(s), hg_exchange_owner(x), HG_BATCH_ANTHROPIC, id,
+                           &p)) {
+        refuse(x, &p);
+        return;
+    }
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_text(&o, "id", id);
+    hg_json_text(&o, "type", "message_batch_deleted");
+    hg_json_end(&o);
+    hg_reply_json(x, &hg_anthropic_batches, &b);
+}
+
+static void explain(hg_buf *out, const hg_problem *p)
+{
+    hg_anthropic.explain(out, p);
+}
+
+static const hg_route routes[] = {{"POST", "/v1/messages/batches", create, HG_NEEDS_RUN},
+                                  {"GET", "/v1/messages/batches", list, HG_NEEDS_RUN},
+                                  {"GET", "/v1/messages/batches/", get, HG_NEEDS_RUN},
+                                  {"POST", "/v1/messages/batches/", cancel, HG_NEEDS_RUN},
+                                  {"DELETE", "/v1/messages/batches/", delete, HG_NEEDS_RUN},
+                                  {NULL, NULL, NULL, HG_NEEDS_RUN}};
+const hg_protocol hg_anthropic_batches = {
+    .routes = routes, .explain = explain, .id_header = "request-id"};

@@ -1,0 +1,311 @@
+/* The thread that works batches off. Each line is a request from within, in the name of its owner;
+ * half as many run at a time as the server answers at once, and none begins while a request of a
+ * client waits. Batches share the room: the one with the fewest lines running gets the next. */
+#include "serve/batches/batches_impl.h"
+#include "base/clock.h"
+#include "serve/models.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_OPEN = 256 /* looked at in one turn */ };
+static const double PAUSE_S = 1, EXPIRE_EACH_S = 60;
+
+/* ---- lines that run ---- */
+static void on_done(void *ctx, int status, const char *type, hg_bytes body)
+{
+    slot *t = ctx;
+    hg_batches *b = t->all;
+
+    (void)type;
+    (void)pthread_mutex_lock(&b->lock);
+    t->status = status;
+    hg_buf_put(&t->body, body.p, body.n);
+    t->is_done = true;
+    b->has_news = true;
+    (void)pthread_cond_signal(&b->news);
+    (void)pthread_mutex_unlock(&b->lock);
+}
+
+static bool is_done(hg_batches *b, const slot *t)
+{
+    (void)pthread_mutex_lock(&b->lock);
+    const bool done = t->x != NULL && t->is_done;
+    (void)pthread_mutex_unlock(&b->lock);
+    return done;
+}
+
+/* A line that was cut off or refused for want of room is not done. */
+static hg_status keep_result(hg_batches *b, const slot *t, hg_err *e)
+{
+    const bool is_busy = t->status == 503 || t->status == 429 || t->status == 529;
+
+    if (is_busy) b->pause_until = hg_seconds() + PAUSE_S;
+    if (t->status == 0 || is_busy || t->body.failed)
+        return rows_put_back(b->store, t->batch, t->line, t->when_cut, e);
+    /* Results are lines: a body's own end of line would end them too early. */
+    hg_bytes body = {t->body.n > 0 ? t->body.p : "", t->body.n};
+    while (body.n > 0 && body.p[body.n - 1] == '\n') body.n--;
+    return rows_finish_line(b->store, t->batch, t->line, t->status, hg_exchange_id(t->x), body, e);
+}
+
+/* What is done is kept; where the store fails (its disk is full) the line is done again. */
+static void collect(hg_batches *b)
+{
+    for (size_t i = 0; i < b->n_slots; i++) {
+        slot *t = &b->slots[i];
+        hg_err e;
+        if (!is_done(b, t)) continue;
+        if (keep_result(b, t, &e) != HG_OK) {
+            b->pause_until = hg_seconds() + PAUSE_S;
+            if (rows_put_back(b->store, t->batch, t->line, HG_LINE_WAITING, &e) != HG_OK) continue;
+        }
+        hg_exchange_release(t->x);
+        hg_buf_free(&t->body);
+        *t = (slot){.all = b};
+    }
+}
+
+static size_t count_running(const hg_batches *b, int64_t batch)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < b->n_slots; i++)
+        n += b->slots[i].x != NULL && (batch == 0 || b->slots[i].batch == batch);
+    return n;
+}
+
+static void cut(hg_batches *b, int64_t batch, hg_line_state when_cut)
+{
+    for (size_t i = 0; i < b->n_slots; i++) {
+        slot *t = &b->slots[i];
+        if (t->x == NULL || (batch != 0 && t->batch != batch)) continue;
+        t->when_cut = when_cut;
+        hg_exchange_cancel(t->x);
+    }
+}
+
+static bool start_line(hg_batches *b, const hg_batch *batch, slot *t, bool *has_any)
+{
+    const char *fields[] = {"Content-Type", "application/json",
+                            batch->version[0] != '\0' ? "anthropic-version" : NULL, batch->version,
+                            NULL};
+    hg_buf body = {0};
+    int64_t line = 0;
+    hg_err e;
+
+    *has_any = rows_take(b->store, batch->n, &line, &body, &e) == HG_OK && line != 0;
+    bool ok = *has_any && !body.failed;
+    if (ok) {
+        const hg_inside q = {.method = "POST",
+                             .path = batch->endpoint,
+                             .owner = batch->owner,
+                             .fields = fields,
+                             .body = {body.p, body.n},
+                             .on_done = on_done,
+                             .ctx = t};
+        t->batch = batch->n;
+        t->line = line;
+        t->when_cut = HG_LINE_WAITING;
+        ok = hg_server_ask(b->server, &q, &t->x, &e) == HG_OK;
+    }
+    if (*has_any && !ok) (void)rows_put_back(b->store, batch->n, line, HG_LINE_WAITING, &e);
+    hg_buf_free(&body);
+    return ok;
+}
+
+/* ---- room ---- */
+static void add_waiting(void *ctx, const char *id, const hg_engine_state *st)
+{
+    uint32_t *n = ctx;
+
+    (void)id;
+    *n += st->n_waiting;
+}
+
+static bool clients_wait(hg_batches *b)
+{
+    uint32_t n = 0;
+
+    hg_models_each(hg_server_models(b->server), add_waiting, &n);
+    return n > 0;
+}
+
+static slot *free_slot(hg_batches *b)
+{
+    for (size_t i = 0; i < b->n_slots; i++)
+        if (b->slots[i].x == NULL) return &b->slots[i];
+    return NULL;
+}
+
+/* The one with the fewest lines running, of those that may have more; NULL: none. */
+static const hg_batch *choose(hg_batches *b, const hg_batch *list, size_t n, const bool *is_empty)
+{
+    const hg_batch *best = NULL;
+    size_t fewest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const size_t running = count_running(b, list[i].n);
+        if (is_empty[i] || strcmp(list[i].status, "in_progress") != 0) continue;
+        if (best == NULL || running < fewest) {
+            best = &list[i];
+            fewest = running;
+        }
+    }
+    return best;
+}
+
+/* True when lines wait for room. */
+static bool fill(hg_batches *b, const hg_batch *list, size_t n)
+{
+    bool is_empty[MAX_OPEN] = {false};
+    const hg_batch *next;
+
+    while ((next = choose(b, list, n, is_empty)) != NULL) {
+        slot *t = free_slot(b);
+        bool has_any;
+        if (t == NULL || hg_seconds() < b->pause_until || clients_wait(b)) return true;
+        if (start_line(b, next, t, &has_any)) continue;
+        if (has_any) return true;
+        is_empty[next - list] = true;
+    }
+    return false;
+}
+
+/* ---- batches ---- */
+static hg_status end_early(hg_batches *b, const hg_batch *batch, hg_line_state state,
+                           const char *outcome, hg_err *e)
+{
+    cut(b, batch->n, state);
+    HG_TRY(rows_give_up(b->store, batch->n, state, e));
+    return count_running(b, batch->n) == 0 ? rows_finalize(b->store, batch->n, outcome, e) : HG_OK;
+}
+
+static hg_status look_at(hg_batches *b, const hg_batch *batch, hg_err *e)
+{
+    int64_t n_waiting;
+
+    if (strcmp(batch->status, "validating") == 0) return batch_validate(b, batch, e);
+    if (strcmp(batch->status, "finalizing") == 0) return batch_finalize(b, batch, e);
+    if (strcmp(batch->status, "cancelling") == 0)
+        return end_early(b, batch, HG_LINE_CANCELED, "cancelled", e);
+    if (batch->expires <= hg_unix_time()) return end_early(b, batch, HG_LINE_EXPIRED, "expired", e);
+    if (count_running(b, batch->n) > 0) return HG_OK;
+    HG_TRY(rows_count(b->store, batch->n, HG_LINE_WAITING, &n_waiting, e));
+    return n_waiting == 0 ? rows_finalize(b->store, batch->n, "completed", e) : HG_OK;
+}
+
+static bool has_steps(const hg_batch *batch)
+{
+    return strcmp(batch->status, "in_progress") != 0;
+}
+
+/* One turn; how long the next may wait at most. */
+static double turn(hg_batches *b)
+{
+    hg_arena mem;
+    size_t n = 0;
+    double patience = 1;
+    hg_err e;
+
+    hg_arena_init(&mem, 64 * 1024);
+    hg_batch *list = HG_NEW(&mem, hg_batch, MAX_OPEN);
+    collect(b);
+    if (list != NULL && rows_open(b->store, list, MAX_OPEN, &n, &mem, &e) == HG_OK) {
+        for (size_t i = 0; i < n; i++) {
+            if (look_at(b, &list[i], &e) != HG_OK)
+                b->pause_until = hg_seconds() + PAUSE_S; /* a full disk: tried again */
+            else if (has_steps(&list[i]))
+                patience = 0.02;
+        }
+        if (fill(b, list, n) && patience > 0.05) patience = 0.05;
+        for (size_t i = 0; i < n && patience > 0.1; i++)
+            if (count_running(b, list[i].n) == 0) patience = 0.1;
+    }
+    if (hg_unix_time() - b->expired_at > (int64_t)EXPIRE_EACH_S) {
+        b->expired_at = hg_unix_time();
+        (void)rows_expire(b->store, &e);
+    }
+    hg_arena_free(&mem);
+    return patience;
+}
+
+/* False: the server stops. */
+static bool wait_for_news(hg_batches *b, double patience)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    const long long ns = until.tv_nsec + (long long)(patience * 1e9);
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    (void)pthread_mutex_lock(&b->lock);
+    while (!b->has_news && !b->closing)
+        if (pthread_cond_timedwait(&b->news, &b->lock, &until) != 0) break;
+    b->has_news = false;
+    const bool goes_on = !b->closing;
+    (void)pthread_mutex_unlock(&b->lock);
+    return goes_on;
+}
+
+static void *run(void *ctx)
+{
+    hg_batches *b = ctx;
+
+    while (wait_for_news(b, turn(b))) continue;
+    return NULL;
+}
+
+/* ---- life ---- */
+hg_status hg_batches_new(hg_batches **out, hg_server *s, hg_err *e)
+{
+    hg_batches *b = hg_alloc(1, sizeof *b);
+    const uint32_t parallel = hg_server_get_options(s)->parallel;
+    pthread_condattr_t monotonic;
+
+    *out = b;
+    if (b == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server");
+    b->server = s;
+    b->store = hg_server_store(s);
+    b->n_slots = parallel < 2 ? 1 : parallel / 2 < MAX_SLOTS ? parallel / 2 : MAX_SLOTS;
+    for (size_t i = 0; i < b->n_slots; i++) b->slots[i].all = b;
+    (void)pthread_mutex_init(&b->lock, NULL);
+    /* Of a clock that nobody sets. */
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&b->news, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    return rows_recover(b->store, e);
+}
+
+hg_status hg_batches_start(hg_batches *b, hg_err *e)
+{
+    b->has_thread = pthread_create(&b->thread, NULL, run, b) == 0;
+    return b->has_thread ? HG_OK : hg_fail(e, HG_E_NOMEM, "no room for the server's threads");
+}
+
+void hg_batches_stop(hg_batches *b)
+{
+    if (b == NULL || !b->has_thread) return;
+    (void)pthread_mutex_lock(&b->lock);
+    b->closing = true;
+    (void)pthread_cond_signal(&b->news);
+    (void)pthread_mutex_unlock(&b->lock);
+    (void)pthread_join(b->thread, NULL);
+    b->has_thread = false;
+    cut(b, 0, HG_LINE_WAITING);
+}
+
+void hg_batches_free(hg_batches *b)
+{
+    if (b == NULL) return;
+    collect(b);
+    for (size_t i = 0; i < b->n_slots; i++) {
+        hg_exchange_release(b->slots[i].x);
+        hg_buf_free(&b->slots[i].body);
+    }
+    (void)pthread_cond_destroy(&b->news);
+    (void)pthread_mutex_destroy(&b->lock);
+    hg_free(b);
+}
