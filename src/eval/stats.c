@@ -1,7 +1,7 @@
 /* How sure a figure is. A share of n rows gets Wilson's interval, which stays inside 0 and 1 and is
  * right for few rows too; a ratio of sums (nats over bytes) gets a bootstrap over documents, since
  * tokens of one document are not independent. */
-#include "eval/eval.h"
+#include "eval/metrics.h"
 #include "base/rng.h"
 #include <math.h>
 #include <stdlib.h>
@@ -61,4 +61,29 @@ hg_status hg_bootstrap_ratio(const double *a, const double *b, size_t n, uint32_
     }
     hg_free(ratio);
     return HG_OK;
+}
+
+hg_status hg_bootstrap_metric(hg_metric_fn *fn, const void *ctx, const void *other, size_t n,
+                              uint32_t rounds, uint64_t seed, hg_interval *out, hg_err *e)
+{
+    enum { STREAM = 0xE7A2 };
+    hg_rng rng;
+    double *value = hg_alloc(rounds, sizeof *value);
+    size_t *pick = hg_alloc(n, sizeof *pick);
+    *out = (hg_interval){NAN, NAN};
+    hg_rng_init(&rng, seed, STREAM);
+    for (uint32_t r = 0; value != NULL && pick != NULL && n > 0 && r < rounds; r++) {
+        for (size_t i = 0; i < n; i++) pick[i] = (size_t)hg_rng_below(&rng, n);
+        value[r] = fn(ctx, pick, n) - (other != NULL ? fn(other, pick, n) : 0);
+    }
+    if (value != NULL && pick != NULL && n > 0 && rounds > 0) {
+        qsort(value, rounds, sizeof *value, by_value);
+        *out = (hg_interval){percentile(value, rounds, 0.025), percentile(value, rounds, 0.975)};
+    }
+    hg_status s = value != NULL && pick != NULL
+                      ? HG_OK
+                      : hg_fail(e, HG_E_NOMEM, "no room for %u rounds", rounds);
+    hg_free(value);
+    hg_free(pick);
+    return s;
 }
