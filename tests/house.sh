@@ -14,7 +14,7 @@ case_() { # case_ NAME OUTPUT: passes when there is no output
 
 # Floors: a module includes itself and lower floors; these pairs on one floor may see each other.
 floors='base 0 ranks 1 store 1 http 1 fetch 1 text 1 jinja 1 kernels 1 data 2 token 2 tensor 2 model 3 grammar 3 infer 4 train 4 eval 5 report 5 app 5 serve 6 cli 7'
-public='base 0 ranks 1 machine 1 collect 2 tokenizer 2 model 3 quantize 3 grammar 3 adapter 3 inspect 3 infer 4 train 4 eval 5 speed 5 report 5 eliza 5 serve 6'
+public='base 0 ranks 1 machine 1 collect 2 tokenizer 2 model 3 quantize 3 grammar 3 adapter 3 inspect 3 infer 4 train 4 eval 5 task 5 speed 5 report 5 eliza 5 serve 6'
 # jinja reads values through text's doors; token trains on what data reads; train runs sessions of infer for its samples.
 allowed='jinja>text token>data train>infer'
 bad=$(grep -rnE '^#include ["<]' src --include='*.[ch]' | awk -v floors="$floors" -v public="$public" -v allowed="$allowed" '

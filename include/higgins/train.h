@@ -15,6 +15,22 @@ extern "C" {
 
 typedef enum hg_stage { HG_STAGE_TRAIN, HG_STAGE_TUNE } hg_stage;
 
+/* What tuning may be for: each brings how its files are read, its prompt and its metrics
+ * (docs/tasks.md). */
+typedef enum hg_preset {
+    HG_PRESET_NONE,
+    HG_PRESET_TRANSLATION,
+    HG_PRESET_SUMMARY,
+    HG_PRESET_SENTIMENT,
+    HG_PRESET_QA,
+    HG_PRESET_CHAT,
+    HG_N_PRESETS
+} hg_preset;
+/* "translation" ...; "none". */
+HG_API const char *hg_preset_name(hg_preset p);
+/* False when no preset is called that. */
+HG_API bool hg_preset_parse(const char *name, hg_preset *out);
+
 typedef struct hg_train_options {
     const char *recipe;     /* a YAML file, or NULL: defaults and `set` */
     const char *const *set; /* "key=value", in order, over the recipe */

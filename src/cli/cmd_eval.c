@@ -3,13 +3,14 @@
 
 #include <higgins/eliza.h>
 #include <higgins/eval.h>
+#include <higgins/task.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 typedef struct values {
-    const char *suite, *data, *text, *out, *html;
-    int64_t limit, ctx, rounds, seed;
+    const char *suite, *data, *text, *out, *html, *task, *task_data, *columns, *instruction;
+    int64_t limit, ctx, rounds, seed, answer_tokens;
     double text_kb;
     bool no_builtin;
 } values;
@@ -19,6 +20,7 @@ static void init(void *at)
     values *v = at;
     v->suite = "quick";
     v->rounds = 1000;
+    v->answer_tokens = 128;
 }
 
 static const cli_option options[] = {
@@ -38,6 +40,18 @@ static const cli_option options[] = {
     {"rounds", 0, CLI_INT, "N", "rounds of the bootstrap", offsetof(values, rounds), 100, 1000000},
     {"seed", 0, CLI_INT, "N", "chooses rows and drives the bootstrap", offsetof(values, seed), 0,
      1e15},
+    {"task", 't', CLI_TEXT, "NAME",
+     "translation, summary, sentiment, qa or chat: measure the model on --task-data alone",
+     offsetof(values, task), 0, 0},
+    {"task-data", 0, CLI_TEXT, "FILE", "a table or pairs (docs/tasks.md), all of which are asked",
+     offsetof(values, task_data), 0, 0},
+    {"columns", 0, CLI_TEXT, "NAMES",
+     "the task's columns INPUT,ANSWER (qa: CONTEXT,QUESTION,ANSWER), by name or number",
+     offsetof(values, columns), 0, 0},
+    {"instruction", 0, CLI_TEXT, "TEXT", "the words before the task's input",
+     offsetof(values, instruction), 0, 0},
+    {"answer-tokens", 0, CLI_INT, "N", "of a task's answer at the most",
+     offsetof(values, answer_tokens), 1, 1 << 20},
     {"no-builtin", 0, CLI_FLAG, NULL, "leave out the sets that come with Higgins",
      offsetof(values, no_builtin), 0, 0},
     {"out", 'o', CLI_TEXT, "FILE", "write the JSON there too", offsetof(values, out), 0, 0},
@@ -114,6 +128,64 @@ static int finish(cli *c, const values *v, const hg_eval_report *r)
     return 0;
 }
 
+/* ---- a task ---- */
+
+static int finish_task(cli *c, const values *v, const hg_task_report *r)
+{
+    hg_err e;
+    const hg_bytes out = c->json ? hg_task_json(r) : hg_task_text(r);
+    if (v->out != NULL && hg_task_write_json(r, v->out, &e) != HG_OK) return cli_fail(c, &e);
+    if (v->html != NULL && hg_task_write_html(r, v->html, &e) != HG_OK) return cli_fail(c, &e);
+    (void)fwrite(out.p, 1, out.n, stdout);
+    return 0;
+}
+
+/* "a,b" in place; returns how many. */
+static size_t split_names(char *text, const char **name, size_t most)
+{
+    size_t n = 0;
+    for (char *p = text; p != NULL && n < most; p = strchr(p, ',')) {
+        if (n > 0) *p++ = '\0';
+        name[n++] = p;
+    }
+    return n;
+}
+
+static int run_task(cli *c, const values *v, const char *path)
+{
+    hg_runtime *rt = NULL;
+    hg_model *m = NULL;
+    hg_task_report *r = NULL;
+    hg_task_options o;
+    hg_err e;
+    const char *name[4];
+    char columns[512];
+    hg_task_options_init(&o);
+    if (v->task == NULL || v->task_data == NULL)
+        return cli_misuse(c, "eval: --task NAME and --task-data FILE go together");
+    if (!hg_preset_parse(v->task, &o.kind))
+        return cli_misuse(c, "--task: translation, summary, sentiment, qa or chat is right");
+    (void)snprintf(columns, sizeof columns, "%s", v->columns != NULL ? v->columns : "");
+    o.data = v->task_data;
+    o.columns = name;
+    o.n_columns = v->columns != NULL ? split_names(columns, name, 4) : 0;
+    o.instruction = v->instruction;
+    o.rows = (uint32_t)v->limit;
+    o.answer_tokens = (uint32_t)v->answer_tokens;
+    o.n_ctx = (uint32_t)v->ctx;
+    o.rounds = (uint32_t)v->rounds;
+    o.seed = (uint64_t)v->seed;
+    o.model = path;
+    hg_status s = cli_runtime(c, &rt, &e);
+    if (s == HG_OK) s = hg_model_open(&m, path, HG_WEIGHTS_AS_STORED, rt, &e);
+    if (s == HG_OK) s = hg_task_eval(&r, m, rt, &o, &c->watch, &e);
+    cli_progress_end(c);
+    const int code = s == HG_OK ? finish_task(c, v, r) : cli_fail(c, &e);
+    hg_task_free(r);
+    hg_model_free(m);
+    return code;
+}
+
 static int run(cli *c, void *at, int n_args, char **args)
 {
     const values *v = at;
@@ -141,6 +213,7 @@ static int run(cli *c, void *at, int n_args, char **args)
                       args[0]);
         return cli_fail(c, &e);
     }
+    if (v->task != NULL || v->task_data != NULL) return run_task(c, v, args[0]);
     hg_status s = cli_runtime(c, &rt, &e);
     if (s == HG_OK) s = hg_model_open(&m, args[0], HG_WEIGHTS_AS_STORED, rt, &e);
     if (s == HG_OK) s = hg_eval_run(&r, m, rt, &o, &c->watch, &e);
@@ -158,6 +231,8 @@ static const char *const examples[] = {
     "also bits per byte on a text, and samples of the sets in a folder",
     "higgins eval model.gguf --suite full --data evals/blimp --no-builtin",
     "every row of BLiMP and nothing else",
+    "higgins eval model.gguf --task translation --task-data pairs.tsv",
+    "BLEU and chrF of the model's translations of a table's first column",
     NULL};
 
 const cli_command cli_eval = {

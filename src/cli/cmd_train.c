@@ -78,7 +78,7 @@ static void print_string(const char *name, const char *v)
     cli_print_json_string(v, strlen(v));
 }
 
-static void print_json(const hg_train_result *r)
+static void print_json(const hg_train_result *r, const hg_task_report *task)
 {
     printf("{\"finished\": %s", r->is_finished ? "true" : "false");
     print_string("out", r->out);
@@ -102,14 +102,18 @@ static void print_json(const hg_train_result *r)
     print_number("flops_share", r->flops_share);
     print_number("joules", r->joules);
     print_string("joules_source", r->joules_source);
+    if (task != NULL) {
+        const hg_bytes json = hg_task_json(task);
+        printf(", \"task\": %.*s", (int)json.n, json.p);
+    }
     printf("}\n");
 }
 
-void cli_train_print(const cli *c, const hg_train_result *r)
+void cli_train_print(const cli *c, const hg_train_result *r, const hg_task_report *task)
 {
     char a[32], b[32], d[32], m[32];
     if (c->json) {
-        print_json(r);
+        print_json(r, task);
         return;
     }
     if (!r->is_finished) {
@@ -129,6 +133,9 @@ void cli_train_print(const cli *c, const hg_train_result *r)
     if (isfinite(r->val_loss)) printf(", held out %.4f nats a token", r->val_loss);
     if (isfinite(r->val_bits_per_byte)) printf(", %.4f bits a byte", r->val_bits_per_byte);
     printf("; curves and samples: %s/report.html\n", r->out);
+    if (task == NULL) return;
+    const hg_bytes text = hg_task_text(task);
+    printf("\n%.*s", (int)text.n, text.p);
 }
 
 char *cli_train_set(cli_sets *s, const char *key, const char *value)
@@ -161,17 +168,19 @@ int cli_train_go(cli *c, cli_sets *sets, hg_train_options *o, hg_stage stage)
     hg_err e = {0};
     hg_runtime *rt = NULL;
     hg_train_result result;
+    hg_task_report *task = NULL;
     o->set = sets->item;
     o->n_set = sets->n;
     hg_status s = cli_ranks_open(c, sets->mpi, &o->ranks, &e);
     if (s == HG_OK) s = cli_runtime(c, &rt, &e);
     if (s == HG_OK)
-        s = stage == HG_STAGE_TUNE ? hg_tune_run(o, rt, &c->watch, &result, &e)
+        s = stage == HG_STAGE_TUNE ? hg_task_tune(&task, &result, o, rt, &c->watch, &e)
                                    : hg_train_run(o, rt, &c->watch, &result, &e);
     cli_train_free(sets);
     int code = s == HG_OK ? 0 : cli_ranks_fail(c, o->ranks, &e);
     cli_progress_end(c);
-    if (s == HG_OK && hg_ranks_me(o->ranks) == 0) cli_train_print(c, &result);
+    if (s == HG_OK && hg_ranks_me(o->ranks) == 0) cli_train_print(c, &result, task);
+    hg_task_free(task);
     hg_ranks_close(o->ranks);
     return code;
 }

@@ -2,7 +2,7 @@
 #ifndef CLI_CMD_TRAIN_H
 #define CLI_CMD_TRAIN_H
 
-#include <higgins/train.h>
+#include <higgins/task.h>
 #include "cli.h"
 
 enum { CLI_MAX_SETS = 128 };
@@ -22,7 +22,7 @@ bool cli_train_sets(cli_sets *s, const cli_list *set, const char *out);
 void cli_train_free(cli_sets *s);
 /* Runs, prints, frees the sets; the exit code. */
 int cli_train_go(cli *c, cli_sets *sets, hg_train_options *o, hg_stage stage);
-void cli_train_print(const cli *c, const hg_train_result *r);
+void cli_train_print(const cli *c, const hg_train_result *r, const hg_task_report *task);
 void cli_train_print_keys(hg_stage stage);
 
 #endif

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 typedef struct values {
-    cli_list data, set;
-    const char *out, *recipe, *method, *mpi;
+    cli_list data, valid, set;
+    const char *out, *recipe, *method, *mpi, *task, *columns, *instruction;
     double epochs, lr;
     int64_t batch, seq_len, show_mask;
     bool resume, plan, keys, lora;
@@ -21,6 +21,16 @@ static const cli_option options[] = {
     {"recipe", 0, CLI_TEXT, "FILE", "a recipe in YAML; options override it", AT(recipe), 0, 0},
     {"method", 0, CLI_TEXT, "NAME",
      "sft, dpo, ipo, hinge, orpo, kto, grpo or distill (docs/training.md)", AT(method), 0, 0},
+    {"task", 't', CLI_TEXT, "NAME",
+     "translation, summary, sentiment, qa or chat: DATA are plain tables or pairs (docs/tasks.md)",
+     AT(task), 0, 0},
+    {"valid", 0, CLI_LIST, "FILE",
+     "what is held out, in the form of the data; nothing: a share of them", AT(valid), 0, 0},
+    {"columns", 0, CLI_TEXT, "NAMES",
+     "of a task: the columns INPUT,ANSWER (qa: CONTEXT,QUESTION,ANSWER), by name or number",
+     AT(columns), 0, 0},
+    {"instruction", 0, CLI_TEXT, "TEXT", "of a task: the words before its input", AT(instruction),
+     0, 0},
     {"epochs", 0, CLI_FLOAT, "N", "passes over the data; 0: as the recipe says (3)", AT(epochs), 0,
      1e6},
     {"lr", 0, CLI_FLOAT, "RATE", "highest learning rate; 0: as the recipe says (2e-4)", AT(lr), 0,
@@ -49,6 +59,8 @@ static const char *const examples[] = {
     "learns which of two answers is better",
     "higgins tune model.gguf --data chat.jsonl --lora -o runs/lora",
     "tunes a small adapter on a model that stays as it is, of any type of file",
+    "higgins tune model.gguf reviews.csv --task sentiment --lora -o runs/reviews",
+    "learns labels from a table, and measures what came of it on rows that are held out",
     "higgins tune runs/base/model --data chat.jsonl -o runs/chat --resume",
     "goes on with a run that was stopped",
     NULL};
@@ -112,7 +124,7 @@ static bool set_number(cli_sets *s, const char *key, double v)
     return cli_train_set(s, key, text) != NULL;
 }
 
-static bool set_data(cli_sets *s, const cli_list *data)
+static bool set_files(cli_sets *s, const char *key, const cli_list *data)
 {
     char text[4096] = "";
     size_t n = 0;
@@ -121,15 +133,31 @@ static bool set_data(cli_sets *s, const cli_list *data)
         if (k < 0 || (size_t)k >= sizeof text - n) return false;
         n += (size_t)k;
     }
-    return data->n == 0 || cli_train_set(s, "data", text) != NULL;
+    return data->n == 0 || cli_train_set(s, key, text) != NULL;
 }
 
-static bool collect_sets(cli_sets *s, const values *v, const char *base)
+static bool set_text(cli_sets *s, const char *key, const char *value)
 {
-    return (base == NULL || cli_train_set(s, "base", base) != NULL) && set_data(s, &v->data) &&
-           (v->method == NULL || cli_train_set(s, "method", v->method) != NULL) &&
-           set_number(s, "epochs", v->epochs) && set_number(s, "lr", v->lr) &&
-           set_number(s, "batch_size", (double)v->batch) &&
+    return value == NULL || cli_train_set(s, key, value) != NULL;
+}
+
+/* Data are what stands behind the base and what --data names. */
+static bool set_data(cli_sets *s, const values *v, int n_args, char **args)
+{
+    const char *item[256];
+    cli_list all = {item, 0};
+    for (int i = 1; i < n_args && all.n < 256; i++) item[all.n++] = args[i];
+    for (size_t i = 0; i < v->data.n && all.n < 256; i++) item[all.n++] = v->data.item[i];
+    return set_files(s, "data", &all);
+}
+
+static bool collect_sets(cli_sets *s, const values *v, int n_args, char **args)
+{
+    return set_text(s, "base", n_args > 0 ? args[0] : NULL) && set_data(s, v, n_args, args) &&
+           set_files(s, "val_data", &v->valid) && set_text(s, "method", v->method) &&
+           set_text(s, "task", v->task) && set_text(s, "columns", v->columns) &&
+           set_text(s, "instruction", v->instruction) && set_number(s, "epochs", v->epochs) &&
+           set_number(s, "lr", v->lr) && set_number(s, "batch_size", (double)v->batch) &&
            set_number(s, "seq_len", (double)v->seq_len) &&
            set_number(s, "lora_rank", v->lora ? 16 : 0) && cli_train_sets(s, &v->set, v->out);
 }
@@ -149,7 +177,7 @@ static int run(cli *c, void *values_, int n_args, char **args)
     o.recipe = v->recipe;
     o.resume = v->resume;
     o.plan_only = v->plan;
-    if (!collect_sets(&sets, v, n_args > 0 ? args[0] : NULL)) {
+    if (!collect_sets(&sets, v, n_args, args)) {
         cli_train_free(&sets);
         return cli_misuse(c, "tune: too many values or too long ones");
     }
@@ -159,7 +187,7 @@ static int run(cli *c, void *values_, int n_args, char **args)
 
 const cli_command cli_tune = {
     .name = "tune",
-    .args = "BASE",
+    .args = "BASE [DATA...]",
     .summary = "fine-tune a model on conversations",
     .text = "Goes on training BASE on conversations, learning from what the assistant says only. "
             "Conversations are read as\n"
@@ -170,6 +198,9 @@ const cli_command cli_tune = {
             "With --method dpo, ipo, hinge or orpo a line has \"prompt\", \"chosen\" and "
             "\"rejected\" (texts or lists of turns), with\n"
             "kto \"prompt\", \"completion\" and \"label\", with grpo \"prompt\" and \"answer\".\n"
+            "With --task they are plain files: tables (CSV, TSV) or JSON lines of pairs, with the "
+            "task's own prompt; what is\n"
+            "held out is answered before and after, and both are measured.\n"
             "They are packed whole into rows and never see each other. What is cut or teaches "
             "nothing is said, with its\n"
             "line. Checkpoints, log, report and the finished model are written as `higgins train` "
@@ -178,6 +209,6 @@ const cli_command cli_tune = {
     .options = options,
     .values_size = sizeof(values),
     .min_args = 0,
-    .max_args = 1,
+    .max_args = 64,
     .run = run,
 };

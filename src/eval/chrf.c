@@ -8,7 +8,7 @@
 /* The text without white space. */
 static void squeeze(hg_buf *out, hg_bytes text)
 {
-    const char *p = text.p, *end = p + text.n;
+    const char *p = text.p, *end = text.n > 0 ? p + text.n : p;
     while (p < end) {
         uint32_t c;
         const size_t n = hg_utf8_step(p, end, &c);

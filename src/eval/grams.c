@@ -26,8 +26,9 @@ static hg_status add_word(hg_words *w, const char *from, const char *to, hg_err 
 hg_status hg_words_split(hg_words *w, hg_err *e)
 {
     HG_TRY(hg_buf_status(&w->text, e));
-    const char *p = w->text.p, *end = p + w->text.n, *from = p;
     w->n = 0;
+    if (w->text.n == 0) return HG_OK;
+    const char *p = w->text.p, *end = p + w->text.n, *from = p;
     while (p < end) {
         uint32_t c;
         const size_t n = hg_utf8_step(p, end, &c);
@@ -42,7 +43,7 @@ hg_status hg_words_split(hg_words *w, hg_err *e)
 
 void hg_words_plain(hg_buf *out, hg_bytes text)
 {
-    const char *p = text.p, *end = p + text.n;
+    const char *p = text.p, *end = text.n > 0 ? p + text.n : p;
     while (p < end) {
         uint32_t c;
         char bytes[4];
@@ -90,9 +91,10 @@ hg_status hg_grams_words(hg_grams *out, const hg_words *w, size_t order, hg_err 
 hg_status hg_grams_chars(hg_grams *out, hg_bytes text, size_t order, hg_err *e)
 {
     const size_t n = hg_utf8_count(text);
+    HG_TRY(make(out, n >= order ? n - order + 1 : 0, e));
+    if (out->n == 0) return HG_OK;
     const char *from = text.p, *to = text.p, *end = text.p + text.n;
     uint32_t c;
-    HG_TRY(make(out, n >= order ? n - order + 1 : 0, e));
     for (size_t k = 1; k < order && to < end; k++) to += hg_utf8_step(to, end, &c);
     for (size_t i = 0; i < out->n; i++) {
         to += hg_utf8_step(to, end, &c);

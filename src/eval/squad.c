@@ -2,7 +2,6 @@
 #include "eval/grams.h"
 #include "eval/metrics.h"
 #include "text/utf8.h"
-#include <ctype.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -12,16 +11,23 @@ static bool is_word(uint32_t c)
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO;
 }
 
-/* Small letters, and without string.punctuation. */
+/* Python's string.punctuation. */
+static bool is_punctuation(uint32_t c)
+{
+    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+           (c >= '{' && c <= '~');
+}
+
+/* Small letters, and without punctuation. */
 static void lower(hg_buf *out, hg_bytes text)
 {
-    const char *p = text.p, *end = p + text.n;
+    const char *p = text.p, *end = text.n > 0 ? p + text.n : p;
     while (p < end) {
         uint32_t c;
         char bytes[4];
         p += hg_utf8_step(p, end, &c);
         if (c == HG_UTF8_BAD) c = 0xFFFD;
-        if (c < 0x80 && ispunct((int)c)) continue;
+        if (is_punctuation(c)) continue;
         hg_buf_put(out, bytes, hg_utf8_encode((uint32_t)utf8proc_tolower((int32_t)c), bytes));
     }
 }
@@ -35,7 +41,7 @@ static bool is_article(const char *p, size_t n)
 /* \b(a|an|the)\b becomes a space. */
 static void drop_articles(hg_buf *out, const hg_buf *in)
 {
-    const char *p = in->p, *end = p + in->n;
+    const char *p = in->p, *end = in->n > 0 ? p + in->n : p;
     while (p < end) {
         uint32_t c;
         const char *from = p;

@@ -142,6 +142,48 @@ void hg_page_end(hg_buf *b, const char *foot)
     hg_buf_puts(b, "</main>\n</body>\n</html>\n");
 }
 
+static char *find(const char *p, size_t n, const char *what)
+{
+    return n > 0 ? memmem(p, n, what, strlen(what)) : NULL;
+}
+
+hg_status hg_page_insert(hg_buf *page, const char *name, hg_bytes section, hg_err *e)
+{
+    static const char end[] = "</main>\n</body>\n</html>\n", foot[] = "<p class=\"foot\">";
+    hg_buf first = {0}, last = {0}, out = {0};
+    hg_buf_printf(&first, "<!-- %s -->\n", name);
+    hg_buf_printf(&last, "<!-- /%s -->\n", name);
+    hg_status s = hg_buf_status(&first, e);
+    if (s == HG_OK) s = hg_buf_status(&last, e);
+    char *from = s == HG_OK ? find(page->p, page->n, first.p) : NULL, *to = from;
+    if (from != NULL && (to = find(from, page->n - (size_t)(from - page->p), last.p)) != NULL)
+        to += last.n;
+    if (from == NULL || to == NULL) {
+        from = find(page->p, page->n, end);
+        for (char *p = from; p != NULL && p > page->p && p - 1 > page->p; p--)
+            if (memcmp(p, foot, sizeof foot - 1) == 0) {
+                from = p;
+                break;
+            }
+        to = from;
+    }
+    if (s == HG_OK && from == NULL)
+        s = hg_fail(e, HG_E_FORMAT, "no page of Higgins to put a section into");
+    if (s == HG_OK) {
+        hg_buf_put(&out, page->p, (size_t)(from - page->p));
+        hg_buf_puts(&out, first.p);
+        hg_buf_put(&out, section.p, section.n);
+        hg_buf_puts(&out, last.p);
+        hg_buf_put(&out, to, page->n - (size_t)(to - page->p));
+        s = hg_buf_status(&out, e);
+    }
+    hg_buf_free(&first);
+    hg_buf_free(&last);
+    hg_buf_free(s == HG_OK ? page : &out);
+    if (s == HG_OK) *page = out;
+    return s;
+}
+
 void hg_page_heading(hg_buf *b, const char *text)
 {
     element(b, "<h2>", text, "</h2>\n");

@@ -13,6 +13,10 @@ void hg_page_begin(hg_buf *b, const char *title, const char *subtitle);
 /* `foot` is a small line at the bottom ("Made by Higgins 0.1.0"), or NULL. */
 void hg_page_end(hg_buf *b, const char *foot);
 
+/* Puts a section, made by the calls below, into a whole page before its foot, in place of the one
+ * of this name that is there. HG_E_FORMAT: no page that hg_page_end ended. */
+hg_status hg_page_insert(hg_buf *page, const char *name, hg_bytes section, hg_err *e);
+
 void hg_page_heading(hg_buf *b, const char *text);                  /* a section */
 void hg_page_subheading(hg_buf *b, const char *text);               /* within a section */
 void hg_page_text(hg_buf *b, const char *fmt, ...) HG_PRINTF(2, 3); /* one paragraph */

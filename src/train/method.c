@@ -1,10 +1,13 @@
 /* See method.h. */
 #include "train/method.h"
 #include "base/hash.h"
+#include "train/preset.h"
 #include <string.h>
 
 /* Preferences want smaller steps than answers to be learnt: the loss sees whole answers at once. */
 #define PREFERENCE_LR 2e-5
+/* Of a task's rows, when nothing says how many are held out: enough to measure on. */
+#define TASK_SHARE 0.1
 
 static bool is_preference(const hg_recipe *r)
 {
@@ -22,6 +25,13 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
             "answer twice and must see the same");
     if (r->label_smoothing > 0 && r->method != HG_METHOD_DPO)
         return hg_fail(e, HG_E_ARG, "label_smoothing is DPO's; method says otherwise");
+    if (r->task != HG_PRESET_NONE && r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL)
+        return hg_fail(e, HG_E_ARG, "a task is learnt by method \"sft\" or \"distill\"");
+    if (r->task == HG_PRESET_NONE && (r->columns.n > 0 || *r->instruction != '\0'))
+        return hg_fail(e, HG_E_ARG,
+                       "columns and instruction belong to a task; the key task "
+                       "says which");
+    if (r->task != HG_PRESET_NONE && !hg_recipe_given(r, "val_share")) r->val_share = TASK_SHARE;
     if (r->method == HG_METHOD_GRPO && (r->reward == HG_REWARD_PROGRAM) != (r->checker.n > 0))
         return hg_fail(e, HG_E_ARG, "reward \"program\" and the key checker go together");
     if (r->val_data.n > 0 && (r->method == HG_METHOD_GRPO || r->method == HG_METHOD_KTO))
@@ -38,8 +48,19 @@ hg_chat_form hg_method_form(const hg_recipe *r)
     return is_preference(r) ? HG_FORM_PAIR : HG_FORM_CHAT;
 }
 
-hg_status hg_method_load(const hg_recipe *r, hg_chats *c, hg_err *e)
+static hg_status load_task(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_err *e)
 {
+    hg_preset_data d;
+    hg_preset_data_init(&d, (hg_preset)r->task, r->instruction);
+    hg_status s = hg_preset_read(&d, r, w, e);
+    if (s == HG_OK) s = hg_preset_chats(&d, c, e);
+    hg_preset_data_free(&d);
+    return s;
+}
+
+hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_err *e)
+{
+    if (r->task != HG_PRESET_NONE) return load_task(r, c, w, e);
     c->form = hg_method_form(r);
     for (size_t i = 0; i < r->data.n; i++) HG_TRY(hg_chats_load(c, r->data.item[i], e));
     if (c->n == 0) return hg_fail(e, HG_E_ARG, "%s: no conversations in it", r->data.item[0]);

@@ -17,8 +17,8 @@ typedef struct hg_tuning {
  * not go together. */
 hg_status hg_method_defaults(hg_recipe *r, hg_err *e);
 hg_chat_form hg_method_form(const hg_recipe *r);
-/* Reads the recipe's data into c. */
-hg_status hg_method_load(const hg_recipe *r, hg_chats *c, hg_err *e);
+/* Reads the recipe's data into c; of a task, what it makes of them. */
+hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_err *e);
 /* Sets job->objective, when the method has one of its own, from what the job holds already. */
 hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
                          hg_err *e);

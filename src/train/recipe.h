@@ -58,7 +58,9 @@ typedef struct hg_recipe {
     int64_t optimizer, on_spike, wire;      /* hg_optimizer, hg_on_spike, hg_wire */
     double lr, warmup, min_lr, decay, beta1, beta2, eps, weight_decay, clip;
     double momentum, table_decay, vector_decay, ema, spike;
-    int64_t method;                                    /* hg_method */
+    int64_t method, task, task_rows; /* hg_method, hg_preset */
+    hg_text_list columns;
+    const char *instruction;
     int64_t reward, group_size, answer_tokens, rounds; /* hg_reward_kind */
     hg_text_list checker;
     double checker_seconds, checker_mb, answer_temperature, clip_ratio, kl;

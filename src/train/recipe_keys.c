@@ -25,6 +25,19 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
      "good, or to get "
      "tasks right (grpo), or what a teacher says (distill) "
      "(docs/training.md has the losses)"},
+    {"task", HG_KEY_CHOICE, TUNE, AT(task), "none", NULL, 0, 0,
+     "none|translation|summary|sentiment|qa|chat", "preset|task_type",
+     "what the data are: plain tables or pairs, with the task's prompt and metrics "
+     "(docs/tasks.md)"},
+    {"columns", HG_KEY_LIST, TUNE, AT(columns), "", NULL, 0, 0, NULL, "column|fields",
+     "of a task: the columns or members for input and answer (qa: context, question, answer), by "
+     "name or number; nothing: by their usual names or as they stand"},
+    {"task_rows", HG_KEY_INT, TUNE | FREE, AT(task_rows), "500", NULL, 0, 1 << 30, NULL,
+     "eval_rows|limit",
+     "of a task: held-out rows that are answered before and after, always the "
+     "same; 0: all"},
+    {"instruction", HG_KEY_TEXT, TUNE, AT(instruction), "", NULL, 0, 0, NULL, "prompt|system",
+     "of a task: the words before its input; nothing: the task's own"},
     {"beta", HG_KEY_REAL, TUNE, AT(beta), "0.1", NULL, 1e-6, 100, NULL, "dpo_beta|kto_beta",
      "how strongly preferences hold on to the base"},
     {"label_smoothing", HG_KEY_REAL, TUNE, AT(label_smoothing), "0", NULL, 0, 0.499, NULL,
@@ -47,7 +60,7 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
     {"group_size", HG_KEY_INT, TUNE, AT(group_size), "8", NULL, 2, 1024, NULL,
      "num_generations|group", "GRPO: answers to each prompt, judged against each other"},
     {"answer_tokens", HG_KEY_INT, TUNE, AT(answer_tokens), "128", NULL, 1, 1 << 20, NULL,
-     "max_completion_length|max_tokens|max_new_tokens", "GRPO: longest answer"},
+     "max_completion_length|max_tokens|max_new_tokens", "GRPO and tasks: longest answer"},
     {"answer_temperature", HG_KEY_REAL, TUNE, AT(answer_temperature), "1", NULL, 0.01, 10, NULL,
      "rollout_temperature", "GRPO: of the answers that are judged"},
     {"clip_ratio", HG_KEY_REAL, TUNE, AT(clip_ratio), "0.2", NULL, 0, 10, NULL,
@@ -169,7 +182,7 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
     {"val_share", HG_KEY_REAL, BOTH, AT(val_share), "0.01", "0.05", 0, 0.5, NULL,
      "val_split|validation_split", "share of the documents held out"},
     {"val_data", HG_KEY_LIST, TUNE, AT(val_data), "", NULL, 0, 0, NULL,
-     "validation_file|eval_data|validation",
+     "validation_file|eval_data|validation|valid",
      "what is held out, in files of the same form as data; val_share then takes nothing of data"},
     {"val_every", HG_KEY_INT, BOTH, AT(val_every), "0", NULL, 0, 1e9, NULL,
      "eval_steps|eval_interval|eval_every",

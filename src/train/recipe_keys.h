@@ -30,7 +30,7 @@ typedef struct hg_recipe_key {
     const char *help;
 } hg_recipe_key;
 
-enum { HG_N_RECIPE_KEYS = 84 };
+enum { HG_N_RECIPE_KEYS = 88 };
 _Static_assert(HG_N_RECIPE_KEYS <= 64 * HG_RECIPE_GIVEN, "hg_recipe.given has one bit a key");
 extern const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS];
 

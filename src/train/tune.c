@@ -5,6 +5,7 @@
 #include "train/first_model.h"
 #include "model/tuning.h"
 #include "train/method.h"
+#include "train/preset.h"
 #include <string.h>
 
 enum { DEFAULT_SEQ_LEN = 1024 };
@@ -43,6 +44,15 @@ static hg_status check_chat_tokens(const hg_model *m, const char *base, hg_err *
                            "ours needs (tokenizers that `higgins tokenizer train` makes have it)",
                            base, marks[i]);
     return HG_OK;
+}
+
+/* A task but chat has a plain template for models without one. */
+static hg_status choose_template(hg_model *m, const hg_recipe *r, hg_err *e)
+{
+    const bool is_plain = r->task != HG_PRESET_NONE && r->task != HG_PRESET_CHAT;
+    if (m->tokenizer == NULL || m->chat_template != NULL || !is_plain)
+        return check_chat_tokens(m, r->base, e);
+    return hg_model_set_chat_template(m, hg_preset_template(), e);
 }
 
 static hg_status choose_seq_len(hg_recipe *r, const hg_model_config *c, hg_err *e)
@@ -103,9 +113,10 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
                       .started = hg_seconds(),
                       .rss_at_start = hg_peak_rss()};
     HG_TRY(hg_method_defaults(r, e));
-    HG_TRY(hg_method_load(r, &n->chats, e));
+    /* Of a task hg_task_tune has told what the files are. */
+    HG_TRY(hg_method_load(r, &n->chats, r->task != HG_PRESET_NONE ? NULL : w, e));
     HG_TRY(hg_first_tuned(&n->model, r, e));
-    HG_TRY(check_chat_tokens(n->model, r->base, e));
+    HG_TRY(choose_template(n->model, r, e));
     HG_TRY(choose_seq_len(r, &n->model->c, e));
     HG_TRY(r->method == HG_METHOD_GRPO ? take_tasks(n, rt, w, e) : pack(n, w, e));
     job.source = n->source;
@@ -187,9 +198,10 @@ hg_status hg_tune_show(const hg_train_options *o, size_t limit, hg_tune_show_fn 
     hg_arena_init(&n.mem, 0);
     hg_status s = hg_recipe_make(&n.recipe, HG_STAGE_TUNE, o, e);
     if (s == HG_OK) s = hg_recipe_check(&n.recipe, false, e);
-    if (s == HG_OK) s = hg_method_load(&n.recipe, &n.chats, e);
+    if (s == HG_OK) s = hg_method_defaults(&n.recipe, e);
+    if (s == HG_OK) s = hg_method_load(&n.recipe, &n.chats, NULL, e);
     if (s == HG_OK) s = hg_model_open_frozen(&n.model, n.recipe.base, e);
-    if (s == HG_OK) s = check_chat_tokens(n.model, n.recipe.base, e);
+    if (s == HG_OK) s = choose_template(n.model, &n.recipe, e);
     if (s == HG_OK)
         s = show_chats(&n, n.model->tokenizer, n.model->chat_template, limit, fn, ctx, e);
     free_run(&n);

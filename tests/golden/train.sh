@@ -182,6 +182,42 @@ expect_code 0
 expect_out "[[yes<|im_end|>"
 expect_out "[[no<|im_end|>"
 
+golden_case tune_measures_a_task_before_and_after
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "fox $i,sly"; echo "hen $i,kind"; done >"$TMP/labels.csv"
+"$HIGGINS" train "$TMP/r.yaml" --set seq_len=128 --set steps=5 --set sample_tokens=0 -o "$TMP/long" >/dev/null 2>&1
+run "$HIGGINS" tune "$TMP/long/model" "$TMP/labels.csv" --task sentiment -o "$TMP/task" --epochs 2 --batch 2 --instruction "Label:" --set val_share=0.3
+expect_code 0
+expect_err "labels.csv: no header row; column 1 is the input, column 2 is the answer"
+expect_err "held out (0.3 of them, by a hash of the row)"
+expect_out "before (95%)"
+expect_out "change (95%)"
+expect_out "accuracy"
+expect_out "macro-F1"
+expect_out 'right \ after'
+expect grep -q '"task": "sentiment"' "$TMP/task/task.json"
+expect grep -q '<h2>Task: sentiment</h2>' "$TMP/task/report.html"
+run "$HIGGINS" eval "$TMP/task/model" --task sentiment --task-data "$TMP/labels.csv" --instruction "Label:" --html "$TMP/task.html" -o "$TMP/task-eval.json"
+expect_code 0
+expect_out "sentiment, 24 rows held out"
+expect_file "$TMP/task.html"
+expect grep -q '"confusion": \[' "$TMP/task-eval.json"
+printf 'fox\tFuchs\nhen\tHenne\nmoon\tMond\n' >"$TMP/words.tsv"
+run "$HIGGINS" eval "$TMP/long/model" --task translation --task-data "$TMP/words.tsv" --instruction "To:" --answer-tokens 4 --json
+expect_code 0
+expect_out '"metric": "BLEU"'
+expect_out 'case:mixed|eff:no|tok:13a|smooth:exp'
+expect_out '"decoding": "greedy"'
+expect_out '"answer_tokens": 4'
+run "$HIGGINS" eval "$TMP/long/model" --task translation
+expect_code 2
+expect_err "--task NAME and --task-data FILE go together"
+run "$HIGGINS" eval "$TMP/long/model" --task poetry --task-data "$TMP/words.tsv"
+expect_code 2
+printf 'a,b\nc\n' >"$TMP/ragged.csv"
+run "$HIGGINS" tune "$TMP/long/model" "$TMP/ragged.csv" --task summary -o "$TMP/y"
+expect_code 1
+expect_err "ragged.csv, line 2: 1 columns; the first row has 2"
+
 golden_case tune_names_the_line_of_a_mistake
 printf '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n{"messages": 3}\n' >"$TMP/bad.jsonl"
 run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/bad.jsonl" -o "$TMP/y"

@@ -111,3 +111,22 @@ TEST(figures_are_written_as_people_read_them)
     CHECK_STR(hg_page_duration(b, 192), "3 min 12 s");
     CHECK_STR(hg_page_duration(b, 7265), "2 h 1 min");
 }
+
+TEST(a_section_is_put_before_the_foot_and_replaces_the_one_of_its_name)
+{
+    hg_buf b = {0};
+    hg_err e = {0};
+    hg_page_begin(&b, "Page", NULL);
+    hg_page_heading(&b, "First");
+    hg_page_end(&b, "the foot");
+    CHECK_OK(hg_page_insert(&b, "more", (hg_bytes){"<p>one</p>\n", 11}, &e), e);
+    CHECK_HAS(b.p, "<h2>First</h2>\n<!-- more -->\n<p>one</p>\n<!-- /more -->\n<p class=\"foot\">");
+    CHECK_OK(hg_page_insert(&b, "more", (hg_bytes){"<p>two</p>\n", 11}, &e), e);
+    CHECK_HAS(b.p, "<h2>First</h2>\n<!-- more -->\n<p>two</p>\n<!-- /more -->\n<p class=\"foot\">");
+    CHECK(strstr(b.p, "<p>one") == NULL);
+    hg_buf_clear(&b);
+    hg_buf_puts(&b, "no page");
+    CHECK_EQ(hg_page_insert(&b, "more", (hg_bytes){"x", 1}, &e), HG_E_FORMAT);
+    CHECK_STR(b.p, "no page");
+    hg_buf_free(&b);
+}
