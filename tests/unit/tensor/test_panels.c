@@ -74,19 +74,3 @@ TEST(panels_that_are_forgotten_are_packed_again)
     CHECK(memcmp(after->y, before->y, sizeof after->y) == 0);
     lab_close(&l);
 }
-
-TEST(weights_without_room_for_panels_are_told)
-{
-    lab l;
-    hg_err e = {0};
-    hg_panel_set s;
-    hg_arena small;
-    lab_open(&l, 1);
-    hg_arena_init(&small, 0);
-    hg_tensor w = {.type = HG_F32, .n_dims = 2, .dim = {(size_t)1 << 40, (size_t)1 << 10}};
-    hg_tensor *list = &w;
-    CHECK_EQ(hg_panels_init(&s, l.rt, HG_COMPUTE_BF16, &list, 1, &small, &e), HG_E_NOMEM);
-    CHECK_STR(e.msg, "no room for the panels of a weight of 1099511627776 x 1024");
-    hg_arena_free(&small);
-    lab_close(&l);
-}
