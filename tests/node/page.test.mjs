@@ -64,6 +64,33 @@ test('the stop button ends an answer and keeps what was said, which is gone on w
   await page.context().close();
 });
 
+test('an answer goes on while another conversation is read, and ends with its own', { skip }, async () => {
+  const slow = await slowModel(server.url);
+  const page = await open(browser, slow);
+  await say(page, 'Talk on');
+  await page.waitForFunction(() => document.querySelector('.assistant .said')?.textContent.includes('word3'));
+  await page.click('a.new');
+  await page.waitForSelector('.welcome');
+  await page.waitForSelector('.head .busy');
+  const row = page.locator('.head', { hasText: 'Talk on' });
+  await row.locator('a').click();
+  await page.waitForFunction(() => document.querySelector('.assistant .said')?.textContent.includes('word30'));
+  assert.equal(await page.getAttribute('#send', 'aria-label'), 'Stop');
+  await row.hover();
+  await row.locator('.menu > button').click();
+  await page.click('role=menuitem[name="Delete"]');
+  await page.click('dialog .danger');
+  await page.waitForSelector('.welcome');
+  await row.waitFor({ state: 'detached' });
+  assert.ok(slow.wasLeft());
+  await page.reload();
+  await page.waitForSelector('.welcome');
+  assert.equal(await row.count(), 0, 'it does not come back');
+  assert.deepEqual(page.problems, []);
+  slow.stop();
+  await page.context().close();
+});
+
 test('what a model says is Markdown in its own bounds, never a page of its own', { skip }, async () => {
   const page = await open(browser, server);
   await answerWith(page, '# Plan\n\nA **bold** word, *care*, `code <b>`, $a^2$ for \\$5.\n\n1. one\n2. two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n```js\nlet a = "<i>";\n```\n\n' +

@@ -7,7 +7,7 @@ import { dayOf, t } from '../lib/words.js';
 import { Icon, IconButton } from '../ui/icons.jsx';
 import { chooseFiles, Confirm, Dialog, download, Menu } from '../ui/parts.jsx';
 import { toast } from '../ui/toast.jsx';
-import { running } from './answer.js';
+import { running, stopOf } from './answer.js';
 import { exportAll, exportOne, hasMore, heads, importFile, list, openNew, remove, rename, search, talk } from './talks.js';
 
 export const searchRef = { current: null };
@@ -47,7 +47,10 @@ function Asked() {
   if (!a) return null;
   const close = () => { asked.value = null; };
   if (a.what === 'rename') return <Rename head={a.head} onClose={close} />;
-  const yes = () => remove(a.head.id).then(() => { if (route.value.talk === a.head.id) go('/'); }, failed);
+  const yes = () => {
+    stopOf(a.head.id);
+    remove(a.head.id).then(() => { if (route.value.talk === a.head.id) go('/'); }, failed);
+  };
   return <Confirm title={t('talk.delete')} text={t('talk.delete_sure', { title: a.head.title })} action={t('delete')} onYes={yes} onClose={close} />;
 }
 
@@ -64,7 +67,8 @@ function Head({ head, onGo }) {
         <span class="title">{head.title}</span>
         {head.excerpt && <span class="excerpt">{head.excerpt}</span>}
       </a>
-      {running.value.some((r) => r.talk === head.id) ? <span class="busy" aria-label={t('chat.writing')} /> : <Menu label={t('talk.more', { title: head.title })} items={items} />}
+      {running.value.some((r) => r.talk === head.id) && <span class="busy" role="img" aria-label={t('chat.writing')} />}
+      <Menu label={t('talk.more', { title: head.title })} items={items} />
     </li>
   );
 }

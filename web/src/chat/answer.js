@@ -156,9 +156,10 @@ export function goOn(message) {
   return write(begun, before, message.content);
 }
 
-export function stop() {
-  for (const r of running.value) if (r.talk === talk.value?.id) r.controller.abort();
+export function stopOf(id) {
+  for (const r of running.value) if (r.talk === id) r.controller.abort();
 }
+export const stop = () => stopOf(talk.value?.id);
 export const isRunning = () => running.value.some((r) => r.talk === talk.value?.id);
 
 // A page that goes leaves what was said so far.

@@ -23,9 +23,10 @@ export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12))
 
 // ---- keeping ----
 let queue = Promise.resolve();
+const removed = new Set();
 // Changes are sent in the order in which they were made.
-export function keep(id, change, options = {}) {
-  queue = queue.then(() => request(`/app/conversations/${id}`, { method: 'PUT', json: change, ...options })).catch((e) => {
+export function keep(id, change) {
+  queue = queue.then(() => !removed.has(id) && request(`/app/conversations/${id}`, { method: 'PUT', json: change })).catch((e) => {
     toast(t('keep.failed', { why: e.message }));
   });
   return queue;
@@ -43,8 +44,17 @@ export function keepMessages(list, others = {}) {
 export const keepOf = (id, message) => keep(id, { messages: [toKeep(message)], ...(talk.value?.id === id && { at: at.value }) });
 
 // What is drawn never changes in place: another object stands for the message from now on.
-export function touch(message, change) {
-  messages.value = messages.value.map((m) => (m.id === message.id ? { ...message, ...change, notes: { ...message.notes, ...change?.notes } } : m));
+// One that is being written in a conversation which was left and opened again takes its place there.
+export function touch(message) {
+  const drawn = { ...message, notes: { ...message.notes } };
+  if (messages.value.some((m) => m.id === message.id)) {
+    messages.value = messages.value.map((m) => (m.id === message.id ? drawn : m));
+    return;
+  }
+  batch(() => {
+    messages.value = [...messages.value, drawn];
+    if (at.value === message.parent) at.value = message.id;
+  });
 }
 
 // ---- the list ----
@@ -125,6 +135,7 @@ export function rename(id, title) {
 }
 
 export async function remove(id) {
+  removed.add(id); // what is still being written of it is not kept
   await queue;
   await request(`/app/conversations/${id}`, { method: 'DELETE' });
   heads.value = heads.value.filter((h) => h.id !== id);
@@ -149,6 +160,7 @@ export async function importFile(text) {
   const all = Array.isArray(read) ? read : Array.isArray(read.conversations) ? read.conversations : [read];
   if (!all.every((c) => c && typeof c === 'object' && Array.isArray(c.messages))) throw new Error(t('import.not_ours'));
   for (const c of all) {
+    removed.delete(c.id);
     const { id, title, settings: own, at: leaf, created, messages: list_ } = c;
     await request(`/app/conversations/${encodeURIComponent(id ?? newId())}`,
       { method: 'PUT', json: { title, settings: own, at: leaf ?? undefined, created, messages: list_.map(toKeep) } });
