@@ -249,6 +249,34 @@ test('a training is cancelled', { skip }, async () => {
   await page.context().close();
 });
 
+test('a model is really taught in the page, and answers', { skip }, async () => {
+  const page = await open(browser, server, '/train');
+  const many = (n) => Array.from({ length: n }, (_, i) => example(`What is ${i}?`)).join('\n');
+  await choose(page, 'mine.jsonl', many(24));
+  await page.waitForSelector('text=24 conversations');
+  await page.fill('#train-suffix', 'page');
+  await page.click('summary');
+  await page.fill('#train-epochs', '2');
+  await page.fill('#train-rank', '4');
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click('details button')]);
+  await chooser.setFiles({ name: 'held.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(many(4)) });
+  await page.click('text=Start training');
+  await page.waitForURL('**/train/ftjob-*');
+  await page.waitForSelector('.tag.on', { timeout: 60000 });
+  await page.waitForSelector('.plot canvas');
+  assert.match(await page.textContent('.legend'), /on held-out examples.*step \d+ of \d+/);
+  assert.match(await page.textContent('h1'), /^ft:random:.*:page:/);
+  await page.screenshot({ path: `${screens}taught.png` });
+  await page.click('text=Talk to it');
+  await page.waitForFunction(() => document.querySelector('#model')?.value.startsWith('ft:random:'));
+  await page.evaluate(() => localStorage.clear());
+  await say(page, 'What is 3?');
+  await answered(page);
+  assert.equal(await page.locator('.problem').count(), 0);
+  assert.deepEqual(page.problems, []);
+  await page.context().close();
+});
+
 test('the dashboard tells what the server does and what it costs', { skip }, async () => {
   const page = await open(browser, server, '/dashboard');
   await page.waitForSelector('.figures');
@@ -256,7 +284,10 @@ test('the dashboard tells what the server does and what it costs', { skip }, asy
   assert.match(await page.textContent('.rows'), /random/);
   const key = { 'Content-Type': 'application/json' };
   await fetch(`${server.url}/v1/chat/completions`, { method: 'POST', headers: key, body: JSON.stringify({ model: 'random', max_tokens: 200, messages: [{ role: 'user', content: 'Once' }] }) });
-  await page.waitForFunction(() => [...document.querySelectorAll('.rows tr')].some((r) => /random.*in memory.*1\d? ?\/?/s.test(r.textContent)));
+  await page.waitForFunction(() => [...document.querySelectorAll('.rows tr')].some((r) => {
+    const [name, where, , , answers] = [...r.querySelectorAll('td')].map((c) => c.textContent);
+    return name === 'random' && where === 'in memory' && Number(answers) >= 1;
+  }));
   await page.waitForFunction(() => { const [x] = document.querySelectorAll('.figure .value'); return x && document.querySelectorAll('.plot canvas').length === 1; });
   assert.match(await page.textContent('.figures'), /\d+ J.*W now/s);
   await page.screenshot({ path: `${screens}dashboard.png` });

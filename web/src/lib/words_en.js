@@ -56,4 +56,5 @@ export const en = {
   'train.start': 'Start training', 'train.sending': 'Sending…', 'train.validating_files': 'reads the file', 'train.queued': 'waits', 'train.running': 'learns', 'train.paused': 'paused', 'train.succeeded': 'done', 'train.failed': 'failed', 'train.cancelled': 'cancelled',
   'train.loss': 'Loss', 'train.valid': 'on held-out examples', 'train.loss_words': 'Loss {loss} at step {step}', 'train.step_of': 'step {step} of {total}', 'train.soon': 'The first steps come in a moment.', 'train.no_loss': 'No step was told of.', 'train.progress': 'Progress',
   'train.events': 'What happened', 'train.of': 'Training of {model}', 'train.gone': 'This training is not there (any more).',
+  'train.rank': 'Rank', 'train.rank_hint': 'How much its adapter can hold.', 'train.held_out': 'Held-out examples', 'train.held_out_hint': 'A file on which it is tried, and not taught.', 'train.pause': 'Pause', 'train.resume': 'Go on',
 };

@@ -33,7 +33,8 @@ const Whole = ({ id, label, hint, value, onChange, step = 1, min = 1 }) => (
 export function NewJob() {
   const [file, setFile] = useState(null);
   const [found, setFound] = useState(null);
-  const [o, setOptions] = useState({ model: '', epochs: '', batch: '', rate: '', seed: '', suffix: '' });
+  const [heldOut, setHeldOut] = useState(null);
+  const [o, setOptions] = useState({ model: '', epochs: '', batch: '', rate: '', rank: '', seed: '', suffix: '' });
   const [problem, setProblem] = useState('');
   const [isBusy, setBusy] = useState(false);
   const set = (key) => (v) => setOptions({ ...o, [key]: v });
@@ -52,7 +53,7 @@ export function NewJob() {
     setBusy(true);
     setProblem('');
     try {
-      const job = await start({ ...o, model, file, method: found?.kind ?? 'supervised' });
+      const job = await start({ ...o, model, file, heldOut, method: found?.kind ?? 'supervised' });
       go(`/train/${job.id}`);
     } catch (why) {
       setProblem(why.message);
@@ -81,7 +82,12 @@ export function NewJob() {
           <Whole id="train-epochs" label={t('train.epochs')} hint={t('train.epochs_hint')} value={o.epochs} onChange={set('epochs')} />
           <Whole id="train-batch" label={t('train.batch')} hint={t('train.batch_hint')} value={o.batch} onChange={set('batch')} />
           <Whole id="train-rate" label={t('train.rate')} hint={t('train.rate_hint')} step="any" min={0} value={o.rate} onChange={set('rate')} />
+          <Whole id="train-rank" label={t('train.rank')} hint={t('train.rank_hint')} value={o.rank} onChange={set('rank')} />
           <Whole id="train-seed" label={t('settings.seed')} hint={t('train.seed_hint')} min={0} value={o.seed} onChange={set('seed')} />
+          <div class="field">{t('train.held_out')}
+            <button type="button" class="plain" onClick={async () => setHeldOut((await chooseFiles({ accept: '.jsonl,.json,application/jsonl' }))[0] ?? null)}>{heldOut ? heldOut.name : t('train.choose')}</button>
+            <small>{t('train.held_out_hint')}</small>
+          </div>
         </div>
       </details>
       {problem && <Problem text={problem} />}

@@ -2,13 +2,13 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { token } from '../lib/api.js';
 import { go, route, to } from '../lib/router.js';
-import { duration, number, t, when } from '../lib/words.js';
+import { duration, language, number, t, when } from '../lib/words.js';
 import { talkTo } from '../models/Model.jsx';
 import { Chart } from '../ui/Chart.jsx';
 import { Icon } from '../ui/icons.jsx';
 import { Problem } from '../ui/parts.jsx';
 import { toast } from '../ui/toast.jsx';
-import { cancelJob, eventsOf, getJob, isGoing, listJobs } from './jobs.js';
+import { cancelJob, eventsOf, getJob, isGoing, listJobs, pauseJob, resumeJob } from './jobs.js';
 import { NewJob } from './NewJob.jsx';
 
 const TONE = { succeeded: 'tag on', failed: 'tag bad' };
@@ -80,7 +80,7 @@ function Loss({ losses, isOver }) {
   return (
     <div class="card chart">
       {data[0].length > 0
-        ? <Chart data={has_valid ? data : data.slice(0, 2)} series={series} label={words} height={260} format={(v) => number(v, 2)} formatX={(v) => number(v)} />
+        ? <Chart data={has_valid ? data : data.slice(0, 2)} series={series} label={words} height={260} format={(v) => number(v, 4)} formatX={(v) => number(v)} />
         : <p class="none">{t(isOver ? 'train.no_loss' : 'train.soon')}</p>}
       <p class="legend"><span class="a">{t('train.loss')}</span>{has_valid && <span class="b">{t('train.valid')}</span>}<span class="plain-note grow" />{total > 0 && <span class="plain-note">{t('train.step_of', { step: number(step), total: number(total) })}</span>}</p>
       {total > 0 && !isOver && <progress max={total} value={step} aria-label={t('train.progress')} />}
@@ -107,6 +107,8 @@ function Job({ id }) {
           <p class="tags"><Status status={job.status} /><span class="tag">{job.model}</span>{took && <span class="tag">{took}</span>}{job.trained_tokens > 0 && <span class="tag">{t('chat.tokens', { n: number(job.trained_tokens) })}</span>}</p>
         </div>
         <div class="actions">
+          {job.status === 'running' && <button type="button" class="plain" onClick={() => pauseJob(id).catch((e) => toast(e.message))}>{t('train.pause')}</button>}
+          {job.status === 'paused' && <button type="button" class="plain" onClick={() => resumeJob(id).catch((e) => toast(e.message))}>{t('train.resume')}</button>}
           {isGoing(job) && <button type="button" class="plain" onClick={() => cancelJob(id).catch((e) => toast(e.message))}>{t('cancel')}</button>}
           {job.fine_tuned_model && <button type="button" class="strong" onClick={() => talkTo(job.fine_tuned_model)}><Icon name="chat" />{t('model.talk')}</button>}
         </div>
@@ -116,7 +118,7 @@ function Job({ id }) {
       <Loss losses={losses} isOver={!isGoing(job)} />
       <h2>{t('train.events')}</h2>
       <ol class="card events">
-        {events.filter((e) => e.type !== 'metrics').map((e) => <li key={e.id}><time>{new Date(e.created_at * 1000).toLocaleTimeString()}</time><span class={e.level === 'error' ? 'bad' : undefined}>{e.message}</span></li>)}
+        {events.filter((e) => e.type !== 'metrics').map((e) => <li key={e.id}><time>{new Date(e.created_at * 1000).toLocaleTimeString(language.value)}</time><span class={e.level === 'error' ? 'bad' : undefined}>{e.message}</span></li>)}
       </ol>
     </>
   );

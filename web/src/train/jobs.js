@@ -20,15 +20,26 @@ export async function eventsOf(id) {
   return all.reverse();
 }
 
-export async function start({ file, model, method, epochs, batch, rate, seed, suffix }) {
+export const pauseJob = (id) => request(`/v1/fine_tuning/jobs/${encodeURIComponent(id)}/pause`, { method: 'POST' });
+export const resumeJob = (id) => request(`/v1/fine_tuning/jobs/${encodeURIComponent(id)}/resume`, { method: 'POST' });
+
+async function upload(file) {
   const form = new FormData();
   form.append('purpose', 'fine-tune');
   form.append('file', file, file.name);
-  const uploaded = await (await request('/v1/files', { method: 'POST', body: form })).json();
-  const hyperparameters = { ...(epochs !== '' && { n_epochs: epochs }), ...(batch !== '' && { batch_size: batch }), ...(rate !== '' && { learning_rate_multiplier: rate }) };
+  return (await (await request('/v1/files', { method: 'POST', body: form })).json()).id;
+}
+
+export async function start({ file, heldOut, model, method, epochs, batch, rate, rank, seed, suffix }) {
+  const hyperparameters = {
+    ...(epochs !== '' && { n_epochs: epochs }), ...(batch !== '' && { batch_size: batch }),
+    ...(rate !== '' && { learning_rate_multiplier: rate }), ...(rank !== '' && { lora_rank: rank }),
+  };
+  const training_file = await upload(file);
+  const validation_file = heldOut ? await upload(heldOut) : undefined;
   return getJson('/v1/fine_tuning/jobs', {
     method: 'POST',
-    json: { model, training_file: uploaded.id, method: { type: method, [method]: { hyperparameters } }, ...(suffix && { suffix }), ...(seed !== '' && { seed }) },
+    json: { model, training_file, ...(validation_file && { validation_file }), method: { type: method, [method]: { hyperparameters } }, ...(suffix && { suffix }), ...(seed !== '' && { seed }) },
   });
 }
 
