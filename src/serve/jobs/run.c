@@ -62,11 +62,11 @@ static void fail(hg_trainings *t, const hg_training *one, const char *code, cons
     hide(text, "trainings/");
     hide(text, one->id);
     if (text[0] == '/') memmove(text, text + 1, strlen(text));
+    hg_training_remove_folder(t, one->id); /* first: it makes room for the rest on a full disk */
     (void)pthread_mutex_lock(&t->lock);
     (void)hg_training_set_failed(t, one->id, code, param, text, NULL);
     (void)pthread_mutex_unlock(&t->lock);
     hg_training_say(t, one->id, "error", "The training failed: %s", text);
-    hg_training_remove_folder(t, one->id);
     hg_training_tell(t, one->id);
 }
 

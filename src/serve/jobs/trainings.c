@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
-enum { NICE = 10, LAST_N = 26 };
+enum { NICE = 10, LAST_N = 26, RETRY_S = 5 };
 
 bool hg_training_has_ended(hg_training_state s)
 {
@@ -252,6 +253,31 @@ static void do_next(hg_trainings *t, const char *id, hg_training_state state)
     }
 }
 
+/* With the lock. What is still to be done after it was done could not be written down (a full
+ * disk): trying again at once would only keep the machine busy. */
+static void wait_for_more(hg_trainings *t, bool is_stuck)
+{
+    struct timespec until;
+
+    if (t->is_ending) return;
+    if (!is_stuck) {
+        (void)pthread_cond_wait(&t->more, &t->lock);
+        return;
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += RETRY_S;
+    (void)pthread_cond_timedwait(&t->more, &t->lock, &until);
+}
+
+static bool is_same(hg_trainings *t, const char *id, hg_training_state state)
+{
+    char next[HG_TRAINING_ID_ROOM];
+    hg_training_state its;
+
+    if (!hg_training_next(t, next, &its) || strcmp(next, id) != 0) return false;
+    return its == state || its == HG_TRAINING_RUNNING;
+}
+
 /* Answers come first: whatever this thread and those that it starts compute gives way. */
 static void *run(void *ctx)
 {
@@ -263,13 +289,14 @@ static void *run(void *ctx)
     (void)pthread_mutex_lock(&t->lock);
     while (!t->is_ending) {
         if (!begin_next(t, id, &state)) {
-            if (!t->is_ending) (void)pthread_cond_wait(&t->more, &t->lock);
+            wait_for_more(t, false);
             continue;
         }
         (void)pthread_mutex_unlock(&t->lock);
         do_next(t, id, state);
         (void)pthread_mutex_lock(&t->lock);
         t->running[0] = '\0';
+        if (is_same(t, id, state)) wait_for_more(t, true);
     }
     (void)pthread_mutex_unlock(&t->lock);
     return NULL;

@@ -1,0 +1,213 @@
+/* Trainings as protocols ask for them: what is refused, whose they are, how they end, and what
+ * comes of them. */
+#include "small.h"
+#include "harness/test.h"
+#include "base/file.h"
+#include "serve/files/files.h"
+#include "serve/jobs/trainings.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static hg_server *server;
+static hg_arena mem;
+static hg_problem p;
+static hg_err e;
+static char file[HG_FILE_ID_ROOM];
+
+static void keep_file(const char *owner, const char *text)
+{
+    const hg_file_ask ask = {
+        .owner = owner, .id_prefix = "file-", .name = "a.jsonl", .purpose = "fine-tune"};
+
+    CHECK_OK(hg_files_put(hg_server_files(server), &ask, (hg_bytes){text, strlen(text)}, file, &e),
+             e);
+}
+
+static void begin(void)
+{
+    hg_server_options o;
+    size_t n = 0;
+
+    small_write("tiny", 1, NULL);
+    hg_server_options_init(&o);
+    o.port = 0;
+    o.threads = 1;
+    o.parallel = 1;
+    o.data_dir = test_path("data");
+    CHECK_OK(hg_server_new(&server, &o, &e), e);
+    CHECK_OK(hg_server_offer(server, test_path("tiny"), NULL, NULL, &n, &e), e);
+    CHECK_OK(hg_server_start(server, &e), e);
+    hg_arena_init(&mem, 4096);
+    keep_file("anna", "{\"prompt\": \"Hello\", \"completion\": \"Good day.\"}\n"
+                      "{\"prompt\": \"Bye\", \"completion\": \"See you.\"}\n");
+}
+
+static void end(void)
+{
+    hg_arena_free(&mem);
+    hg_server_free(server);
+}
+
+static hg_training_ask plain(void)
+{
+    hg_training_ask ask = {.owner = "anna",
+                           .face = "test",
+                           .id_prefix = "",
+                           .model = {"tiny", 4},
+                           .training_file = file,
+                           .note = "{\"a\":1}"};
+
+    hg_training_wish_init(&ask.wish);
+    ask.wish.n_epochs = 1;
+    return ask;
+}
+
+static hg_training *get(const char *id)
+{
+    static hg_training one;
+
+    if (!hg_trainings_get(hg_server_trainings(server), "anna", id, &mem, &one, &p))
+        test_fail(__FILE__, __LINE__, "%s", p.msg);
+    return &one;
+}
+
+static hg_training *wait_for_end(const char *id)
+{
+    const struct timespec nap = {0, 20 * 1000 * 1000};
+
+    for (int i = 0; i < 6000; i++) {
+        hg_training *one = get(id);
+        if (hg_training_has_ended(one->state)) return one;
+        (void)nanosleep(&nap, NULL);
+    }
+    test_fail(__FILE__, __LINE__, "it does not end");
+    return NULL;
+}
+
+static void check_refused(const hg_training_ask *ask, int status, const char *param)
+{
+    char id[HG_TRAINING_ID_ROOM];
+
+    CHECK(!hg_trainings_create(hg_server_trainings(server), ask, id, &p));
+    CHECK_EQ(p.status, status);
+    CHECK_STR(p.param, param);
+}
+
+TEST(a_training_ends_with_a_model_under_its_name)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    begin();
+    ask = plain();
+    ask.name = "anna/polite";
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    CHECK_EQ(strlen(id), 26);
+    hg_training *one = wait_for_end(id);
+    if (one->state != HG_TRAINING_SUCCEEDED) test_fail(__FILE__, __LINE__, "%s", one->error);
+    CHECK_STR(one->model, "anna/polite");
+    CHECK_STR(one->note, "{\"a\":1}");
+    CHECK(one->n_examples == 2 && one->step == one->n_steps && one->n_steps > 0);
+    CHECK(one->need_bytes > 0 && one->n_threads == 1);
+    const hg_backend *b = hg_server_take(server, (hg_bytes){"anna/polite", 11}, &p);
+    CHECK(b != NULL);
+    hg_backend_release(b);
+    CHECK(!hg_trainings_delete_model(hg_server_trainings(server), "ben",
+                                     (hg_bytes){"anna/polite", 11}, &p));
+    CHECK_EQ(p.status, 403);
+    CHECK(hg_trainings_delete_model(hg_server_trainings(server), "anna",
+                                    (hg_bytes){"anna/polite", 11}, &p));
+    CHECK(hg_server_find(server, (hg_bytes){"anna/polite", 11}) == NULL);
+    end();
+}
+
+TEST(a_model_that_answers_is_not_deleted_under_its_feet)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    begin();
+    ask = plain();
+    ask.name = "busy";
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    CHECK_EQ(wait_for_end(id)->state, HG_TRAINING_SUCCEEDED);
+    const hg_backend *b = hg_server_take(server, (hg_bytes){"busy", 4}, &p);
+    CHECK(
+        !hg_trainings_delete_model(hg_server_trainings(server), "anna", (hg_bytes){"busy", 4}, &p));
+    CHECK_EQ(p.status, 409);
+    hg_backend_release(b);
+    CHECK(
+        hg_trainings_delete_model(hg_server_trainings(server), "anna", (hg_bytes){"busy", 4}, &p));
+    end();
+}
+
+TEST(what_cannot_be_trained_is_refused_by_name)
+{
+    hg_training_ask ask;
+
+    begin();
+    ask = plain();
+    ask.model = (hg_bytes){"none", 4};
+    check_refused(&ask, 404, "model");
+    ask = plain();
+    ask.training_file = "file-none";
+    check_refused(&ask, 404, "training_file");
+    ask = plain();
+    ask.owner = "ben";
+    check_refused(&ask, 404, "training_file");
+    ask = plain();
+    ask.wish.n_epochs = -1;
+    check_refused(&ask, 400, "n_epochs");
+    ask = plain();
+    ask.wish.lora_rank = 100000;
+    check_refused(&ask, 400, "lora_rank");
+    ask = plain();
+    ask.wish.lora_targets = "q,x";
+    check_refused(&ask, 400, "lora_targets");
+    ask = plain();
+    ask.name = "tiny";
+    check_refused(&ask, 409, "name");
+    end();
+}
+
+TEST(nobody_sees_or_stops_the_trainings_of_others)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training one;
+    hg_training_ask ask;
+
+    begin();
+    ask = plain();
+    ask.wish.n_epochs = 500;
+    hg_trainings *t = hg_server_trainings(server);
+    CHECK(hg_trainings_create(t, &ask, id, &p));
+    CHECK(!hg_trainings_get(t, "ben", id, &mem, &one, &p));
+    CHECK_EQ(p.status, 404);
+    CHECK(!hg_trainings_cancel(t, "ben", id, &p));
+    CHECK(hg_trainings_cancel(t, "anna", id, &p));
+    CHECK_EQ(wait_for_end(id)->state, HG_TRAINING_CANCELED);
+    CHECK(!hg_trainings_cancel(t, "anna", id, &p));
+    CHECK_EQ(p.status, 400);
+    end();
+}
+
+TEST(a_server_that_ends_amid_a_training_goes_on_with_it_later)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+    const struct timespec nap = {0, 20 * 1000 * 1000};
+
+    begin();
+    ask = plain();
+    ask.wish.n_epochs = 60;
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    for (int i = 0; i < 3000 && get(id)->step == 0; i++) (void)nanosleep(&nap, NULL);
+    end();
+    begin();
+    const hg_training *one = wait_for_end(id);
+    CHECK_EQ(one->state, HG_TRAINING_SUCCEEDED);
+    CHECK_EQ(one->step, one->n_steps);
+    end();
+}
