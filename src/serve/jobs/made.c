@@ -38,7 +38,8 @@ void hg_made_name(const hg_training *one, uint64_t step, char out[128])
     out[0] = '\0';
     if (step > 0) (void)snprintf(at, sizeof at, ":ckpt-step-%llu", (unsigned long long)step);
     if (one->name[0] != '\0') {
-        (void)snprintf(out, 128, "%.90s%s", one->name, at);
+        (void)snprintf(out, 128, "%.87s", one->name);
+        put_raw(out, 128, at);
         return;
     }
     put_raw(out, 128, "ft:");

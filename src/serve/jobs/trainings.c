@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { NICE = 10, LAST_N = 26, RETRY_S = 5 };
+enum { NICE = 10, LAST_N = 26, RETRY_S = 5, MAX_NAME = 87 };
 
 bool hg_training_has_ended(hg_training_state s)
 {
@@ -102,6 +102,9 @@ static bool check(hg_trainings *t, const hg_training_ask *a, hg_problem *p)
     if (n > 64)
         return hg_refuse(p, 400, "invalid_value", "suffix",
                          "suffix may have 64 characters at most");
+    if (a->name != NULL && strlen(a->name) > MAX_NAME)
+        return hg_refuse(p, 400, "invalid_value", "name",
+                         "the model's name may have %d characters at most", (int)MAX_NAME);
     if (a->note != NULL && strlen(a->note) > HG_TRAINING_MAX_NOTE)
         return hg_refuse(p, 400, "invalid_value", "metadata", "the metadata is too long");
     if (!check_model(t, a->model, p) || !check_wish(&a->wish, p) ||
