@@ -115,7 +115,7 @@ TEST(batches_share_the_room)
 {
     hg_server *s = fake_server(fake_new(), NULL);
     hg_batch_line lines[40];
-    char ids[40][8];
+    char ids[40][16];
 
     for (int i = 0; i < 40; i++) {
         (void)snprintf(ids[i], sizeof ids[i], "n%d", i);
