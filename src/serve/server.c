@@ -8,6 +8,7 @@
 #include "serve/jobs/trainings.h"
 #include "serve/models.h"
 #include "serve/replicate/replicate.h"
+#include "serve/replicate/trainings.h"
 #include "serve/openai/kept.h"
 #include "base/clock.h"
 
@@ -426,6 +427,7 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
     o.ctx = s;
     HG_TRY(hg_webhooks_start(s->replicate.webhooks, e));
     HG_TRY(hg_predictions_start(s->replicate.predictions, e));
+    hg_replicate_watch_trainings(s);
     HG_TRY(hg_trainings_start(s->trainings, e));
     HG_TRY(hg_http_start(&s->http, &o, e));
     bool is_v6 = strchr(s->host, ':') != NULL;
@@ -469,6 +471,7 @@ void hg_server_free(hg_server *s)
     hg_predictions_free(s->replicate.predictions);
     hg_webhooks_free(s->replicate.webhooks);
     hg_versions_free(s->replicate.versions);
+    hg_free(s->replicate.teller);
     hg_trainings_stop(s->trainings);
     hg_trainings_free(s->trainings);
     hg_models_free(s->models);

@@ -3,7 +3,7 @@
 import test, { after, before } from 'node:test';
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import Replicate, { validateWebhook } from 'replicate';
+import Replicate, { parseProgressFromLogs, validateWebhook } from 'replicate';
 import { serve, sleep } from './served.mjs';
 
 let server, replicate, hooks;
@@ -262,6 +262,70 @@ test('deployments count their releases and answer', async () => {
   await assert.rejects(replicate.deployments.update(owner, 'live', { hardware: 'gpu' }), /422/);
   assert.equal(await replicate.deployments.delete(owner, 'live'), true);
   await assert.rejects(replicate.deployments.get(owner, 'live'), /404/);
+});
+
+const lines = (n, answer) => Array.from({ length: n }, (_, i) => JSON.stringify({ prompt: `What is ${i % 5}?`, completion: answer })).join('\n');
+const dataUri = (text) => `data:application/jsonl;base64,${Buffer.from(text).toString('base64')}`;
+async function trained(t) {
+  for (let i = 0; i < 1200; i++) {
+    const now = await replicate.trainings.get(t.id);
+    if (['succeeded', 'failed', 'canceled'].includes(now.status)) return now;
+    await sleep(100);
+  }
+  throw new Error('it never ends');
+}
+
+test('a training makes a version that runs, and webhooks hear of it', async () => {
+  const { latest_version: v } = await replicate.models.get('local', 'random');
+  const input = { train_data: dataUri(lines(12, 'It is a number, my dear.')), max_steps: 6, train_batch_size: 2, learning_rate: 0.01, lora_rank: 4, lora_target_modules: 'q_proj,v_proj', seed: 1 };
+  const start = (destination, more = {}, hook) => replicate.trainings.create('local', 'random', v.id, { destination, input: { ...input, ...more }, ...hook });
+  await assert.rejects(start('me/tuned'), /404.*destination does not exist/s);
+  await replicate.models.create('me', 'tuned', { visibility: 'private', hardware: 'cpu' });
+  await assert.rejects(start('me/tuned', { learning_rate: 7 }), /422.*input.learning_rate: Must be/s);
+  await assert.rejects(start('me/tuned', { train_data: undefined }), /422.*input.train_data: is required/s);
+  await assert.rejects(replicate.trainings.create('local', 'random', '0'.repeat(64), { destination: 'me/tuned', input }), /404/);
+  const webhook = `http://127.0.0.1:${hooks.address().port}/training`;
+  const made = await start('me/tuned', {}, { webhook, webhook_events_filter: ['start', 'completed'] });
+  assert.equal(made.model, model);
+  assert.equal(made.version, v.id);
+  assert.equal(made.output, null);
+  const done = await trained(made);
+  assert.equal(done.status, 'succeeded', done.error);
+  assert.match(done.output.version, /^me\/tuned:[0-9a-f]{64}$/);
+  assert.equal(parseProgressFromLogs(done.logs).percentage, 1);
+  assert.equal(parseProgressFromLogs(done.logs).total, 6);
+  const first = await replicate.models.get('me', 'tuned');
+  assert.equal(`me/tuned:${first.latest_version.id}`, done.output.version);
+  const ask = { prompt: 'What is 3?', max_tokens: 8, temperature: 0 };
+  const said = await replicate.run(done.output.version, { input: ask });
+  assert.deepEqual(await replicate.run('me/tuned', { input: ask }), said);
+  assert.equal((await replicate.predictions.list()).results[0].model, 'me/tuned');
+  // A second one becomes the newest; the first stays.
+  const file = await replicate.files.create(Buffer.from(lines(12, 'Nobody knows.')), { filename: 'x.jsonl' });
+  const again = await trained(await start('me/tuned', { train_data: file.urls.get, seed: 2 }));
+  assert.equal(again.status, 'succeeded', again.error);
+  const versions = await get('/models/me/tuned/versions').then((r) => r.json());
+  assert.deepEqual(versions.results.map((r) => `me/tuned:${r.id}`), [again.output.version, done.output.version]);
+  assert.deepEqual(await replicate.run(done.output.version, { input: ask }), said);
+  assert.equal((await replicate.trainings.list()).results[0].id, again.id);
+  for (let i = 0; i < 100 && calls.filter((c) => c.url === '/training').length < 2; i++) await sleep(50);
+  assert.deepEqual(calls.filter((c) => c.url === '/training').map((c) => JSON.parse(c.body).status), ['processing', 'succeeded']);
+  assert.equal((await replicate.models.list()).results.filter((r) => r.name.includes(':')).length, 0);
+});
+
+test('trainings are stopped, and say which line is wrong', async () => {
+  const { latest_version: v } = await replicate.models.get('local', 'random');
+  const start = (input) => replicate.trainings.create('local', 'random', v.id, { destination: 'me/tuned', input });
+  const bad = await trained(await start({ train_data: dataUri(`${lines(3, 'x')}\n{"nothing": 1}`) }));
+  assert.equal(bad.status, 'failed');
+  assert.match(bad.error, /line 4/);
+  const long = await start({ train_data: dataUri(lines(50, 'It is a number.')), num_train_epochs: 500 });
+  await replicate.trainings.cancel(long.id);
+  assert.equal((await trained(long)).status, 'canceled');
+  assert.equal((await replicate.trainings.cancel(long.id)).status, 'canceled');
+  assert.equal((await get('/models/me/tuned', { method: 'DELETE' })).status, 204);
+  await assert.rejects(replicate.models.get('me', 'tuned'), /404/);
+  await assert.rejects(create({ prompt: 'x' }, { model: 'me/tuned' }), /404/);
 });
 
 test('a kill loses nothing that has ended; what ran has failed, what waited is done', async () => {

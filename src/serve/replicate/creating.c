@@ -53,7 +53,7 @@ static bool set_deadline(hg_prediction *one, const hg_exchange *x, hg_problem *p
 }
 
 /* ---- the body ---- */
-static bool read_filter(const json_t *list, unsigned *events, hg_problem *p)
+bool hg_replicate_read_filter(const json_t *list, unsigned *events, hg_problem *p)
 {
     *events = HG_ON_ALL;
     if (list == NULL || json_is_null(list)) return true;
@@ -85,7 +85,8 @@ static bool read_webhook(hg_prediction *one, const json_t *body, const hg_webhoo
         return hg_refuse(p, 422, NULL, NULL, "webhook: %s", e.msg);
     one->webhook = hg_strdup(json_string_value(url));
     if (one->webhook == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the webhook");
-    return read_filter(json_object_get(body, "webhook_events_filter"), &one->webhook_events, p);
+    return hg_replicate_read_filter(json_object_get(body, "webhook_events_filter"),
+                                    &one->webhook_events, p);
 }
 
 static bool read_input(hg_prediction *one, const json_t *body, hg_problem *p)
@@ -146,7 +147,7 @@ static const hg_offer *model_of(hg_server *s, const char *text, hg_problem *p)
     }
     const bool has_version = colon != NULL && is_version(colon + 1);
     const size_t n = has_version ? (size_t)(colon - text) : strlen(text);
-    const hg_offer *o = hg_models_find(hg_server_models(s), (hg_bytes){text, n});
+    const hg_offer *o = hg_replicate_named(s, (hg_bytes){text, n});
     if (o == NULL) return no_version(text, p);
     if (!has_version) return o;
     const bool same = hg_version_of(hg_server_replicate(s)->versions, o, own, NULL) == HG_OK &&

@@ -165,7 +165,7 @@ static bool take(release *r, hg_server *s, const json_t *body, hg_problem *p)
     if (r->min > r->max)
         return hg_refuse(p, 422, NULL, NULL, "min_instances is more than max_instances");
     if (model != NULL) (void)snprintf(r->model, sizeof r->model, "%.131s", model);
-    const hg_offer *o = hg_models_find(hg_server_models(s), (hg_bytes){r->model, strlen(r->model)});
+    const hg_offer *o = hg_replicate_named(s, (hg_bytes){r->model, strlen(r->model)});
     if (o == NULL) return hg_no_model(p, s, (hg_bytes){r->model, strlen(r->model)});
     if (hg_version_of(hg_server_replicate(s)->versions, o, r->version, &e) != HG_OK)
         return hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
@@ -279,7 +279,7 @@ void hg_replicate_post_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
     if (ok && (n != 3 || strcmp(part[2], "predictions") != 0))
         ok = hg_refuse(&p, 404, NULL, NULL, "nothing is posted to a deployment but predictions");
     if (ok) {
-        o = hg_models_find(hg_server_models(s), (hg_bytes){r.model, strlen(r.model)});
+        o = hg_replicate_named(s, (hg_bytes){r.model, strlen(r.model)});
         if (o == NULL) ok = hg_no_model(&p, s, (hg_bytes){r.model, strlen(r.model)});
     }
     if (ok)

@@ -2,10 +2,12 @@
  * be trained. A model's page, its versions and its schema are read by clients and by our own pages.
  */
 #include "serve/openai/openai.h"
+#include "serve/jobs/trainings.h"
 #include "serve/replicate/input.h"
 #include "serve/replicate/replicate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -26,9 +28,12 @@ static void put_version(hg_json_out *o, const char *key, hg_server *s, const hg_
         hg_json_null(o, key);
         return;
     }
+    const char *made = strchr(m->card.id, '/') != NULL ? strchr(m->card.id, ':') : NULL;
+    const long long ms = made != NULL ? strtoll(made + 1, NULL, 10) : 0; /* of a trained version */
+
     hg_json_begin(o, key, '{');
     hg_json_text(o, "id", id);
-    put_time(o, "created_at", m->card.created);
+    put_time(o, "created_at", ms > 0 ? ms / 1000 : m->card.created);
     hg_json_text(o, "cog_version", HG_VERSION);
     hg_input_put_schema(o, "openapi_schema");
     hg_json_end(o);
@@ -39,6 +44,7 @@ typedef struct page {
     char name[132]; /* owner/name */
     const char *description, *visibility, *github_url, *paper_url, *license_url, *cover_url;
     int64_t runs;
+    bool is_official; /* one of the server's own */
 } page;
 
 static void put_page(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
@@ -61,7 +67,7 @@ static void put_page(hg_json_out *o, const char *key, hg_server *s, const hg_exc
     hg_json_text(o, "name", slash + 1);
     hg_json_text(o, "description", g->description);
     hg_json_text(o, "visibility", g->visibility);
-    hg_json_bool(o, "is_official", m != NULL);
+    hg_json_bool(o, "is_official", g->is_official);
     hg_json_text(o, "github_url", g->github_url);
     hg_json_text(o, "paper_url", g->paper_url);
     hg_json_text(o, "license_url", g->license_url);
@@ -78,15 +84,41 @@ static void put_page(hg_json_out *o, const char *key, hg_server *s, const hg_exc
 void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
                             const hg_offer *m)
 {
-    page g = {.description = m->card.description, .visibility = "public"};
+    page g = {.description = m->card.description, .visibility = "public", .is_official = true};
 
     hg_replicate_name(m->card.id, g.name);
     g.runs = hg_predictions_count(hg_server_replicate(s)->predictions, g.name);
     put_page(o, key, s, x, &g, m);
 }
 
+/* "owner/name:TIME"; the times have one length, so that the newest is the last by its letters. */
+const hg_offer *hg_replicate_trained(hg_server *s, const char *name, size_t i)
+{
+    hg_models *ms = hg_server_models(s);
+    const size_t n = strlen(name);
+    const hg_offer *found = NULL;
+
+    for (size_t k = 0; k <= i; k++) {
+        const hg_offer *best = NULL;
+        for (size_t j = 0; j < hg_models_count(ms); j++) {
+            const hg_offer *o = hg_models_get(ms, j);
+            const char *id = o->card.id;
+            if (strncmp(id, name, n) != 0 || id[n] != ':' || atomic_load(&o->is_gone)) continue;
+            if (strchr(id + n + 1, ':') != NULL) continue; /* a checkpoint on the way */
+            if (found != NULL && strcmp(id, found->card.id) >= 0) continue;
+            if (best == NULL || strcmp(id, best->card.id) > 0) best = o;
+        }
+        found = best;
+        if (found == NULL) return NULL;
+    }
+    return found;
+}
+
+/* A trained version is told with the name that it belongs to. */
 static bool is_listed(const hg_offer *m)
 {
+    if (atomic_load(&m->is_gone)) return false;
+    if (strchr(m->card.id, '/') != NULL && strchr(m->card.id, ':') != NULL) return false;
     return !m->card.is_unlisted || m->path == NULL; /* ELIZA is found by who looks for it */
 }
 
@@ -227,14 +259,14 @@ static bool put_made(hg_json_out *o, hg_server *s, const hg_exchange *x, const c
         const char **const fields[] = {&g.description, &g.visibility,  &g.github_url,
                                        &g.paper_url,   &g.license_url, &g.cover_url};
         for (int i = 0; i < 6; i++) *fields[i] = hg_column_text(&q, i);
-        put_page(o, NULL, s, x, &g, NULL);
+        put_page(o, NULL, s, x, &g, hg_replicate_trained(s, name, 0));
         found = true;
     }
     (void)hg_query_close(&q, NULL);
     return found;
 }
 
-static bool is_made(hg_server *s, const hg_exchange *x, const char *name)
+bool hg_replicate_is_made(hg_server *s, const hg_exchange *x, const char *name)
 {
     hg_buf b = {0};
     hg_json_out o;
@@ -312,7 +344,7 @@ void hg_replicate_make_model(hg_server *s, hg_exchange *x, hg_bytes rest)
 }
 
 /* ---- /v1/models/OWNER/NAME... ---- */
-static void answer_versions(hg_server *s, hg_exchange *x, const hg_offer *m)
+static void answer_versions(hg_server *s, hg_exchange *x, const char *name, const hg_offer *m)
 {
     hg_buf b = {0};
     hg_json_out o;
@@ -320,7 +352,10 @@ static void answer_versions(hg_server *s, hg_exchange *x, const hg_offer *m)
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
     hg_json_begin(&o, "results", '[');
-    if (m != NULL) put_version(&o, NULL, s, m);
+    const hg_offer *t = name != NULL ? hg_replicate_trained(s, name, 0) : NULL;
+    if (m != NULL && t == NULL) put_version(&o, NULL, s, m);
+    for (size_t i = 0; t != NULL; t = hg_replicate_trained(s, name, ++i))
+        put_version(&o, NULL, s, t);
     hg_json_end(&o);
     hg_json_null(&o, "next");
     hg_json_null(&o, "previous");
@@ -328,16 +363,31 @@ static void answer_versions(hg_server *s, hg_exchange *x, const hg_offer *m)
     hg_replicate_reply(x, 200, &b);
 }
 
-static bool answer_version(hg_server *s, hg_exchange *x, const hg_offer *m, const char *id,
-                           hg_problem *p)
+static bool has_version(hg_server *s, const hg_offer *m, const char *id)
 {
     char own[65];
+
+    return hg_version_of(hg_server_replicate(s)->versions, m, own, NULL) == HG_OK &&
+           strcmp(own, id) == 0;
+}
+
+/* The model itself, or one of the name's trained versions; NULL: none has that id. */
+static const hg_offer *version_of(hg_server *s, const char *name, const hg_offer *m, const char *id)
+{
+    if (has_version(s, m, id)) return m;
+    const hg_offer *t = hg_replicate_trained(s, name, 0);
+    for (size_t i = 0; t != NULL && !has_version(s, t, id);) t = hg_replicate_trained(s, name, ++i);
+    return t;
+}
+
+static bool answer_version(hg_server *s, hg_exchange *x, const char *name, const hg_offer *m,
+                           const char *id, hg_problem *p)
+{
     hg_buf b = {0};
     hg_json_out o;
 
-    if (hg_version_of(hg_server_replicate(s)->versions, m, own, NULL) != HG_OK ||
-        strcmp(own, id) != 0)
-        return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", m->card.id, id);
+    m = version_of(s, name, m, id);
+    if (m == NULL) return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", name, id);
     hg_json_out_init(&o, &b, 0);
     put_version(&o, NULL, s, m);
     hg_replicate_reply(x, 200, &b);
@@ -363,17 +413,17 @@ static void answer_readme(hg_exchange *x, const hg_offer *m)
     hg_buf_free(&b);
 }
 
-static bool get_part(hg_server *s, hg_exchange *x, const hg_offer *m, hg_segment *part, size_t n,
-                     hg_problem *p)
+static bool get_part(hg_server *s, hg_exchange *x, const char *name, const hg_offer *m,
+                     hg_segment *part, size_t n, hg_problem *p)
 {
     if (n == 3 && strcmp(part[2], "versions") == 0)
-        answer_versions(s, x, m);
+        answer_versions(s, x, name, m);
     else if (n == 4 && strcmp(part[2], "versions") == 0)
-        return answer_version(s, x, m, part[3], p);
+        return answer_version(s, x, name, m, part[3], p);
     else if (n == 3 && strcmp(part[2], "readme") == 0)
         answer_readme(x, m);
     else if (n == 3 && strcmp(part[2], "examples") == 0)
-        answer_versions(s, x, NULL); /* an empty page */
+        answer_versions(s, x, NULL, NULL); /* an empty page */
     else if (n == 2)
         answer_model(s, x, m);
     else
@@ -391,13 +441,17 @@ void hg_replicate_get_model(hg_server *s, hg_exchange *x, hg_bytes rest)
     const hg_offer *m = n >= 2 ? hg_replicate_find(s, part[0], part[1], &p) : NULL;
 
     (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
-    bool ok = m != NULL && get_part(s, x, m, part, n, &p);
-    if (!ok && m == NULL && n == 2 && is_made(s, x, name)) {
+    bool ok = m != NULL;
+    if (ok && n == 2 && hg_replicate_is_made(s, x, name))
+        answer_made(s, x, 200, name);
+    else if (ok)
+        ok = get_part(s, x, name, m, part, n, &p);
+    if (!ok && m == NULL && n == 2 && hg_replicate_is_made(s, x, name)) {
         answer_made(s, x, 200, name);
         ok = true;
     } else if (!ok && m == NULL && n == 3 && strcmp(part[2], "versions") == 0 &&
-               is_made(s, x, name)) {
-        answer_versions(s, x, NULL);
+               hg_replicate_is_made(s, x, name)) {
+        answer_versions(s, x, NULL, NULL);
         ok = true;
     }
     if (n < 2) (void)hg_refuse(&p, 404, NULL, NULL, "a model is /v1/models/OWNER/NAME");
@@ -410,6 +464,19 @@ void hg_replicate_post_model(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_problem p;
     const size_t n = hg_replicate_split(rest, part, 5);
 
+    if (n == 5 && strcmp(part[2], "versions") == 0 && strcmp(part[4], "trainings") == 0) {
+        char name[260];
+        const hg_offer *m = hg_replicate_find(s, part[0], part[1], &p);
+        (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
+        const hg_offer *of = m != NULL ? version_of(s, name, m, part[3]) : NULL;
+        if (m != NULL && of == NULL)
+            (void)hg_refuse(&p, 404, NULL, NULL, "%s has no version %.64s", name, part[3]);
+        if (of != NULL)
+            hg_replicate_train(s, x, of, part[3]);
+        else
+            hg_replicate_refuse(x, &p);
+        return;
+    }
     if (n == 3 && strcmp(part[2], "predictions") == 0) {
         const hg_offer *m = hg_replicate_find(s, part[0], part[1], &p);
         if (m != NULL)
@@ -419,14 +486,14 @@ void hg_replicate_post_model(hg_server *s, hg_exchange *x, hg_bytes rest)
         return;
     }
     (void)hg_refuse(&p, 404, NULL, NULL,
-                    "nothing is posted here but /v1/models/OWNER/NAME/predictions");
+                    "nothing is posted here but .../predictions and .../versions/ID/trainings");
     hg_replicate_refuse(x, &p);
 }
 
 /* What is at a made name may be changed and taken away; what the server was given may not. */
 static bool own_made(hg_server *s, const hg_exchange *x, const char *name, hg_problem *p)
 {
-    if (is_made(s, x, name)) return true;
+    if (hg_replicate_is_made(s, x, name)) return true;
     if (hg_models_find(hg_server_models(s), (hg_bytes){name, strlen(name)}) != NULL)
         return hg_refuse(p, 403, NULL, NULL,
                          "%s is served from a file of its owner's and is not changed from here",
@@ -490,6 +557,13 @@ void hg_replicate_delete_model(hg_server *s, hg_exchange *x, hg_bytes rest)
         hg_replicate_refuse(x, &p);
         return;
     }
+    const hg_offer *t;
+    while ((t = hg_replicate_trained(s, name, 0)) != NULL)
+        if (!hg_trainings_delete_model(hg_server_trainings(s), hg_exchange_owner(x),
+                                       (hg_bytes){t->card.id, strlen(t->card.id)}, &p)) {
+            hg_replicate_refuse(x, &p);
+            return;
+        }
     hg_query_open(&q, hg_server_replicate(s)->store,
                   "DELETE FROM made_models WHERE name = ? AND owner = ?");
     hg_query_text(&q, 1, name);

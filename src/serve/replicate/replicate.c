@@ -137,14 +137,27 @@ size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max)
 
 void hg_replicate_name(const char *id, char out[132])
 {
-    (void)snprintf(out, 132, "%s%s", strchr(id, '/') != NULL ? "" : HG_DEFAULT_OWNER "/", id);
+    const bool has_owner = strchr(id, '/') != NULL;
+
+    (void)snprintf(out, 132, "%s%s", has_owner ? "" : HG_DEFAULT_OWNER "/", id);
+    if (has_owner) out[strcspn(out, ":")] = '\0'; /* a trained version */
 }
 
-hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p)
+const hg_offer *hg_replicate_named(hg_server *s, hg_bytes id)
+{
+    const hg_offer *o = hg_models_find(hg_server_models(s), id);
+    char name[260];
+
+    if (o != NULL || id.n >= sizeof name) return o;
+    (void)snprintf(name, sizeof name, "%.*s", (int)id.n, id.p);
+    return hg_replicate_trained(s, name, 0);
+}
+
+const hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p)
 {
     char id[260];
     const int n = snprintf(id, sizeof id, "%s/%s", owner, name);
-    hg_offer *o = hg_models_find(hg_server_models(s), (hg_bytes){id, (size_t)n});
+    const hg_offer *o = hg_replicate_named(s, (hg_bytes){id, (size_t)n});
 
     if (o == NULL) (void)hg_no_model(p, s, (hg_bytes){id, (size_t)n});
     return o;
@@ -335,6 +348,9 @@ static const hg_route routes[] = {
     {"GET", "/v1/collections", hg_replicate_collections, HG_NEEDS_RUN},
     {"GET", "/v1/collections/", hg_replicate_collection, HG_NEEDS_RUN},
     {"GET", "/v1/webhooks/default/secret", hg_replicate_webhook_secret, HG_NEEDS_RUN},
+    {"GET", "/v1/trainings", hg_replicate_list_trainings, HG_NEEDS_RUN},
+    {"GET", "/v1/trainings/", hg_replicate_get_training, HG_NEEDS_RUN},
+    {"POST", "/v1/trainings/", hg_replicate_post_training, HG_NEEDS_RUN},
     {"GET", "/v1/deployments", hg_replicate_list_deployments, HG_NEEDS_RUN},
     {"POST", "/v1/deployments", hg_replicate_make_deployment, HG_NEEDS_RUN},
     {"GET", "/v1/deployments/", hg_replicate_get_deployment, HG_NEEDS_RUN},

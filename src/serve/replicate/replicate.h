@@ -12,6 +12,8 @@ typedef struct hg_replicate_state {
     hg_versions *versions;
     hg_webhooks *webhooks;
     hg_store *store;
+    pthread_mutex_t lock; /* guards what was told of the training that runs */
+    void *teller;         /* trainings.c's */
 } hg_replicate_state;
 hg_replicate_state *hg_server_replicate(const hg_server *s);
 
@@ -24,7 +26,9 @@ size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max);
 /* "owner/name" of a model's id. */
 void hg_replicate_name(const char *id, char out[132]);
 /* The model of an owner and a name; NULL and *p (404): there is none. */
-hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p);
+const hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p);
+/* By id, or the newest trained version of that name; NULL. */
+const hg_offer *hg_replicate_named(hg_server *s, hg_bytes id);
 void hg_replicate_refuse(hg_exchange *x, const hg_problem *p);
 /* A body of JSON with its status; the buffer is freed. */
 void hg_replicate_reply(hg_exchange *x, int status, hg_buf *b);
@@ -47,6 +51,16 @@ hg_replicate_route hg_replicate_list_models, hg_replicate_search_models, hg_repl
     hg_replicate_patch_model, hg_replicate_delete_model;
 void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
                             const hg_offer *m);
+/* Whether the owner has made a model of that name. */
+bool hg_replicate_is_made(hg_server *s, const hg_exchange *x, const char *name);
+/* The i-th trained version of "owner/name", newest first; NULL behind the last. */
+const hg_offer *hg_replicate_trained(hg_server *s, const char *name, size_t i);
+/* trainings.c */
+hg_replicate_route hg_replicate_list_trainings, hg_replicate_get_training,
+    hg_replicate_post_training;
+void hg_replicate_train(hg_server *s, hg_exchange *x, const hg_offer *base, const char *version);
+/* creating.c: "webhook_events_filter". */
+bool hg_replicate_read_filter(const json_t *list, unsigned *events, hg_problem *p);
 /* catalogue.c */
 hg_replicate_route hg_replicate_hardware, hg_replicate_account, hg_replicate_collections,
     hg_replicate_collection, hg_replicate_webhook_secret;

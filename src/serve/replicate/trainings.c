@@ -1,0 +1,392 @@
+/* Trainings as Replicate has them: a version of a model is tuned, and what comes of it is a version
+ * of another one, which had been made for it. A trained version is offered as "owner/name:TIME";
+ * the name alone is its newest. */
+#include "serve/replicate/trainings.h"
+#include "serve/openai/openai.h"
+#include "base/clock.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_LINES = 200 };
+
+/* ---- what is kept with a training, as JSON ---- */
+static const char *note_text(const json_t *note, const char *key)
+{
+    const char *v = json_string_value(json_object_get(note, key));
+
+    return v != NULL ? v : "";
+}
+
+static json_t *note_of(const hg_training *j)
+{
+    json_t *note = NULL;
+
+    (void)hg_json_parse(&note, (hg_bytes){j->note, strlen(j->note)}, HG_TRAINING_MAX_NOTE, NULL);
+    return note;
+}
+
+/* ---- telling ---- */
+static const char *status_of(hg_training_state s)
+{
+    static const char *const words[] = {"starting",  "starting", "processing", "processing",
+                                        "succeeded", "failed",   "canceled"};
+
+    return words[s];
+}
+
+static void put_time(hg_json_out *o, const char *key, int64_t t)
+{
+    char text[40];
+
+    hg_iso_ms(t * 1000, text);
+    hg_json_text(o, key, t > 0 ? text : NULL);
+}
+
+typedef struct lines {
+    char *line[MOST_LINES]; /* newest first */
+    size_t n;
+} lines;
+
+static bool take_line(void *ctx, const hg_training_event *ev)
+{
+    lines *l = ctx;
+
+    if (l->n == MOST_LINES) return false;
+    l->line[l->n] = hg_strdup(ev->message);
+    l->n += l->line[l->n] != NULL;
+    return true;
+}
+
+/* What clients read progress from: " 76%|=======   | 7568/10000 [12.5 s left]". */
+static void put_progress(hg_buf *b, const hg_training *j)
+{
+    if (j->n_steps == 0) return;
+    const unsigned percent = (unsigned)(j->step * 100 / j->n_steps), tenths = percent / 10;
+
+    hg_buf_printf(b, "%3u%%|", percent);
+    for (unsigned i = 0; i < 10; i++) hg_buf_putc(b, i < tenths ? '=' : ' ');
+    hg_buf_printf(b, "| %llu/%llu [", (unsigned long long)j->step, (unsigned long long)j->n_steps);
+    if (isfinite(j->loss)) hg_buf_printf(b, "loss %.4f, ", j->loss);
+    hg_buf_printf(b, "%.0f s left]\n", isfinite(j->eta_s) ? j->eta_s : 0);
+}
+
+static void put_logs(hg_json_out *o, hg_server *s, const hg_training *j)
+{
+    hg_buf b = {0};
+    lines l = {.n = 0};
+
+    (void)hg_trainings_events(hg_server_trainings(s), j->id, 0, take_line, &l, NULL);
+    for (size_t i = l.n; i > 0; i--) {
+        hg_buf_printf(&b, "%s\n", l.line[i - 1]);
+        hg_free(l.line[i - 1]);
+    }
+    put_progress(&b, j);
+    hg_json_bytes(o, "logs", (hg_bytes){b.n > 0 ? b.p : "", b.n});
+    hg_buf_free(&b);
+}
+
+static void put_output(hg_json_out *o, hg_server *s, const hg_training *j, const json_t *note)
+{
+    char version[256], own[65];
+    const hg_offer *m = hg_models_find(hg_server_models(s), (hg_bytes){j->model, strlen(j->model)});
+
+    if (j->state != HG_TRAINING_SUCCEEDED || m == NULL ||
+        hg_version_of(hg_server_replicate(s)->versions, m, own, NULL) != HG_OK) {
+        hg_json_null(o, "output");
+        return;
+    }
+    (void)snprintf(version, sizeof version, "%.131s:%s", note_text(note, "destination"), own);
+    hg_json_begin(o, "output", '{');
+    hg_json_text(o, "version", version);
+    hg_json_null(o, "weights");
+    hg_json_end(o);
+}
+
+static void put_metrics(hg_json_out *o, const hg_training *j)
+{
+    hg_json_begin(o, "metrics", '{');
+    if (j->finished > 0 && j->started > 0)
+        hg_json_number(o, "predict_time", (double)(j->finished - j->started));
+    if (j->finished > 0) hg_json_number(o, "total_time", (double)(j->finished - j->created));
+    if (isfinite(j->loss)) hg_json_number(o, "loss", j->loss);
+    if (isfinite(j->tokens_per_s)) hg_json_number(o, "tokens_per_second", j->tokens_per_s);
+    hg_json_end(o);
+}
+
+static void put_urls(hg_json_out *o, const hg_training *j, const json_t *note)
+{
+    const char *base = note_text(note, "base");
+    char url[512];
+
+    hg_json_begin(o, "urls", '{');
+    (void)snprintf(url, sizeof url, "%.300s/v1/trainings/%s", base, j->id);
+    hg_json_text(o, "get", url);
+    (void)snprintf(url, sizeof url, "%.300s/v1/trainings/%s/cancel", base, j->id);
+    hg_json_text(o, "cancel", url);
+    (void)snprintf(url, sizeof url, "%.300s/#/train/%s", base, j->id);
+    hg_json_text(o, "web", url);
+    hg_json_end(o);
+}
+
+static void put_training(hg_json_out *o, hg_server *s, const hg_training *j)
+{
+    char model[132];
+    hg_buf input = {0};
+    json_t *note = note_of(j);
+    const json_t *given = json_object_get(note, "input");
+
+    hg_replicate_name(j->base, model);
+    if (given == NULL || hg_json_put_tree(&input, given, NULL) != HG_OK) hg_buf_puts(&input, "{}");
+    hg_json_begin(o, NULL, '{');
+    hg_json_text(o, "id", j->id);
+    hg_json_text(o, "model", model);
+    hg_json_text(o, "version", note_text(note, "version"));
+    hg_json_text(o, "destination", note_text(note, "destination"));
+    hg_json_raw(o, "input", (hg_bytes){input.p, input.n});
+    put_logs(o, s, j);
+    put_output(o, s, j, note);
+    hg_json_text(o, "error", j->error[0] != '\0' ? j->error : NULL);
+    hg_json_text(o, "status", status_of(j->state));
+    hg_json_text(o, "source", "api");
+    put_time(o, "created_at", j->created);
+    put_time(o, "started_at", j->started);
+    put_time(o, "completed_at", j->finished);
+    put_metrics(o, j);
+    put_urls(o, j, note);
+    hg_json_end(o);
+    hg_buf_free(&input);
+    json_decref(note);
+}
+
+static bool reply(hg_server *s, hg_exchange *x, int status, const char *id, hg_problem *p)
+{
+    hg_training one;
+    hg_buf b = {0};
+    hg_json_out o;
+
+    if (!hg_trainings_get(hg_server_trainings(s), hg_exchange_owner(x), id, hg_exchange_memory(x),
+                          &one, p))
+        return false;
+    hg_json_out_init(&o, &b, 0);
+    put_training(&o, s, &one);
+    hg_replicate_reply(x, status, &b);
+    return true;
+}
+
+/* ---- making one ---- */
+static char *make_note(const hg_exchange *x, const json_t *body, const char *destination,
+                       const char *version, hg_arena *mem)
+{
+    char base[320];
+    json_t *note = json_object();
+    hg_buf b = {0};
+    char *text = NULL;
+
+    hg_replicate_base(x, base);
+    (void)json_object_set_new(note, "destination", json_string(destination));
+    (void)json_object_set_new(note, "version", json_string(version));
+    (void)json_object_set_new(note, "base", json_string(base));
+    (void)json_object_set(note, "input", json_object_get(body, "input"));
+    (void)json_object_set(note, "webhook", json_object_get(body, "webhook"));
+    (void)json_object_set(note, "filter", json_object_get(body, "webhook_events_filter"));
+    if (hg_json_put_tree(&b, note, NULL) == HG_OK) text = hg_arena_strndup(mem, b.p, b.n);
+    hg_buf_free(&b);
+    json_decref(note);
+    return text;
+}
+
+static bool check_destination(hg_server *s, const hg_exchange *x, const char *name, hg_problem *p)
+{
+    if (name != NULL && hg_replicate_is_made(s, x, name)) return true;
+    return hg_refuse(p, 404, NULL, NULL, "The specified training destination does not exist");
+}
+
+static bool create(hg_server *s, hg_exchange *x, const hg_offer *base, const char *version,
+                   const json_t *body, hg_problem *p)
+{
+    hg_arena *mem = hg_exchange_memory(x);
+    const char *destination = json_string_value(json_object_get(body, "destination"));
+    const char *hook = json_string_value(json_object_get(body, "webhook"));
+    char id[HG_TRAINING_ID_ROOM], own[65], name[128];
+    hg_training_ask ask = {.owner = hg_exchange_owner(x),
+                           .face = HG_REPLICATE_FACE,
+                           .id_prefix = "",
+                           .model = {base->card.id, strlen(base->card.id)},
+                           .name = name};
+    unsigned events;
+    hg_err e = {0};
+
+    if (hg_version_of(hg_server_replicate(s)->versions, base, own, &e) != HG_OK)
+        return hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
+    if (strcmp(own, version) != 0)
+        return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", base->card.id, version);
+    if (!check_destination(s, x, destination, p)) return false;
+    if (hook != NULL && hg_webhooks_check(hg_server_replicate(s)->webhooks, hook, &e) != HG_OK)
+        return hg_refuse(p, 422, NULL, NULL, "webhook: %s", e.msg);
+    if (!hg_replicate_read_filter(json_object_get(body, "webhook_events_filter"), &events, p) ||
+        !hg_replicate_read_training(&ask, s, x, json_object_get(body, "input"), mem, p))
+        return false;
+    (void)snprintf(name, sizeof name, "%.90s:%013lld", destination, (long long)hg_unix_ms());
+    ask.note = make_note(x, body, destination, own, mem);
+    if (ask.note == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the training");
+    return hg_trainings_create(hg_server_trainings(s), &ask, id, p) && reply(s, x, 201, id, p);
+}
+
+void hg_replicate_train(hg_server *s, hg_exchange *x, const hg_offer *base, const char *version)
+{
+    json_t *body = NULL;
+    hg_problem p;
+
+    if (!hg_body_parse(&body, hg_exchange_body(x), &p) || !create(s, x, base, version, body, &p))
+        hg_replicate_refuse(x, &p);
+    json_decref(body);
+}
+
+/* ---- reading and stopping ---- */
+typedef struct page {
+    hg_json_out o;
+    hg_server *s;
+    int64_t skip, left;
+    bool has_more;
+} page;
+
+static bool put_one(void *ctx, const hg_training *one)
+{
+    page *g = ctx;
+
+    if (g->skip-- > 0) return true;
+    g->has_more = g->left-- == 0;
+    if (g->has_more) return false;
+    put_training(&g->o, g->s, one);
+    return true;
+}
+
+void hg_replicate_list_trainings(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    const int64_t cursor = hg_replicate_cursor(x);
+    page g = {.s = s, .skip = cursor, .left = HG_PAGE};
+    hg_buf b = {0};
+    hg_problem p;
+
+    (void)rest;
+    hg_json_out_init(&g.o, &b, 0);
+    hg_json_begin(&g.o, NULL, '{');
+    hg_json_begin(&g.o, "results", '[');
+    const bool ok =
+        hg_trainings_list(hg_server_trainings(s), hg_exchange_owner(x), HG_REPLICATE_FACE, NULL,
+                          hg_exchange_memory(x), put_one, &g, &p);
+    hg_json_end(&g.o);
+    hg_replicate_put_links(&g.o, x, "/v1/trainings", cursor, g.has_more ? cursor + HG_PAGE : 0);
+    hg_json_end(&g.o);
+    if (ok) {
+        hg_replicate_reply(x, 200, &b);
+        return;
+    }
+    hg_buf_free(&b);
+    hg_replicate_refuse(x, &p);
+}
+
+void hg_replicate_get_training(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[1] = {""};
+    hg_problem p;
+
+    (void)hg_replicate_split(rest, part, 1);
+    if (!reply(s, x, 200, part[0], &p)) hg_replicate_refuse(x, &p);
+}
+
+/* Twice is once: what has ended stays as it is. */
+void hg_replicate_post_training(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[2] = {""};
+    hg_training one;
+    hg_problem p;
+    bool ok = hg_replicate_split(rest, part, 2) == 2 && strcmp(part[1], "cancel") == 0;
+
+    if (!ok) (void)hg_refuse(&p, 404, NULL, NULL, "a training is ended at /v1/trainings/ID/cancel");
+    if (ok)
+        ok = hg_trainings_get(hg_server_trainings(s), hg_exchange_owner(x), part[0],
+                              hg_exchange_memory(x), &one, &p);
+    if (ok && !hg_training_has_ended(one.state))
+        ok = hg_trainings_cancel(hg_server_trainings(s), hg_exchange_owner(x), part[0], &p);
+    if (!ok || !reply(s, x, 200, part[0], &p)) hg_replicate_refuse(x, &p);
+}
+
+/* ---- webhooks ---- */
+/* One training runs at a time: what was told of it last. */
+typedef struct teller {
+    char id[HG_TRAINING_ID_ROOM];
+    double told_s;
+    bool start_is_told;
+} teller;
+
+static unsigned news_of(teller *t, const hg_training *j)
+{
+    const double now = hg_seconds();
+
+    if (strcmp(t->id, j->id) != 0) {
+        *t = (teller){.told_s = 0};
+        (void)snprintf(t->id, sizeof t->id, "%s", j->id);
+    }
+    if (hg_training_has_ended(j->state)) return HG_ON_COMPLETED;
+    if (j->state != HG_TRAINING_RUNNING) return 0;
+    if (!t->start_is_told) {
+        t->start_is_told = true;
+        t->told_s = now;
+        return HG_ON_START;
+    }
+    if (now - t->told_s < 0.5) return 0;
+    t->told_s = now;
+    return HG_ON_LOGS;
+}
+
+static void tell(hg_server *s, const hg_training *j, unsigned news)
+{
+    json_t *note = note_of(j);
+    const char *url = note_text(note, "webhook");
+    unsigned wanted = HG_ON_ALL;
+    hg_buf b = {0};
+    hg_json_out o;
+    hg_problem p;
+
+    if (url[0] != '\0' && hg_replicate_read_filter(json_object_get(note, "filter"), &wanted, &p) &&
+        (news & wanted) != 0) {
+        hg_json_out_init(&o, &b, 0);
+        put_training(&o, s, j);
+        if (!b.failed)
+            (void)hg_webhooks_put(hg_server_replicate(s)->webhooks, url, (hg_bytes){b.p, b.n},
+                                  news == HG_ON_COMPLETED, NULL);
+    }
+    hg_buf_free(&b);
+    json_decref(note);
+}
+
+static void on_change(void *ctx, const char *id)
+{
+    hg_server *s = ctx;
+    hg_replicate_state *r = hg_server_replicate(s);
+    hg_training one;
+    hg_arena mem;
+    hg_problem p;
+
+    hg_arena_init(&mem, 4096);
+    if (hg_trainings_get(hg_server_trainings(s), NULL, id, &mem, &one, &p) &&
+        strcmp(one.face, HG_REPLICATE_FACE) == 0) {
+        (void)pthread_mutex_lock(&r->lock);
+        const unsigned news = news_of(r->teller, &one);
+        (void)pthread_mutex_unlock(&r->lock);
+        if (news != 0) tell(s, &one, news);
+    }
+    hg_arena_free(&mem);
+}
+
+void hg_replicate_watch_trainings(hg_server *s)
+{
+    hg_replicate_state *r = hg_server_replicate(s);
+
+    r->teller = hg_alloc(1, sizeof(teller));
+    (void)pthread_mutex_init(&r->lock, NULL);
+    if (r->teller != NULL) hg_trainings_watch(hg_server_trainings(s), on_change, s);
+}
