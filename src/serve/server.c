@@ -215,15 +215,41 @@ static bool claims(const hg_protocol *protocol, const hg_exchange *x)
 
 /* A HEAD is a GET whose body is not sent. Of protocols that share a path the one whose client asks
  * has it, or else the first. */
+/* The length of "/openai" at the beginning of a path; 0: it begins with no mount's name. */
+static size_t mount_of(const char *path)
+{
+    static const char *const names[] = {"/openai/", "/anthropic/", "/gemini/", "/replicate/"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(path, names[i], strlen(names[i])) == 0) return strlen(names[i]) - 1;
+    return 0;
+}
+
+static bool is_mounted(const hg_protocol *protocol, hg_bytes name)
+{
+    const char *at = protocol->mounts;
+
+    while (at != NULL && *at != '\0') {
+        const size_t n = strcspn(at, " ");
+        if (n == name.n && memcmp(at, name.p, n) == 0) return true;
+        at += n + (at[n] == ' ');
+    }
+    return false;
+}
+
 static void find_route(match *m, const hg_exchange *x)
 {
-    const char *method = hg_exchange_method(x), *path = hg_exchange_path(x);
+    const char *method = hg_exchange_method(x), *whole = hg_exchange_path(x);
+    const size_t n_mount = mount_of(whole);
+    const hg_bytes mount = {whole + 1, n_mount > 0 ? n_mount - 1 : 0};
+    const char *path = whole + n_mount;
     const char *as = strcmp(method, "HEAD") == 0 ? "GET" : method;
     hg_bytes rest;
 
     memset(m, 0, sizeof *m);
     for (size_t i = 0; i < N_PROTOCOLS; i++) {
         const bool is_client = claims(protocols[i], x);
+        if (n_mount > 0 && !is_mounted(protocols[i], mount)) continue;
         for (const hg_route *r = protocols[i]->routes; r->method != NULL; r++) {
             if (!path_fits(r, path, &rest)) continue;
             if (strstr(m->allow, r->method) == NULL) allow(m, r->method);

@@ -137,6 +137,9 @@ typedef struct hg_route {
 } hg_route;
 typedef struct hg_protocol {
     const hg_route *routes; /* ends with a NULL method */
+    /* Names under which all its paths are found once more, where no other protocol's are: "openai"
+     * is /openai/v1/... NULL: none. Several have spaces between. */
+    const char *mounts;
     void (*explain)(hg_buf *out, const hg_problem *p);
     /* Whether a client of this protocol asks, as far as headers tell. NULL: they do not. */
     bool (*claims)(const hg_exchange *x);

@@ -326,6 +326,21 @@ test('trainings are stopped, and say which line is wrong', async () => {
   assert.equal((await get('/models/me/tuned', { method: 'DELETE' })).status, 204);
   await assert.rejects(replicate.models.get('me', 'tuned'), /404/);
   await assert.rejects(create({ prompt: 'x' }, { model: 'me/tuned' }), /404/);
+  const left = await (await get('/models')).json();
+  assert.deepEqual(left.data.filter((m) => m.id.startsWith('me/')), []);
+});
+
+test('each protocol is found once more under its own name', async () => {
+  const mounted = new Replicate({ auth: 'none', baseUrl: `${server.url}/replicate/v1` });
+  assert.ok((await mounted.run(eliza, { input: { prompt: 'Hello' } })).join('').length > 0);
+  assert.ok((await mounted.models.list()).results.length > 0);
+  assert.equal((await fetch(`${server.url}/replicate/v1/models`)).status, 200);
+  assert.ok(Array.isArray((await (await fetch(`${server.url}/replicate/v1/models`)).json()).results));
+  assert.equal((await (await fetch(`${server.url}/openai/v1/models`)).json()).object, 'list');
+  assert.equal((await (await fetch(`${server.url}/anthropic/v1/models`)).json()).data[0].type, 'model');
+  assert.equal((await (await fetch(`${server.url}/gemini/v1beta/models`)).json()).models[0].name, 'models/random');
+  assert.equal((await fetch(`${server.url}/openai/v1/messages`, { method: 'POST', body: '{}' })).status, 404);
+  assert.equal((await fetch(`${server.url}/nobody/v1/models`)).status, 404);
 });
 
 test('a kill loses nothing that has ended; what ran has failed, what waited is done', async () => {

@@ -448,5 +448,8 @@ static const hg_route routes[] = {{"GET", "/v1/models", list_models, false},
                                   {"POST", "/v1/messages", create, false},
                                   {"POST", "/v1/messages/count_tokens", count, false},
                                   {NULL, NULL, NULL, false}};
-const hg_protocol hg_anthropic = {
-    .routes = routes, .explain = explain, .claims = claims, .id_header = "request-id"};
+const hg_protocol hg_anthropic = {.mounts = "anthropic",
+                                  .routes = routes,
+                                  .explain = explain,
+                                  .claims = claims,
+                                  .id_header = "request-id"};

@@ -393,4 +393,4 @@ static const hg_route routes[] = {{"POST", "/v1/messages/batches", create, HG_NE
                                   {"DELETE", "/v1/messages/batches/", delete, HG_NEEDS_RUN},
                                   {NULL, NULL, NULL, HG_NEEDS_RUN}};
 const hg_protocol hg_anthropic_batches = {
-    .routes = routes, .explain = explain, .id_header = "request-id"};
+    .mounts = "anthropic", .routes = routes, .explain = explain, .id_header = "request-id"};

@@ -250,4 +250,4 @@ static const hg_route routes[] = {{"POST", "/v1/batches", create, HG_NEEDS_RUN},
                                   {"GET", "/v1/batches/", get, HG_NEEDS_RUN},
                                   {"POST", "/v1/batches/", cancel, HG_NEEDS_RUN},
                                   {NULL, NULL, NULL, HG_NEEDS_RUN}};
-const hg_protocol hg_openai_batches = {.routes = routes, .explain = explain};
+const hg_protocol hg_openai_batches = {.mounts = "openai", .routes = routes, .explain = explain};

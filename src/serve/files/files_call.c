@@ -216,4 +216,5 @@ static const hg_route routes[] = {{"POST", "/v1/files", create, HG_NEEDS_RUN},
                                   {"GET", "/v1/files/", get, HG_ANYBODY},
                                   {"DELETE", "/v1/files/", delete, HG_NEEDS_RUN},
                                   {NULL, NULL, NULL, HG_NEEDS_RUN}};
-const hg_protocol hg_file_routes = {.routes = routes, .explain = explain};
+const hg_protocol hg_file_routes = {
+    .mounts = "openai replicate", .routes = routes, .explain = explain};

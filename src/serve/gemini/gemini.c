@@ -310,4 +310,5 @@ static const hg_route routes[] = {{"GET", "/v1/models", list_models, false},
                                   {"GET", "/v1beta/models/", get_model, false},
                                   {"POST", "/v1beta/models/", run, false},
                                   {NULL, NULL, NULL, false}};
-const hg_protocol hg_gemini = {.routes = routes, .explain = explain, .claims = claims};
+const hg_protocol hg_gemini = {
+    .mounts = "gemini", .routes = routes, .explain = explain, .claims = claims};

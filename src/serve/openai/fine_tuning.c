@@ -428,4 +428,4 @@ static const hg_route routes[] = {{"POST", "/v1/fine_tuning/jobs", create, HG_NE
                                   {"POST", "/v1/fine_tuning/jobs/", act, HG_NEEDS_RUN},
                                   {"DELETE", "/v1/models/", delete_model, HG_NEEDS_RUN},
                                   {NULL, NULL, NULL, HG_NEEDS_RUN}};
-const hg_protocol hg_fine_tuning = {.routes = routes, .explain = explain};
+const hg_protocol hg_fine_tuning = {.mounts = "openai", .routes = routes, .explain = explain};

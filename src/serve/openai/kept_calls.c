@@ -384,4 +384,4 @@ static const hg_route routes[] = {{"GET", "/v1/responses/", send_response, HG_NE
                                   {"POST", "/v1/chat/completions/", change_chat, HG_NEEDS_RUN},
                                   {"DELETE", "/v1/chat/completions/", delete_chat, HG_NEEDS_RUN},
                                   {NULL, NULL, NULL, HG_NEEDS_RUN}};
-const hg_protocol hg_kept = {.routes = routes, .explain = explain};
+const hg_protocol hg_kept = {.mounts = "openai", .routes = routes, .explain = explain};

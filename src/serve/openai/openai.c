@@ -389,4 +389,4 @@ static const hg_route routes[] = {{"GET", "/v1/models", list_models, false},
                                   {"POST", "/v1/completions", completions, false},
                                   {"POST", "/v1/embeddings", hg_openai_embeddings, false},
                                   {NULL, NULL, NULL, false}};
-const hg_protocol hg_openai = {.routes = routes, .explain = explain};
+const hg_protocol hg_openai = {.mounts = "openai", .routes = routes, .explain = explain};

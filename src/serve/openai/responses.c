@@ -244,4 +244,4 @@ static void explain(hg_buf *out, const hg_problem *p)
 static const hg_route routes[] = {{"POST", "/v1/responses", create, false},
                                   {"POST", "/v1/responses/input_tokens", count, false},
                                   {NULL, NULL, NULL, false}};
-const hg_protocol hg_responses = {.routes = routes, .explain = explain};
+const hg_protocol hg_responses = {.mounts = "openai", .routes = routes, .explain = explain};

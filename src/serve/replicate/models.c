@@ -544,6 +544,20 @@ void hg_replicate_patch_model(hg_server *s, hg_exchange *x, hg_bytes rest)
     json_decref(body);
 }
 
+/* A trained version of that name, or a checkpoint on the way to one; NULL: none is left. */
+static const hg_offer *below(hg_server *s, const char *name)
+{
+    hg_models *ms = hg_server_models(s);
+    const size_t n = strlen(name);
+
+    for (size_t i = 0; i < hg_models_count(ms); i++) {
+        const hg_offer *o = hg_models_get(ms, i);
+        if (strncmp(o->card.id, name, n) == 0 && o->card.id[n] == ':' && !atomic_load(&o->is_gone))
+            return o;
+    }
+    return NULL;
+}
+
 void hg_replicate_delete_model(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     hg_segment part[2] = {""};
@@ -558,7 +572,7 @@ void hg_replicate_delete_model(hg_server *s, hg_exchange *x, hg_bytes rest)
         return;
     }
     const hg_offer *t;
-    while ((t = hg_replicate_trained(s, name, 0)) != NULL)
+    while ((t = below(s, name)) != NULL)
         if (!hg_trainings_delete_model(hg_server_trainings(s), hg_exchange_owner(x),
                                        (hg_bytes){t->card.id, strlen(t->card.id)}, &p)) {
             hg_replicate_refuse(x, &p);

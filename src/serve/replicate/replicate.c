@@ -358,7 +358,8 @@ static const hg_route routes[] = {
     {"DELETE", "/v1/deployments/", hg_replicate_delete_deployment, HG_NEEDS_RUN},
     {"POST", "/v1/deployments/", hg_replicate_post_deployment, HG_NEEDS_RUN},
     {NULL, NULL, NULL, HG_NEEDS_RUN}};
-const hg_protocol hg_replicate = {.routes = routes,
+const hg_protocol hg_replicate = {.mounts = "replicate",
+                                  .routes = routes,
                                   .explain = explain,
                                   .claims = claims,
                                   .error_type = "application/problem+json"};
