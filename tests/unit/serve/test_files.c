@@ -130,7 +130,7 @@ TEST(an_expired_file_is_not_shown_and_then_deleted)
     const char *id = put_until("anna", "a", "old", hg_unix_time() - 1);
     (void)put_until("anna", "b", "new", hg_unix_time() + 100);
     CHECK_EQ(hg_files_get(files, "anna", id, &mem, &f, &e), HG_E_MISSING);
-    CHECK_EQ(hg_files_expire(files), 1);
+    CHECK(hg_files_expire(files) <= 1); /* the thread that does it by itself may have been first */
     CHECK_EQ(n_kept(), 1);
     CHECK_EQ(hg_files_expire(files), 0);
     end();
