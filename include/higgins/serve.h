@@ -1,5 +1,5 @@
 /* The server: models behind the protocols that programs speak (OpenAI's, Anthropic's, Gemini's,
- * Ollama's), and a chat page.
+ * Ollama's), and a page for people.
  */
 #ifndef HIGGINS_SERVE_H
 #define HIGGINS_SERVE_H

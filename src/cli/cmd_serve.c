@@ -1,4 +1,4 @@
-/* higgins serve: a model behind the protocols of programs and a chat page, until Ctrl-C or SIGTERM.
+/* higgins serve: models behind the protocols of programs and a page, until Ctrl-C or SIGTERM.
  */
 #include "access_log.h"
 #include "talk.h"
@@ -269,7 +269,8 @@ const cli_command cli_serve = {
         "at one address, plain "
         "and streaming, to every program that speaks OpenAI's protocol (/v1/chat/completions, "
         "/v1/completions), Replicate's (/v1/predictions), Anthropic's (/v1/messages), Gemini's "
-        "(/v1beta/models/...) or Ollama's (/api), and a chat page at /. It listens on this machine "
+        "(/v1beta/models/...) or Ollama's (/api), and a page at / to talk to models, run, train "
+        "and watch them. It listens on this machine "
         "only unless --host "
         "says more. Ctrl-C or SIGTERM lets nobody new in, finishes the open answers within "
         "--grace seconds and ends with 0. Who asks shows a token: the first start prints one, "

@@ -297,7 +297,7 @@ static void handle(void *ctx, hg_exchange *x)
                        "%.30s %.200s: the methods of this path are %s", method, path, m.allow);
     } else if (ok && m.route == NULL) {
         ok = hg_refuse(&p, 404, "not_found", NULL,
-                       "nothing is at %.200s; the API begins at /v1, the chat page is /", path);
+                       "nothing is at %.200s; the API begins at /v1, the page is /", path);
     }
     if (ok)
         m.route->run(s, x, m.rest);

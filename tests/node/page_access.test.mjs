@@ -51,7 +51,10 @@ test('a server that asks for a token is told it once', { skip }, async () => {
 test('both languages have every word, with the same places in it', () => {
   const places = (s) => (s.match(/\{\w+\}/g) ?? []).sort().join();
   assert.deepEqual(Object.keys(fr).sort(), Object.keys(en).sort());
-  for (const key of Object.keys(en)) assert.equal(places(fr[key]), places(en[key]), key);
+  for (const key of Object.keys(en)) {
+    assert.ok(fr[key].trim() && en[key].trim(), key);
+    assert.equal(places(fr[key]), places(en[key]), key);
+  }
 });
 
 test('the page speaks French, and keeps to it', { skip }, async () => {
@@ -168,9 +171,10 @@ for (const [name, options] of [['wide and light', {}], ['wide and dark', { color
     await page.click('summary');
     await look('settings');
     await page.keyboard.press('Escape');
-    for (const room of ['models', 'train', 'dashboard']) {
+    for (const room of ['models', 'models/local/random', 'train', 'dashboard']) {
       await page.goto(`${server.url}/${room}`);
       await page.waitForSelector('h1');
+      if (room === 'models/local/random') await page.click('.page summary');
       await page.waitForTimeout(room === 'dashboard' ? 2300 : 200);
       await look(room);
     }

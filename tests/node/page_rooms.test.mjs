@@ -87,7 +87,7 @@ test('models are listed, found, and have a page with a form made of their schema
   await page.waitForSelector('.outcome .tag.on');
   assert.deepEqual(page.runs.asked, { input: { prompt: 'Tell me "all"', style: 'rhymed', temperature: 1.5 } }, 'what is as usual is not sent');
   assert.equal((await page.locator('.outcome .said').innerText()).trim(), 'Once upon\na time');
-  assert.equal(await page.textContent('.outcome-head .note'), '1.3 s · 3 tokens · 2.4 tokens/s · first after 0.1 s');
+  assert.equal(await page.textContent('.outcome-head .note'), '1.3 s · 3 tokens · 2.4 tokens/s · first after 100 ms');
   await page.screenshot({ path: `${screens}model.png` });
   assert.deepEqual(page.problems, []);
   await page.context().close();

@@ -3,7 +3,7 @@
 #include "serve/models.h"
 #include "serve/page/talks.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,23 +78,28 @@ static void delete_conversation(hg_server *s, hg_exchange *x, hg_bytes rest)
         refuse(x, &p);
 }
 
-/* A whole number of the query, bounded. */
-static int64_t number_of(const hg_exchange *x, const char *name, int64_t otherwise, int64_t max)
+/* A whole number of the query, which stays as it is when it is not asked for. */
+static bool take_number(const hg_exchange *x, const char *name, int64_t max, int64_t *out,
+                        hg_problem *p)
 {
     const char *v = hg_exchange_query(x, name);
     char *end;
-    const long long n = v != NULL ? strtoll(v, &end, 10) : otherwise;
 
-    return n < 0 ? 0 : n > max ? max : n;
+    if (v == NULL) return true;
+    errno = 0;
+    const long long n = strtoll(v, &end, 10);
+    if (errno != 0 || end == v || *end != '\0' || n < 0 || n > max)
+        return hg_refuse(p, 422, "invalid_value", name, "%s: must be a whole number from 0 to %lld",
+                         name, (long long)max);
+    *out = n;
+    return true;
 }
 
 static void list_conversations(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     const char *raw = hg_exchange_query(x, "search");
     char words[512] = "";
-    hg_talk_page page = {.search = words,
-                         .offset = number_of(x, "offset", 0, 1000000),
-                         .limit = number_of(x, "limit", 50, 200)};
+    hg_talk_page page = {.search = words, .limit = 50};
     hg_buf b = {0};
     hg_json_out o;
     hg_problem p;
@@ -103,7 +108,9 @@ static void list_conversations(hg_server *s, hg_exchange *x, hg_bytes rest)
     if (raw != NULL)
         words[hg_path_decode((hg_bytes){raw, strlen(raw)}, words, sizeof words - 1).n] = '\0';
     hg_json_out_init(&o, &b, 0);
-    if (hg_talk_list(hg_server_store(s), hg_exchange_owner(x), &page, &o, &p)) {
+    if (take_number(x, "offset", 1000000, &page.offset, &p) &&
+        take_number(x, "limit", 200, &page.limit, &p) &&
+        hg_talk_list(hg_server_store(s), hg_exchange_owner(x), &page, &o, &p)) {
         hg_reply_json(x, &hg_app, &b);
         return;
     }

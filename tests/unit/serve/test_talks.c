@@ -252,6 +252,11 @@ TEST(the_server_keeps_conversations_over_http)
     CHECK(strstr(raw_body(a), "The zéphyr") != NULL);
     a = raw_ask(s, "GET /app/conversations?search=z%C3%A9phyr HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK(strstr(raw_body(a), "\"excerpt\":\"The zéphyr\"") != NULL);
+    a = raw_ask(s, "GET /app/conversations?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK_EQ(raw_status(a), 422);
+    CHECK(strstr(raw_body(a), "limit: must be a whole number from 0 to 200") != NULL);
+    a = raw_ask(s, "GET /app/conversations?offset=x HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK_EQ(raw_status(a), 422);
     a = raw_ask(s, "GET /app/conversations/a%2Fb HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK_EQ(raw_status(a), 404);
     a = raw_ask(s, "DELETE /app/conversations/t1 HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -8,9 +8,10 @@ const languages = { en, fr };
 export const language = kept('language', navigator.language.startsWith('fr') ? 'fr' : 'en');
 effect(() => { document.documentElement.lang = language.value; });
 
-// t('error.rate', {seconds: 3}): {seconds} in the sentence becomes 3.
+// t('error.rate', {seconds: 3}): {seconds} in the sentence becomes 3. Where n is one, the sentence key_one is taken if there is one.
 export function t(key, values = {}) {
-  const sentence = (languages[language.value] ?? en)[key] ?? en[key] ?? key;
+  const words = languages[language.value] ?? en;
+  const sentence = (String(values.n) === '1' && words[`${key}_one`]) || words[key] || en[key] || key;
   return sentence.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
 }
 
@@ -34,6 +35,7 @@ export function bytes(n) {
 }
 
 export function duration(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${number(seconds, seconds < 10 ? 1 : 0)} s`;
   const m = Math.floor(seconds / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
   if (h < 1) return `${m} min ${Math.round(seconds % 60)} s`;

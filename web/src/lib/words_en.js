@@ -57,4 +57,5 @@ export const en = {
   'train.loss': 'Loss', 'train.valid': 'on held-out examples', 'train.loss_words': 'Loss {loss} at step {step}', 'train.step_of': 'step {step} of {total}', 'train.soon': 'The first steps come in a moment.', 'train.no_loss': 'No step was told of.', 'train.progress': 'Progress',
   'train.events': 'What happened', 'train.of': 'Training of {model}', 'train.gone': 'This training is not there (any more).',
   'train.rank': 'Rank', 'train.rank_hint': 'How much its adapter can hold.', 'train.held_out': 'Held-out examples', 'train.held_out_hint': 'A file on which it is tried, and not taught.', 'train.pause': 'Pause', 'train.resume': 'Go on',
+  'chat.tokens_one': '1 token', 'model.runs_one': '1 run', 'import.done_one': 'One conversation taken in', 'train.examples_supervised_one': '1 conversation', 'train.examples_dpo_one': '1 preference',
 };

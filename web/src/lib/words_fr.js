@@ -57,4 +57,5 @@ export const fr = {
   'train.loss': 'Perte', 'train.valid': 'sur des exemples mis à part', 'train.loss_words': 'Perte {loss} au pas {step}', 'train.step_of': 'pas {step} sur {total}', 'train.soon': 'Les premiers pas arrivent dans un instant.', 'train.no_loss': 'Aucun pas n’a été signalé.', 'train.progress': 'Progression',
   'train.events': 'Ce qui s’est passé', 'train.of': 'Entraînement de {model}', 'train.gone': 'Cet entraînement n’existe pas (ou plus).',
   'train.rank': 'Rang', 'train.rank_hint': 'Ce que son adaptateur peut retenir.', 'train.held_out': 'Exemples mis à part', 'train.held_out_hint': 'Un fichier sur lequel il est éprouvé, sans l’apprendre.', 'train.pause': 'Pause', 'train.resume': 'Reprendre',
+  'chat.tokens_one': '1 token', 'model.runs_one': '1 exécution', 'import.done_one': 'Une conversation importée', 'train.examples_supervised_one': '1 conversation', 'train.examples_dpo_one': '1 préférence',
 };

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { habits, openNew } from '../chat/talks.js';
 import { Said } from '../chat/Said.jsx';
 import { getJson, modelPath, request, token } from '../lib/api.js';
-import { contextOf } from '../lib/models.js';
+import { contextOf, findModels } from '../lib/models.js';
 import { go } from '../lib/router.js';
 import { number, t, when } from '../lib/words.js';
 import { Icon } from '../ui/icons.jsx';
@@ -76,6 +76,7 @@ export function Model({ id }) {
   useEffect(() => {
     handed.input = null;
     setProblem('');
+    findModels();
     getJson(`/v1/models/${path}`).then(setModel, (e) => setProblem(e.status === 404 ? t('model.gone', { id }) : e.status === 401 ? '' : e.message));
   }, [id, token.value]);
   useEffect(() => {
