@@ -4,6 +4,7 @@
  *     meta/meta-llama-3-70b-instruct: tiny
  *   descriptions:
  *     tiny: a model of our own
+ *   moderation: judge    # a model that is asked; the lexicon where there is none
  *   kept_days: 30        # of responses and stored chat completions
  */
 #include "serve/config.h"
@@ -13,7 +14,7 @@
 
 #include <string.h>
 
-static const char *const known[] = {"aliases", "descriptions", "kept_days", NULL};
+static const char *const known[] = {"aliases", "descriptions", "kept_days", "moderation", NULL};
 
 static hg_status read_aliases(hg_models *ms, hg_yaml *map, hg_err *e)
 {
@@ -44,6 +45,19 @@ static hg_status read_descriptions(hg_models *ms, hg_yaml *map, hg_err *e)
     return HG_OK;
 }
 
+static hg_status read_moderation(hg_server *s, hg_yaml *root, hg_err *e)
+{
+    const char *id = NULL;
+
+    HG_TRY(hg_yaml_text(root, "moderation", &id, e));
+    if (id == NULL) return HG_OK;
+    const hg_card *m = hg_server_find(s, (hg_bytes){id, strlen(id)});
+    if (m == NULL)
+        return hg_yaml_fail(hg_yaml_find(root, "moderation"), e, "there is no model %s to ask", id);
+    hg_server_set_moderator(s, m->id);
+    return HG_OK;
+}
+
 static hg_status read_tree(hg_server *s, hg_yaml *root, hg_err *e)
 {
     hg_models *ms = hg_server_models(s);
@@ -56,6 +70,7 @@ static hg_status read_tree(hg_server *s, hg_yaml *root, hg_err *e)
     HG_TRY(read_aliases(ms, aliases, e));
     HG_TRY(read_descriptions(ms, descriptions, e));
     HG_TRY(hg_yaml_int(root, "kept_days", 1, 3650, &days, e));
+    HG_TRY(read_moderation(s, root, e));
     hg_keeper_set_days(hg_server_keeper(s), (uint32_t)days);
     return hg_yaml_no_others(root, known, e);
 }

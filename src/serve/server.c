@@ -29,6 +29,7 @@ struct hg_server {
     hg_keeper *keeper;
     hg_trainings *trainings;
     hg_batches *batches;
+    char moderator[128];
     hg_http *http;
     char url[128];
     pthread_mutex_t lock; /* guards the meter */
@@ -37,9 +38,9 @@ struct hg_server {
 };
 
 static const hg_protocol *const protocols[] = {
-    &hg_openai, &hg_responses,   &hg_kept,           &hg_anthropic,        &hg_gemini,
-    &hg_ollama, &hg_file_routes, &hg_fine_tuning,    &hg_upkeep,           &hg_app,
-    &hg_pages,  &hg_replicate,   &hg_openai_batches, &hg_anthropic_batches};
+    &hg_openai, &hg_responses,   &hg_kept,        &hg_anthropic,      &hg_gemini,
+    &hg_ollama, &hg_file_routes, &hg_fine_tuning, &hg_upkeep,         &hg_app,
+    &hg_pages,  &hg_replicate,   &hg_moderations, &hg_openai_batches, &hg_anthropic_batches};
 enum {
     N_PROTOCOLS = sizeof protocols / sizeof protocols[0],
     N_DESKS = 8 /* some may wait for models that are loaded */
@@ -85,6 +86,16 @@ hg_models *hg_server_models(const hg_server *s)
 hg_store *hg_server_store(const hg_server *s)
 {
     return hg_data_store(s->data);
+}
+
+const char *hg_server_moderator(const hg_server *s)
+{
+    return s->moderator[0] != '\0' ? s->moderator : NULL;
+}
+
+void hg_server_set_moderator(hg_server *s, const char *id)
+{
+    (void)snprintf(s->moderator, sizeof s->moderator, "%s", id);
 }
 
 hg_batches *hg_server_batches(const hg_server *s)

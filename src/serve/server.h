@@ -118,6 +118,9 @@ hg_status hg_server_ask(hg_server *s, const hg_inside *q, hg_exchange **out, hg_
 struct hg_keeper;
 struct hg_keeper *hg_server_keeper(const hg_server *s);
 struct hg_batches *hg_server_batches(const hg_server *s);
+/* The model that judges texts where a request names none; NULL: the lexicon does. */
+const char *hg_server_moderator(const hg_server *s);
+void hg_server_set_moderator(hg_server *s, const char *id); /* before it starts; copied */
 /* What it has cost since it was made. */
 typedef struct hg_server_costs {
     double up_s, cpu_s, joules;
@@ -148,6 +151,7 @@ typedef struct hg_protocol {
 } hg_protocol;
 extern const hg_protocol hg_openai;      /* openai.c */
 extern const hg_protocol hg_responses;   /* responses.c: the other half of OpenAI's */
+extern const hg_protocol hg_moderations; /* moderations.c */
 extern const hg_protocol hg_kept;        /* kept_calls.c: answers that were kept */
 extern const hg_protocol hg_anthropic;   /* anthropic.c */
 extern const hg_protocol hg_gemini;      /* gemini.c */
