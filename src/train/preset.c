@@ -122,13 +122,44 @@ hg_status hg_preset_find_labels(hg_preset_data *d, hg_err *e)
     return HG_OK;
 }
 
+static bool is_held(const hg_preset_data *d, size_t i)
+{
+    return d->kind == HG_PRESET_CHAT ? d->chats.chat[i].is_held : d->row[i].is_held_out;
+}
+
 static void count_sides(const hg_preset_data *d, size_t *learnt, size_t *held_out)
 {
     const size_t n = d->kind == HG_PRESET_CHAT ? d->chats.n : d->n;
     *held_out = 0;
-    for (size_t i = 0; i < n; i++)
-        *held_out += d->kind == HG_PRESET_CHAT ? d->chats.chat[i].is_held : d->row[i].is_held_out;
+    for (size_t i = 0; i < n; i++) *held_out += is_held(d, i);
     *learnt = n - *held_out;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Held-out rows that are learnt from as well flatter the figures. */
+static hg_status tell_shared(const hg_preset_data *d, const hg_watch *w, hg_err *e)
+{
+    const size_t n = d->kind == HG_PRESET_CHAT ? d->chats.n : d->n;
+    uint64_t *learnt = hg_alloc(n, sizeof *learnt);
+    size_t n_learnt = 0, shared = 0;
+    if (learnt == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %zu rows", n);
+    for (size_t i = 0; i < n; i++)
+        if (!is_held(d, i)) learnt[n_learnt++] = row_hash(d, i);
+    qsort(learnt, n_learnt, sizeof *learnt, by_value);
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t h = row_hash(d, i);
+        shared += is_held(d, i) && bsearch(&h, learnt, n_learnt, sizeof h, by_value) != NULL;
+    }
+    hg_free(learnt);
+    if (shared > 0)
+        hg_watch_log(w, HG_WARN,
+                     "%zu of the held-out rows are learnt from too: the figures flatter", shared);
+    return HG_OK;
 }
 
 hg_status hg_preset_read(hg_preset_data *d, const hg_recipe *r, const hg_watch *w, hg_err *e)
@@ -140,6 +171,7 @@ hg_status hg_preset_read(hg_preset_data *d, const hg_recipe *r, const hg_watch *
     for (size_t i = 0; i < r->val_data.n; i++)
         HG_TRY(hg_preset_load(d, r->val_data.item[i], r->columns.item, r->columns.n, true, w, e));
     HG_TRY(hg_preset_find_labels(d, e));
+    HG_TRY(tell_shared(d, w, e));
     count_sides(d, &learnt, &held_out);
     if (r->val_data.n == 0)
         hg_watch_log(w, HG_INFO,

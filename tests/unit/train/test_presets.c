@@ -216,6 +216,28 @@ TEST(what_is_held_out_follows_from_the_row_alone)
     hg_buf_free(&down);
 }
 
+TEST(held_out_rows_that_are_learnt_from_too_are_told)
+{
+    hg_preset_data d;
+    hg_recipe r;
+    hg_err e = {0};
+    hg_buf said = {0}, set = {0};
+    CHECK_OK(hg_recipe_init(&r, HG_STAGE_TUNE, &e), e);
+    hg_buf_printf(&set, "data=%s", fixture_file("d.csv", "a,x\nb,y\nc,x\n"));
+    CHECK_OK(hg_recipe_set(&r, set.p, &e), e);
+    hg_buf_clear(&set);
+    hg_buf_printf(&set, "val_data=%s", fixture_file("v.csv", "b,y\nd,y\n"));
+    CHECK_OK(hg_recipe_set(&r, set.p, &e), e);
+    hg_preset_data_init(&d, HG_PRESET_SENTIMENT, NULL);
+    CHECK_OK(hg_preset_read(&d, &r, fixture_listen(&said), &e), e);
+    CHECK_HAS(said.p, "1 of the held-out rows are learnt from too: the figures flatter");
+    CHECK_HAS(said.p, "sentiment: 3 rows to learn from, 2 held out (");
+    hg_preset_data_free(&d);
+    hg_recipe_free(&r);
+    hg_buf_free(&said);
+    hg_buf_free(&set);
+}
+
 TEST(the_trainer_holds_out_the_rows_that_a_task_does)
 {
     loaded l;
