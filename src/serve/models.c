@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+static const double LAST_ANSWER_S = 10;
+
 hg_status hg_models_new(hg_models **out, const hg_server_options *o, hg_err *e)
 {
     hg_machine_info machine;
@@ -46,12 +48,25 @@ static void free_offer(hg_offer *o)
     hg_free(o);
 }
 
+/* An answer's end is told by the engine of the base, which may still be at it when the client has
+ * long read all: the adapter must outlive that. */
+static void wait_for_last(const hg_offer *o)
+{
+    const struct timespec nap = {0, 1000 * 1000};
+    const double until = hg_seconds() + LAST_ANSWER_S;
+
+    while (atomic_load(&o->n_users) > 0 && hg_seconds() < until) (void)nanosleep(&nap, NULL);
+}
+
 void hg_models_free(hg_models *ms)
 {
     if (ms == NULL) return;
     const size_t n = hg_models_count(ms);
     for (size_t i = 0; i < n; i++) /* adapters before what they stand on */
-        if (ms->offer[i]->is_adapter) hg_offer_unload(ms->offer[i]);
+        if (ms->offer[i]->is_adapter) {
+            wait_for_last(ms->offer[i]);
+            hg_offer_unload(ms->offer[i]);
+        }
     for (size_t i = 0; i < n; i++) hg_offer_unload(ms->offer[i]);
     for (size_t i = 0; i < n; i++) free_offer(ms->offer[i]);
     (void)pthread_cond_destroy(&ms->changed);

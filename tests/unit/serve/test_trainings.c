@@ -201,7 +201,7 @@ TEST(a_server_that_ends_amid_a_training_goes_on_with_it_later)
 
     begin();
     ask = plain();
-    ask.wish.n_epochs = 60;
+    ask.wish.n_epochs = 12;
     CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
     for (int i = 0; i < 3000 && get(id)->step == 0; i++) (void)nanosleep(&nap, NULL);
     end();

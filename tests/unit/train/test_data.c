@@ -1,6 +1,8 @@
 /* Token shards, windows, the order of rows, packing of conversations. */
 #include "fixture.h"
 #include "data/tokens.h"
+#include "base/file.h"
+#include "train/method.h"
 #include "train/packed.h"
 #include "train/windows.h"
 #include <string.h>
@@ -246,6 +248,47 @@ TEST(conversations_are_packed_whole_and_learnt_from_where_the_assistant_speaks)
     CHECK_EQ(p.n_chats + p.n_dropped, 30);
     hg_packed_free(&p);
     hg_chats_free(&c);
+    hg_arena_free(&mem);
+    hg_tokenizer_free(t);
+}
+
+/* What val_data names is held out, all of it and nothing else, whatever val_share says. */
+TEST(files_that_are_held_out_are_never_learnt_from)
+{
+    static const char said[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"hens?\"}, "
+                               "{\"role\": \"assistant\", \"content\": \"seven hens\"}]}\n";
+    char data[4200], held[4200];
+    hg_err e = {0};
+    hg_chats c = {0};
+    hg_packed p;
+    hg_recipe r;
+    hg_arena mem;
+    hg_tokenizer *t = tokenizer();
+    hg_arena_init(&mem, 0);
+    CHECK_OK(hg_file_write(test_path("held.jsonl"), said, sizeof said - 1, &e), e);
+    (void)snprintf(data, sizeof data, "data=%s", fixture_chats());
+    (void)snprintf(held, sizeof held, "val_data=%s,%s", test_path("held.jsonl"),
+                   test_path("held.jsonl"));
+    CHECK_OK(hg_recipe_init(&r, HG_STAGE_TUNE, &e), e);
+    CHECK_OK(hg_recipe_set(&r, data, &e), e);
+    CHECK_OK(hg_recipe_set(&r, held, &e), e);
+    CHECK_OK(hg_method_load(&r, &c, NULL, &e), e);
+    CHECK_EQ(c.n, 32);
+    CHECK_OK(hg_packed_init(&p, &c, t, NULL, LEN, 0.3, 1, &mem, NULL, &e), e);
+    CHECK_EQ(p.side[1].n_chats, 2);
+    for (size_t i = 0; i < p.n_chats; i++) CHECK_EQ(p.chat[i].is_held, i >= p.n_chats - 2);
+    CHECK(p.side[1].chat[0] >= p.n_chats - 2 && p.side[1].chat[1] >= p.n_chats - 2);
+    const uint64_t hash = p.source.hash;
+    hg_packed_free(&p);
+    for (size_t i = 0; i < c.n; i++) c.chat[i].is_held = i == 0;
+    CHECK_OK(hg_packed_init(&p, &c, t, NULL, LEN, 0.3, 1, &mem, NULL, &e), e);
+    CHECK(p.source.hash != hash);
+    hg_packed_free(&p);
+    CHECK_OK(hg_recipe_set(&r, "method=kto", &e), e);
+    CHECK_EQ(hg_method_defaults(&r, &e), HG_E_ARG);
+    CHECK_HAS(e.msg, "val_data is not for method \"grpo\" or \"kto\"");
+    hg_chats_free(&c);
+    hg_recipe_free(&r);
     hg_arena_free(&mem);
     hg_tokenizer_free(t);
 }
