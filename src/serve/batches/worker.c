@@ -4,6 +4,7 @@
 #include "serve/batches/batches_impl.h"
 #include "base/clock.h"
 #include "serve/models.h"
+#include "serve/openai/kept.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -207,6 +208,7 @@ static double turn(hg_batches *b)
     hg_arena mem;
     size_t n = 0;
     double patience = 1;
+    bool has_failed = false;
     hg_err e;
 
     hg_arena_init(&mem, 64 * 1024);
@@ -215,7 +217,7 @@ static double turn(hg_batches *b)
     if (list != NULL && rows_open(b->store, list, MAX_OPEN, &n, &mem, &e) == HG_OK) {
         for (size_t i = 0; i < n; i++) {
             if (look_at(b, &list[i], &e) != HG_OK)
-                b->pause_until = hg_seconds() + PAUSE_S; /* a full disk: tried again */
+                has_failed = true; /* a full disk: tried again */
             else if (has_steps(&list[i]))
                 patience = 0.02;
         }
@@ -226,9 +228,10 @@ static double turn(hg_batches *b)
     if (hg_unix_time() - b->expired_at > (int64_t)EXPIRE_EACH_S) {
         b->expired_at = hg_unix_time();
         (void)rows_expire(b->store, &e);
+        hg_keeper_expire(hg_server_keeper(b->server));
     }
     hg_arena_free(&mem);
-    return patience;
+    return has_failed ? PAUSE_S : patience;
 }
 
 /* False: the server stops. */

@@ -104,9 +104,10 @@ static hg_status finish_card(hg_keeper *k, const hg_kept_card *c, hg_err *e)
 hg_status hg_keeper_put(hg_keeper *k, const hg_kept_card *c, hg_err *e)
 {
     if (c->is_background && strcmp(c->status, "queued") != 0) return finish_card(k, c, e);
-    hg_keeper_expire(k);
-    HG_TRY(write_card(k, c, e));
-    return make_room(k, c, e);
+    HG_TRY(hg_store_begin(k->store, e));
+    hg_status r = write_card(k, c, e);
+    if (r == HG_OK) r = make_room(k, c, e);
+    return hg_store_end(k->store, r, e);
 }
 
 static hg_bytes copy_of(hg_arena *mem, hg_bytes b)

@@ -46,7 +46,7 @@ bool hg_keeper_set_body(hg_keeper *k, const char *owner, const char *id, hg_byte
 typedef bool hg_kept_fn(void *ctx, hg_bytes body);
 bool hg_keeper_list(hg_keeper *k, const char *owner, hg_kept_kind kind, const char *after,
                     bool is_newest_first, hg_kept_fn *fn, void *ctx, hg_problem *p);
-/* Deletes what has had its days. */
+/* Deletes what has had its days; the worker of batches does so each minute. */
 void hg_keeper_expire(hg_keeper *k);
 
 /* ---- in the background (background.c) ---- */
