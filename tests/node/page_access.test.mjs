@@ -175,7 +175,7 @@ for (const [name, options] of [['wide and light', {}], ['wide and dark', { color
       await page.goto(`${server.url}/${room}`);
       await page.waitForSelector('h1');
       if (room === 'models/local/random') await page.click('.page summary');
-      await page.waitForTimeout(room === 'dashboard' ? 2300 : 200);
+      await page.waitForTimeout(room === 'dashboard' ? 1400 : 150);
       await look(room);
     }
     assert.deepEqual(found, {});
