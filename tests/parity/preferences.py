@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Losses of preferences and their derivatives against the papers' formulas written in torch: DPO (Rafailov 2023), IPO (Azar 2023), hinge (Zhao 2023),
-ORPO (Hong 2024), KTO (Ethayarajh 2024); and GRPO's tokens (Shao 2024)."""
+ORPO (Hong 2024), KTO (Ethayarajh 2024); GRPO's tokens (Shao 2024); and distillation (Hinton 2015) with its gradients by the student's states and head."""
 import os, subprocess, sys
 import numpy as np
 
@@ -10,6 +10,7 @@ from reference import *
 import torch.nn.functional as F
 
 TOOL = os.path.join(BUILD, "tests", "pair_losses")
+DISTILL = os.path.join(BUILD, "tests", "distill_loss")
 NUMBER = {"dpo": 1, "ipo": 2, "hinge": 3, "orpo": 4, "kto": 5, "grpo": 6}
 cases = Cases()
 
@@ -76,6 +77,37 @@ def grpo_equal(kl, clip):
     assert d < 1e-9, f"off by {float(d):.3g}"
 
 
+def distill_equal(t, share, cap=0.0, teacher_cap=0.0, rows=300, vocab=1000, d=24, teacher_vocab=1008, teacher_d=40):
+    """Float32 against double: 1e-5 of the largest value of each output."""
+    g = torch.Generator().manual_seed(11)
+    x, w, tx, tw = (torch.randn(s, generator=g) for s in ((rows, d), (vocab, d), (rows, teacher_d), (teacher_vocab, teacher_d)))
+    weights = torch.rand(rows, generator=g)
+    weights[::7] = 0
+    targets = torch.randint(0, vocab, (rows,), generator=g, dtype=torch.int32)
+    targets[::5] = -1
+    raw = b"".join(a.numpy().tobytes() for a in (x, w, tx, tw, weights, targets))
+    args = [rows, vocab, d, teacher_vocab, teacher_d, t, share, cap, teacher_cap]
+    r = subprocess.run([DISTILL, *map(str, args)], input=raw, capture_output=True)
+    assert r.returncode == 0, r.stderr.decode()
+    got = torch.from_numpy(np.frombuffer(r.stdout, np.float32).copy()).double()
+    got = got.split([1, rows, rows, rows * d, vocab * d])
+
+    x, w = x.double().requires_grad_(True), w.double().requires_grad_(True)
+    z, u = x @ w.T, (tx.double() @ tw.double().T)[:, :vocab]
+    z = cap * torch.tanh(z / cap) if cap > 0 else z
+    u = teacher_cap * torch.tanh(u / teacher_cap) if teacher_cap > 0 else u
+    keep = ((targets >= 0) & (weights > 0)).double()
+    ce = F.cross_entropy(z, targets.long().clamp(min=0), reduction="none") * keep
+    kl = F.kl_div(F.log_softmax(z / t, 1), F.log_softmax(u / t, 1), reduction="none", log_target=True).sum(1) * keep
+    by = weights.double() * keep
+    loss = (((1 - share) * ce + share * t * t * kl) * by).sum() / by.sum()
+    loss.backward()
+    want = (loss.detach().reshape(1), ce.detach(), kl.detach(), x.grad.flatten(), w.grad.flatten())
+    for name, a, b in zip(("loss", "cross-entropy", "kl", "dx", "dw"), got, want):
+        off = (a - b).abs().max() / b.abs().max()
+        assert off < 1e-5, f"{name} off by {float(off):.3g}"
+
+
 cases.run("dpo is torch's", lambda: equal("dpo", 0.1))
 cases.run("dpo with label smoothing is torch's", lambda: equal("dpo", 0.5, 0.2))
 cases.run("ipo is torch's", lambda: equal("ipo", 0.1))
@@ -84,4 +116,7 @@ cases.run("orpo is torch's", lambda: equal("orpo", 0.1, 0.0, 0.6))
 cases.run("kto is torch's", lambda: equal("kto", 0.2, 0.0, 1.0, 1.3, 0.7))
 cases.run("grpo's tokens are torch's", lambda: grpo_equal(0.04, 0.2))
 cases.run("grpo's tokens without kl are torch's", lambda: grpo_equal(0.0, 0.1))
+cases.run("distillation is torch's", lambda: distill_equal(1.0, 0.5))
+cases.run("distillation of the teacher alone, softened, is torch's", lambda: distill_equal(4.0, 1.0))
+cases.run("distillation with soft caps is torch's", lambda: distill_equal(2.0, 0.3, 8.0, 20.0))
 cases.close()
