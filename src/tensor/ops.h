@@ -127,5 +127,8 @@ typedef struct hg_distill {
 } hg_distill;
 hg_tensor *hg_op_distill(hg_graph *g, hg_tensor *x, hg_tensor *w, const hg_tensor *teacher_x,
                          const hg_tensor *teacher_w, const hg_distill *o);
+/* Bytes that it holds beside what hg_op_linear_cross_entropy does for the same rows: the teacher's
+ * logits, and its states of the same rows. */
+size_t hg_distill_room(size_t n_rows, size_t n_vocab, size_t teacher_d);
 
 #endif

@@ -125,6 +125,18 @@ static hg_status one_chunk(distill *d, float *dx, float *dw)
     return dx != NULL || dw != NULL ? gradients(d, dx, dw) : HG_OK;
 }
 
+static size_t chunk_rows(size_t n_rows, size_t n_vocab)
+{
+    size_t rows = CHUNK_BYTES / sizeof(float) / n_vocab;
+    rows = rows < CHUNK_MIN ? CHUNK_MIN : rows > CHUNK_MAX ? CHUNK_MAX : rows;
+    return rows > n_rows ? n_rows : rows;
+}
+
+size_t hg_distill_room(size_t n_rows, size_t n_vocab, size_t teacher_d)
+{
+    return chunk_rows(n_rows, n_vocab) * (n_vocab + teacher_d) * sizeof(float);
+}
+
 static bool make_room(distill *d, size_t rows)
 {
     hg_arena *mem = d->g->mem;
@@ -142,9 +154,7 @@ static void run_chunks(distill *d)
     hg_graph *g = d->g;
     bool x_is_first = false, w_is_first = false;
     float *dx = NULL, *dw = NULL;
-    size_t rows = CHUNK_BYTES / sizeof(float) / d->n_vocab;
-    rows = rows < CHUNK_MIN ? CHUNK_MIN : rows > CHUNK_MAX ? CHUNK_MAX : rows;
-    if (rows > d->n) rows = d->n;
+    const size_t rows = chunk_rows(d->n, d->n_vocab);
     if (d->scale > 0) {
         dx = hg_grad_open(g, d->x, &x_is_first);
         dw = hg_grad_open(g, d->w, &w_is_first);

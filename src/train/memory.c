@@ -6,6 +6,7 @@
 #include "tensor/matmul.h"
 #include "train/learner.h"
 #include "train/shape.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { PROBE_VOCAB = 32, PROBE_WIDTH = 16, LOSS_ROWS = 1024 };
@@ -189,15 +190,43 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     return HG_OK;
 }
 
+/* What one block keeps of each token without a record: the stream, its norm, what attention reads
+ * and makes, the wide rows of the other half. */
+static uint64_t block_activations(const hg_model_config *c, uint64_t tokens)
+{
+    const uint64_t q = (uint64_t)c->n_heads * c->d_head, kv = (uint64_t)c->n_kv_heads * c->d_head;
+    return tokens * 4 * (4 * (uint64_t)c->d_model + 2 * q + 4 * kv + 3 * (uint64_t)c->d_ff);
+}
+
+/* The teacher reads a lot before the student does and leaves its states, so that of the two passes
+ * the larger counts. */
+void hg_memory_plan_teach(hg_memory_plan *p, const hg_model *teacher, const hg_model_config *c,
+                          const hg_source *source, const hg_recipe *r, hg_runtime *rt,
+                          hg_compute compute)
+{
+    const uint64_t tokens =
+        (uint64_t)hg_micro_rows(r, source->seq_len, c->d_model, rt, compute) * source->seq_len;
+    const uint64_t states = tokens * 4 * teacher->c.d_model;
+    const uint64_t pass = block_activations(&teacher->c, tokens);
+    const uint64_t before = p->activations,
+                   student = before + hg_distill_room(tokens, c->n_vocab, teacher->c.d_model);
+    p->teacher = hg_model_bytes(teacher);
+    p->activations = states + (student > pass ? student : pass);
+    p->total += p->teacher + p->activations - before;
+}
+
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w)
 {
+    char teacher[40] = "";
+    if (p->teacher > 0)
+        (void)snprintf(teacher, sizeof teacher, ", teacher %.0f", (double)p->teacher / 1e6);
     hg_watch_log(w, HG_INFO,
                  "memory: %.0f MB in all: weights %.0f, gradients %.0f, optimiser %.0f, "
                  "activations %.0f, scratch %.0f, "
-                 "data %.0f",
+                 "data %.0f%s",
                  (double)p->total / 1e6, (double)p->weights / 1e6, (double)p->gradients / 1e6,
                  (double)p->moments / 1e6, (double)p->activations / 1e6, (double)p->scratch / 1e6,
-                 (double)p->data / 1e6);
+                 (double)p->data / 1e6, teacher);
 }
 
 hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e)

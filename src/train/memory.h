@@ -7,7 +7,7 @@
 #include "train/source.h"
 
 typedef struct hg_memory_plan {
-    uint64_t weights, gradients, moments, activations, scratch, data, samples;
+    uint64_t weights, gradients, moments, activations, scratch, data, samples, teacher;
     uint64_t total;
     uint64_t n_params;
 } hg_memory_plan;
@@ -16,6 +16,11 @@ typedef struct hg_memory_plan {
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
                               const hg_source *source, const hg_recipe *r, hg_runtime *rt,
                               hg_compute compute, hg_err *e);
+/* Adds a teacher, which is in memory already, for the student `c` that *p was made for: its
+ * weights, what it keeps of a lot, and the second model's logits. */
+void hg_memory_plan_teach(hg_memory_plan *p, const hg_model *teacher, const hg_model_config *c,
+                          const hg_source *source, const hg_recipe *r, hg_runtime *rt,
+                          hg_compute compute);
 /* One line for people. */
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w);
 /* HG_E_LIMIT and what would help when the machine has less. */

@@ -70,15 +70,19 @@ hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_
     return c->form == HG_FORM_LABEL ? hg_chats_mismatch(c, (uint64_t)r->seed, e) : HG_OK;
 }
 
+hg_status hg_method_teacher(hg_tuning *t, const hg_recipe *r, uint64_t vocab_hash, hg_runtime *rt,
+                            hg_arena *mem, hg_err *e)
+{
+    if (r->method != HG_METHOD_DISTILL) return HG_OK;
+    return hg_distilling_init(&t->distilling, r, vocab_hash, rt, mem, e);
+}
+
 hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
                          hg_err *e)
 {
     const uint64_t of[] = {data->source.hash, job->base_hash, job->compute};
     if (job->recipe->method == HG_METHOD_GRPO) job->objective = &t->grpo.objective;
-    if (job->recipe->method == HG_METHOD_DISTILL) {
-        job->objective = &t->distilling.objective;
-        return hg_distilling_init(&t->distilling, job->recipe, job->vocab_hash, job->rt, mem, e);
-    }
+    if (job->recipe->method == HG_METHOD_DISTILL) job->objective = &t->distilling.objective;
     if (!is_preference(job->recipe)) return HG_OK;
     HG_TRY(hg_preferences_init(&t->preferences, data, job->recipe, hg_hash64(of, sizeof of, 2), mem,
                                e));

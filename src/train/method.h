@@ -19,7 +19,12 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e);
 hg_chat_form hg_method_form(const hg_recipe *r);
 /* Reads the recipe's data into c; of a task, what it makes of them. */
 hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_err *e);
-/* Sets job->objective, when the method has one of its own, from what the job holds already. */
+/* Opens the teacher where the method has one, so that its memory can be planned; else nothing.
+ * `vocab_hash` is the student's. */
+hg_status hg_method_teacher(hg_tuning *t, const hg_recipe *r, uint64_t vocab_hash, hg_runtime *rt,
+                            hg_arena *mem, hg_err *e);
+/* Sets job->objective, when the method has one of its own, from what the job holds already, after
+ * hg_method_teacher. */
 hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
                          hg_err *e);
 void hg_method_free(hg_tuning *t);

@@ -120,8 +120,13 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     HG_TRY(choose_seq_len(r, &n->model->c, e));
     HG_TRY(r->method == HG_METHOD_GRPO ? take_tasks(n, rt, w, e) : pack(n, w, e));
     job.source = n->source;
+    job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
+    HG_TRY(hg_method_teacher(&n->tuning, r, job.vocab_hash, rt, &n->mem, e));
     HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, adapter_size(n->model), n->source, r, rt,
                                compute, e));
+    if (n->tuning.distilling.teacher != NULL)
+        hg_memory_plan_teach(&n->plan, n->tuning.distilling.teacher, &n->model->c, n->source, r, rt,
+                             compute);
     hg_memory_plan_say(&n->plan, w);
     HG_TRY(hg_memory_plan_check(&n->plan, e));
     hg_result_plan(result, r, &n->plan, n->source);
@@ -129,7 +134,6 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     if (n->model->chat_template == NULL)
         HG_TRY(hg_model_set_chat_template(n->model, hg_chat_template_default(), e));
     job.model = n->model;
-    job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
     job.base_hash = hg_weights_hash(n->model);
     HG_TRY(hg_method_init(&n->tuning, &job, &n->packed, &n->mem, e));
     return hg_trainer_run(&job, result, e);
