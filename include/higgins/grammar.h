@@ -16,7 +16,12 @@ extern "C" {
 /* ---- grammars: immutable; may be shared by threads ---- */
 typedef struct hg_grammar hg_grammar;
 
-enum { HG_MAX_GRAMMAR_BYTES = 1 << 22, HG_MAX_GRAMMAR_STATES = 1 << 18 };
+/* Work: what a second or two prepares; more is HG_E_LIMIT, as more states are. */
+enum {
+    HG_MAX_GRAMMAR_BYTES = 1 << 22,
+    HG_MAX_GRAMMAR_STATES = 1 << 18,
+    HG_MAX_GRAMMAR_WORK = 1 << 25
+};
 
 /* llama.cpp's dialect; the text begins with the rule `root`. HG_E_FORMAT ("line 3, column 7: ..."),
  * HG_E_LIMIT, HG_E_NOMEM; so below. */

@@ -36,6 +36,7 @@ typedef struct hg_state {
 struct hg_grammar {
     atomic_uint refs;
     hg_hash128 id; /* of what it was made from */
+    uint64_t work; /* members of sets that were looked at so far */
     hg_state *states;
     size_t n_states, states_cap;
     hg_edge *edges;

@@ -83,6 +83,11 @@ static hg_status table_grow(subset *s, hg_err *e)
 /* The number of the set found, new or known; *out is a state of g. */
 static hg_status intern(subset *s, uint32_t *out, hg_err *e)
 {
+    s->g->work += s->n_found + 1;
+    if (s->g->work > HG_MAX_GRAMMAR_WORK)
+        return hg_fail(e, HG_E_LIMIT,
+                       "the grammar takes too long to prepare; it has too many members that may be "
+                       "left out, or alternatives that begin alike");
     qsort(s->found, s->n_found, sizeof *s->found, by_number);
     if (2 * (s->n_sets + 1) > s->mask) HG_TRY(table_grow(s, e));
     const size_t size = s->n_found * sizeof *s->found;

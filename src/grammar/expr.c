@@ -24,6 +24,9 @@ hg_status hg_build_check(const hg_build *b, hg_err *e)
     if (b->n_nodes > HG_MAX_NODES || b->n_rules >= HG_MAX_RULES)
         return hg_fail(e, HG_E_LIMIT, "the grammar has over %d parts or %d rules; make it smaller",
                        HG_MAX_NODES, HG_MAX_RULES);
+    if (b->is_too_deep)
+        return hg_fail(e, HG_E_LIMIT, "the grammar is nested over %d deep; make it flatter",
+                       HG_MAX_X_DEPTH);
     if (b->failed) return hg_fail(e, HG_E_NOMEM, "no room for the grammar");
     return HG_OK;
 }
@@ -37,6 +40,15 @@ static hg_x *make(hg_build *b, hg_x_kind kind)
     else
         *x = (hg_x){.kind = kind, .weight = 1};
     return x;
+}
+
+/* What is above `kid` is one deeper. False: too deep. */
+static bool deepen(hg_build *b, hg_x *x, const hg_x *kid)
+{
+    if (kid->depth + 1 > x->depth) x->depth = kid->depth + 1;
+    if (x->depth <= HG_MAX_X_DEPTH) return true;
+    b->failed = b->is_too_deep = true;
+    return false;
 }
 
 static uint32_t heavier(uint32_t a, uint64_t b)
@@ -113,6 +125,7 @@ static hg_x *group(hg_build *b, hg_x_kind kind, hg_x *const *kids, size_t n)
     }
     for (size_t i = 0; i < n; i++) {
         copy[i] = kids[i];
+        if (!deepen(b, x, kids[i])) return NULL;
         x->weight = heavier(x->weight, kids[i]->weight);
         x->has_rules |= kids[i]->has_rules;
     }
@@ -208,6 +221,7 @@ hg_x *hg_x_list(hg_build *b, const hg_x_element *elements, size_t n, hg_x *separ
     for (size_t i = 0; i < n; i++) {
         if (elements[i].x == NULL) return NULL;
         copy[i] = elements[i];
+        if (!deepen(b, x, elements[i].x)) return NULL;
         x->weight = heavier(x->weight, elements[i].x->weight);
         x->has_rules |= elements[i].x->has_rules;
     }

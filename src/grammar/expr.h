@@ -36,6 +36,7 @@ struct hg_x {
     uint32_t min, max; /* of a repeat; of a list, how many elements in all */
     uint32_t rule;     /* of HG_X_RULE; of others, the rule made for them + 1 */
     uint32_t weight;   /* about how many states it takes */
+    uint32_t depth;    /* of what is below, 0 for none: passes over it recurse */
     bool has_rules;    /* somewhere below */
     union {
         const char *bytes;
@@ -65,10 +66,16 @@ typedef struct hg_build {
     hg_rule *rules;
     size_t n_rules, rules_cap;
     size_t n_nodes;
-    bool failed; /* memory or HG_MAX_NODES ended */
+    bool failed;      /* memory or HG_MAX_NODES ended */
+    bool is_too_deep; /* and that is why: HG_MAX_X_DEPTH */
 } hg_build;
 
-enum { HG_MAX_NODES = 1 << 20, HG_MAX_RULES = 1 << 16, HG_GRAMMAR_DEPTH = 128 };
+enum {
+    HG_MAX_NODES = 1 << 20,
+    HG_MAX_RULES = 1 << 16,
+    HG_GRAMMAR_DEPTH = 128,
+    HG_MAX_X_DEPTH = 2048
+};
 
 void hg_build_init(hg_build *b);
 void hg_build_free(hg_build *b);

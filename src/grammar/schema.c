@@ -42,18 +42,25 @@ static bool is_required(const json_t *required, const char *key)
 /* The names that additional members may have: any but those that are described. */
 static hg_x *free_name(hg_schema *s, json_t *properties, const json_t *required)
 {
-    hg_x *known = hg_x_never(s->b), *any = hg_json_any_string(s->b);
+    const size_t n_required = json_array_size(required);
+    hg_x **list = HG_NEW(&s->b->mem, hg_x *, json_object_size(properties) + n_required + 1);
+    hg_x *any = hg_json_any_string(s->b);
     const char *key;
     json_t *v;
+    size_t n = 0;
+    if (list == NULL) {
+        s->b->failed = true;
+        return NULL;
+    }
     json_object_foreach(properties, key, v)
     {
         json_t *name = json_string(key);
-        if (name != NULL) known = hg_x_alt2(s->b, known, hg_json_literal(s, name));
+        if (name != NULL) list[n++] = hg_json_literal(s, name);
         json_decref(name);
     }
-    for (size_t i = 0; i < json_array_size(required); i++)
-        known = hg_x_alt2(s->b, known, hg_json_literal(s, json_array_get(required, i)));
-    hg_x *x = hg_x_minus(s->b, any, known);
+    for (size_t i = 0; i < n_required; i++)
+        list[n++] = hg_json_literal(s, json_array_get(required, i));
+    hg_x *x = hg_x_minus(s->b, any, hg_x_alt(s->b, list, n));
     const uint32_t rule = hg_rule_new(s->b, "name", 4);
     hg_rule_set(s->b, rule, x);
     return hg_x_rule(s->b, rule);
@@ -195,7 +202,12 @@ static hg_x *values_of(hg_schema *s, json_t *schema, const json_t *values, unsig
         "required",      "items",        "prefixItems",      "minItems",         "maxItems",
         "minProperties", "maxProperties"};
     const bool typed = json_object_get(schema, "type") != NULL;
-    hg_x *x = hg_x_never(s->b);
+    hg_x **list = HG_NEW(&s->b->mem, hg_x *, json_array_size(values) + 1);
+    size_t n = 0;
+    if (list == NULL) {
+        s->b->failed = true;
+        return NULL;
+    }
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
         if (json_object_get(schema, more[i]) != NULL)
             return hg_schema_fail(s, at, HG_E_UNSUPPORTED,
@@ -205,9 +217,9 @@ static hg_x *values_of(hg_schema *s, json_t *schema, const json_t *values, unsig
     for (size_t i = 0; i < json_array_size(values); i++) {
         const json_t *v = json_array_get(values, i);
         if (typed && (hg_schema_type_of(v) & allowed) == 0) continue;
-        x = hg_x_alt2(s->b, x, hg_json_literal(s, v));
+        list[n++] = hg_json_literal(s, v);
     }
-    return x;
+    return hg_x_alt(s->b, list, n);
 }
 
 static hg_x *typed(hg_schema *s, json_t *schema, unsigned type, const hg_schema_path *at)
@@ -274,17 +286,16 @@ static hg_x *either(hg_schema *s, json_t *flat, const char *key, const hg_schema
     json_t *base = hg_schema_without(s, flat, key, at);
     const size_t n = json_array_size(list);
     json_t **narrow = HG_NEW(&s->b->mem, json_t *, n + 1);
-    hg_x *x = hg_x_never(s->b);
-    if (narrow == NULL) s->b->failed = true;
-    if (base == NULL || narrow == NULL) return NULL;
+    hg_x **ways = HG_NEW(&s->b->mem, hg_x *, n + 1);
+    if (narrow == NULL || ways == NULL) s->b->failed = true;
+    if (base == NULL || narrow == NULL || ways == NULL) return NULL;
     if (strcmp(key, "oneOf") == 0 && !keep_apart(s, list, base, narrow, at)) return NULL;
     for (size_t i = 0; i < n; i++) {
         const hg_schema_path in = {at, key, 0}, here = {&in, NULL, i};
-        hg_x *way = way_of(s, list, i, base, narrow[i], &here);
-        if (way == NULL) return NULL;
-        x = hg_x_alt2(s->b, x, way);
+        ways[i] = way_of(s, list, i, base, narrow[i], &here);
+        if (ways[i] == NULL) return NULL;
     }
-    return x;
+    return hg_x_alt(s->b, ways, n);
 }
 
 static hg_x *compile(hg_schema *s, json_t *flat, const hg_schema_path *at)

@@ -69,16 +69,21 @@ static bool requires(const json_t *schema, const char *key)
 static hg_x *strings(proof *p, json_t *schema, bool writes)
 {
     const json_t *values = json_object_get(schema, "enum");
-    hg_x *x = hg_x_never(p->s->b);
+    hg_x **list = HG_NEW(&p->s->b->mem, hg_x *, json_array_size(values) + 1);
+    size_t n = 0;
+    if (list == NULL) {
+        p->s->b->failed = true;
+        return NULL;
+    }
     if (values == NULL) {
         json_t *plain = writes ? schema : hg_schema_without(p->s, schema, "format", p->at);
         return plain == NULL ? NULL : hg_schema_string(p->s, plain, p->at);
     }
     for (size_t i = 0; i < json_array_size(values); i++) {
         const json_t *v = json_array_get(values, i);
-        if (json_is_string(v)) x = hg_x_alt2(p->s->b, x, hg_json_literal(p->s, v));
+        if (json_is_string(v)) list[n++] = hg_json_literal(p->s, v);
     }
-    return x;
+    return hg_x_alt(p->s->b, list, n);
 }
 
 /* Strings are written in one way, so that a text fits both where both grammars write it. */

@@ -3,6 +3,7 @@
 
 #include <higgins/grammar.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static hg_err e;
@@ -245,4 +246,51 @@ TEST(what_cannot_be_held_is_refused_with_its_place)
             "no text matches the grammar: every way through it goes on forever or asks for what "
             "cannot be");
     refused("{\"$ref\":\"#\"}", HG_E_FORMAT, "#: a $ref that leads back to itself");
+}
+
+/* A list that was built by adding one alternative to those before was as deep as it was long, and
+ * the passes over it ran out of stack. */
+TEST(an_enumeration_may_be_long)
+{
+    enum { N = 50000 };
+    hg_grammar *g = NULL;
+    char *s = malloc(N * 9 + 64);
+    CHECK(s != NULL);
+    size_t at = (size_t)snprintf(s, 16, "{\"enum\":[");
+    for (int i = 0; i < N; i++) at += (size_t)snprintf(s + at, 16, "%s\"%d\"", i > 0 ? "," : "", i);
+    (void)snprintf(s + at, 4, "]}");
+    CHECK_OK(hg_grammar_from_json_schema(&g, text(s), &e), e);
+    CHECK(accepts(g, "\"49999\""));
+    CHECK(!accepts(g, "\"50000\""));
+    hg_grammar_free(g);
+    free(s);
+}
+
+TEST(what_would_take_too_long_to_prepare_is_refused)
+{
+    enum { N = 3000 };
+    hg_grammar *g = NULL;
+    char *s = malloc(N * 32 + 64);
+    CHECK(s != NULL);
+    size_t at = (size_t)snprintf(s, 64, "{\"type\":\"object\",\"properties\":{");
+    for (int i = 0; i < N; i++)
+        at += (size_t)snprintf(s + at, 40, "%s\"k%d\":{\"type\":\"string\"}", i > 0 ? "," : "", i);
+    (void)snprintf(s + at, 4, "}}");
+    CHECK_EQ(hg_grammar_from_json_schema(&g, text(s), &e), HG_E_LIMIT);
+    CHECK_HAS(e.msg, "takes too long to prepare");
+    free(s);
+}
+
+TEST(a_grammar_that_is_too_deep_is_refused)
+{
+    enum { N = 30000 };
+    hg_grammar *g = NULL;
+    char *s = malloc(2 * N + 64);
+    CHECK(s != NULL);
+    memset(s, '(', N);
+    s[N] = 'x';
+    memset(s + N + 1, ')', N);
+    s[2 * N + 1] = '\0';
+    CHECK(hg_grammar_from_regex(&g, text(s), &e) != HG_OK);
+    free(s);
 }
