@@ -154,6 +154,9 @@ static bool begin(hg_prediction *p, const hg_backend *m, uint64_t seed)
     int n;
 
     (void)pthread_mutex_lock(&p->lock);
+    /* A cancel that came while the engine refused it was only noted. */
+    if (p->status == HG_STARTING && atomic_load(&p->cancel))
+        hg_prediction_end(p, HG_CANCELED, NULL);
     const bool ok = p->status == HG_STARTING;
     if (ok) {
         p->status = HG_PROCESSING;
