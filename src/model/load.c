@@ -237,6 +237,18 @@ static hg_status load_for_training(hg_model *m, bool is_frozen, hg_err *e)
     return HG_OK;
 }
 
+/* What stays as it is while an adapter is trained lies as the files have it: mapped where its rows
+ * are in order, else copied. Vectors are floats. */
+static hg_status load_for_tuning(hg_model *m, hg_err *e)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        hg_tensor *t = m->param[i];
+        t->needs_grad = false;
+        HG_TRY(hold_rows(m, t, t->n_dims == 1 ? HG_F32 : hg_param_type(m, t), e));
+    }
+    return HG_OK;
+}
+
 /* ---- files ---- */
 
 /* Makes the model of a configuration and binds it to the files, which it takes over if all goes
@@ -388,7 +400,8 @@ static hg_status open_for(hg_model **out, const char *path, use u, hg_weights as
     hg_store_init(&f->store);
     hg_status s = hg_path_is_dir(path) ? open_folder(&m, path, f, e) : open_gguf(&m, path, f, e);
     if (s == HG_OK && u == FOR_INFERENCE) s = load_for_inference(m, as, rt, e);
-    if (s == HG_OK && (u == FOR_TRAINING || u == FOR_TUNING))
+    if (s == HG_OK && u == FOR_TUNING && as == HG_WEIGHTS_AS_STORED) s = load_for_tuning(m, e);
+    if (s == HG_OK && (u == FOR_TRAINING || (u == FOR_TUNING && as != HG_WEIGHTS_AS_STORED)))
         s = load_for_training(m, u == FOR_TUNING, e);
     if (s == HG_OK) {
         *out = m;
@@ -412,9 +425,10 @@ hg_status hg_model_open_trainable(hg_model **out, const char *path, hg_err *e)
     return open_for(out, path, FOR_TRAINING, HG_WEIGHTS_F32, NULL, e);
 }
 
-hg_status hg_model_open_frozen(hg_model **out, const char *path, hg_err *e)
+hg_status hg_model_open_frozen(hg_model **out, const char *path, bool as_stored, hg_err *e)
 {
-    return open_for(out, path, FOR_TUNING, HG_WEIGHTS_F32, NULL, e);
+    const hg_weights as = as_stored ? HG_WEIGHTS_AS_STORED : HG_WEIGHTS_F32;
+    return open_for(out, path, FOR_TUNING, as, NULL, e);
 }
 
 hg_status hg_model_open_stored(hg_model **out, const char *path, hg_err *e)

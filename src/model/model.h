@@ -223,8 +223,10 @@ hg_status hg_model_config_count(const hg_model_config *c, uint64_t *n_params, hg
 uint64_t hg_arch_count(const hg_arch *a, const hg_model_config *c);
 /* Loads the folder or GGUF with float32 parameters that can be trained. */
 hg_status hg_model_open_trainable(hg_model **out, const char *path, hg_err *e);
-/* The same without gradients: for what stays as it is while an adapter is trained. */
-hg_status hg_model_open_frozen(hg_model **out, const char *path, hg_err *e);
+/* The same without gradients: for what stays as it is while an adapter is trained. `as_stored`: in
+ * the files' own types, quantised ones too, which products take (tensor/panels.h) and nothing may
+ * write to; else in float32, to be merged with. */
+hg_status hg_model_open_frozen(hg_model **out, const char *path, bool as_stored, hg_err *e);
 /* Opens without a runtime: weights stay in the files and cannot be computed with. For export. */
 hg_status hg_model_open_stored(hg_model **out, const char *path, hg_err *e);
 /* Values [begin, end) of a parameter, or its row `r`, as float32, from memory or from the files. */

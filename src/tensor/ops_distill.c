@@ -3,6 +3,7 @@
  * target are gathered and worked off in chunks, so that neither model's logits are ever kept; the
  * gradients are made where the logits are, so the scale of backward must be promised. */
 #include "tensor/matmul.h"
+#include "tensor/panels.h"
 #include "tensor/ops_gate.h"
 
 #include <math.h>
@@ -94,6 +95,7 @@ static hg_status head(distill *d, hg_compute compute, const hg_tensor *w, const 
         return hg_matmul_packed(d->g->rt, w->type, to, x, w->packed, d->m, d->n_vocab, n,
                                 &d->g->err);
     hg_matrix a = {x, HG_F32, n, 1}, b = {w->data, w->type, 1, n};
+    if (w == d->w) return hg_matmul_weight(d->g, to, &a, w, false, d->m, false);
     return hg_matmul(d->g->rt, compute, to, d->n_vocab, &a, &b, d->m, d->n_vocab, n, false,
                      &d->g->err);
 }
@@ -103,9 +105,9 @@ static hg_status gradients(distill *d, float *dx, float *dw)
     hg_graph *g = d->g;
     size_t m = d->m, n = d->d, v = d->n_vocab;
     hg_matrix dl = {d->logits, HG_F32, v, 1}, dl_t = {d->logits, HG_F32, 1, v};
-    hg_matrix w = {d->w->data, d->w->type, n, 1}, x = {d->x_rows, HG_F32, n, 1};
+    hg_matrix x = {d->x_rows, HG_F32, n, 1};
     if (dx != NULL) {
-        HG_TRY(hg_matmul(g->rt, g->compute, d->dx_rows, n, &dl, &w, m, n, v, false, &g->err));
+        HG_TRY(hg_matmul_weight(g, d->dx_rows, &dl, d->w, true, m, false));
         for (size_t i = 0; i < m; i++) {
             float *to = dx + (size_t)d->rows[d->begin + i] * n;
             g->rt->k.add_f32(to, to, d->dx_rows + i * n, n);

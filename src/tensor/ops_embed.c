@@ -89,7 +89,7 @@ static int32_t *index_array(const int32_t *ids)
 
 hg_tensor *hg_op_embed(hg_graph *g, hg_tensor *table, const int32_t *ids, size_t n)
 {
-    if (!hg_op_check_table(g, "embed", "table", table)) return NULL;
+    if (!hg_op_check_weight(g, "embed", "table", table)) return NULL;
     if (table->data == NULL)
         return hg_graph_fail(g, HG_E_ARG,
                              "embed: the table is held only packed; its rows are "

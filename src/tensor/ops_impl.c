@@ -40,17 +40,12 @@ static bool check_values(hg_graph *g, const char *op, const char *input, const h
 
 bool hg_op_check_weight(hg_graph *g, const char *op, const char *input, const hg_tensor *t)
 {
-    return check_values(g, op, input, t, false);
-}
-
-bool hg_op_check_table(hg_graph *g, const char *op, const char *input, const hg_tensor *t)
-{
     return check_values(g, op, input, t, true);
 }
 
 bool hg_op_check(hg_graph *g, const char *op, const char *input, const hg_tensor *t)
 {
-    if (!hg_op_check_weight(g, op, input, t)) return false;
+    if (!check_values(g, op, input, t, false)) return false;
     if (t->type == HG_F32 && t->data != NULL) return true;
     (void)hg_graph_fail(g, HG_E_ARG, "%s: %s is %s%s; f32 is needed", op, input,
                         t->data == NULL ? "packed " : "", hg_type_name(t->type));

@@ -15,8 +15,6 @@ bool hg_op_check(hg_graph *g, const char *op, const char *input, const hg_tensor
 /* The same for a weight, which may be of any float type, or of any at all when it is held packed.
  */
 bool hg_op_check_weight(hg_graph *g, const char *op, const char *input, const hg_tensor *t);
-/* ... and for a table whose rows are looked up, which may come in blocks. */
-bool hg_op_check_table(hg_graph *g, const char *op, const char *input, const hg_tensor *t);
 /* As hg_op_check, and must be a vector [n]. */
 bool hg_op_check_vector(hg_graph *g, const char *op, const char *input, const hg_tensor *t,
                         size_t n);

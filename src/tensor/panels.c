@@ -1,5 +1,6 @@
 /* The panels of a step's weights, and the products with them. */
 #include "tensor/panels.h"
+#include "kernels/quant.h"
 #include "tensor/matmul.h"
 
 static hg_matrix form_of(const hg_tensor *w, bool is_back)
@@ -63,10 +64,67 @@ static const void *kept(hg_graph *g, const hg_tensor *w, bool is_back)
     return panels;
 }
 
+/* ---- weights in blocks ---- */
+
+/* Rows of such a weight are made floats a slice at a time, so that no more than HG_SLICE_BYTES of
+ * them ever exist. */
+typedef struct slice {
+    const hg_tensor *w;
+    size_t row;
+    float *out; /* [rows][n_in] */
+} slice;
+
+static void slice_rows(void *ctx, size_t begin, size_t end, int thread)
+{
+    const slice *s = ctx;
+    const size_t n_in = s->w->dim[1], bytes = hg_type_bytes(s->w->type, n_in);
+    (void)thread;
+    for (size_t r = begin; r < end; r++)
+        hg_blocks_to_f32(s->out + r * n_in, (const char *)s->w->data + (s->row + r) * bytes,
+                         s->w->type, n_in);
+}
+
+/* Forward a slice gives some columns of c; back it is some of the products that c sums up. */
+static hg_status by_slice(hg_graph *g, float *c, const hg_matrix *a, const slice *s, size_t rows,
+                          bool is_back, size_t m, bool add)
+{
+    const size_t n_out = s->w->dim[0], n_in = s->w->dim[1];
+    hg_matrix b = {s->out, HG_F32, n_in, 1}, some = *a;
+    if (!is_back) {
+        b = (hg_matrix){s->out, HG_F32, 1, n_in};
+        return hg_matmul(g->rt, g->compute, c + s->row, n_out, a, &b, m, rows, n_in, add, &g->err);
+    }
+    some.base = (const char *)a->base + s->row * a->col_stride * hg_type_size(a->type);
+    return hg_matmul(g->rt, g->compute, c, n_in, &some, &b, m, n_in, rows, add || s->row > 0,
+                     &g->err);
+}
+
+static hg_status by_blocks(hg_graph *g, float *c, const hg_matrix *a, const hg_tensor *w,
+                           bool is_back, size_t m, bool add)
+{
+    const size_t n_out = w->dim[0], n_in = w->dim[1];
+    size_t most = HG_SLICE_BYTES / sizeof(float) / n_in, rows;
+    if (most < 1) most = 1;
+    if (most > n_out) most = n_out;
+    const hg_arena_mark here = hg_arena_here(g->mem);
+    slice s = {.w = w, .out = HG_NEW_RAW(g->mem, float, most *n_in)};
+    hg_status status = HG_OK;
+    if (s.out == NULL)
+        return hg_fail(&g->err, HG_E_NOMEM, "no room for %zu rows of a weight", most);
+    for (; s.row < n_out && status == HG_OK; s.row += rows) {
+        rows = n_out - s.row < most ? n_out - s.row : most;
+        hg_pool_run(g->rt->pool, rows, 1, slice_rows, &s);
+        status = by_slice(g, c, a, &s, rows, is_back, m, add);
+    }
+    hg_arena_rewind(g->mem, here);
+    return status;
+}
+
 hg_status hg_matmul_weight(hg_graph *g, float *c, const hg_matrix *a, const hg_tensor *w,
                            bool is_back, size_t m, bool add)
 {
     const size_t n = w->dim[is_back], k = w->dim[!is_back];
+    if (hg_type_is_block(w->type)) return by_blocks(g, c, a, w, is_back, m, add);
     const hg_matrix b = form_of(w, is_back);
     const void *panels = kept(g, w, is_back);
     if (panels != NULL)

@@ -25,8 +25,12 @@ hg_status hg_panels_init(hg_panel_set *s, const hg_runtime *rt, hg_compute compu
 /* The weights have changed, or may have. */
 void hg_panels_forget(hg_panel_set *s);
 
+enum { HG_SLICE_BYTES = 16 << 20 };
+
 /* c [m][n_out] = A W^T, or with `is_back` c [m][n_in] = A W; += when `add`. With the panels of
- * g->panels where it has them, else w is packed for this product. */
+ * g->panels where it has them, else w is packed for this product. A weight in blocks is made floats
+ * meanwhile, some rows at a time: what is learnt behind it is learnt from its values, and not from
+ * what inference rounds of the activations. */
 hg_status hg_matmul_weight(hg_graph *g, float *c, const hg_matrix *a, const hg_tensor *w,
                            bool is_back, size_t m, bool add);
 

@@ -22,7 +22,7 @@ static hg_status read_recipe(hg_recipe *r, hg_bytes text, const char *run, hg_er
 /* What a tuning begins with; with lora_rank, its base and an adapter. */
 static hg_status first_tuned(hg_model **out, const hg_recipe *r, hg_err *e)
 {
-    HG_TRY(hg_first_tuned(out, r, e));
+    HG_TRY(hg_first_tuned(out, r, true, e));
     if ((*out)->chat_template != NULL) return HG_OK;
     return hg_model_set_chat_template(*out, hg_chat_template_default(), e);
 }

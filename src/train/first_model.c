@@ -133,7 +133,7 @@ hg_status hg_first_base(hg_model **out, hg_recipe *r, hg_err *e)
     return s;
 }
 
-hg_status hg_first_tuned(hg_model **out, const hg_recipe *r, hg_err *e)
+hg_status hg_first_tuned(hg_model **out, const hg_recipe *r, bool to_merge, hg_err *e)
 {
     if (r->lora_rank == 0) return hg_model_open_trainable(out, r->base, e);
     const hg_adapter_options o = {.rank = (size_t)r->lora_rank,
@@ -142,7 +142,7 @@ hg_status hg_first_tuned(hg_model **out, const hg_recipe *r, hg_err *e)
                                   .target = r->lora_targets.item,
                                   .n_targets = r->lora_targets.n,
                                   .seed = (uint64_t)r->seed};
-    HG_TRY(hg_model_open_frozen(out, r->base, e));
+    HG_TRY(hg_model_open_frozen(out, r->base, !to_merge, e));
     hg_status s = hg_model_tune(*out, &o, e);
     if (s == HG_OK) return HG_OK;
     hg_model_free(*out);
@@ -154,6 +154,7 @@ uint64_t hg_weights_hash(const hg_model *m)
 {
     uint64_t h = 0;
     for (size_t p = 0; p < m->n_params; p++)
-        h = hg_hash64(m->param[p]->data, hg_tensor_count(m->param[p]) * sizeof(float), h);
+        h = hg_hash64(m->param[p]->data,
+                      hg_type_bytes(m->param[p]->type, hg_tensor_count(m->param[p])), h);
     return h;
 }

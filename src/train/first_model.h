@@ -21,9 +21,9 @@ hg_status hg_first_model(hg_model **out, const hg_recipe *r, const hg_model_conf
  * Rows are cut to its context where the recipe does not say how long they are. HG_E_ARG: the recipe
  * gives a shape or a tokenizer too, or longer rows than the base can read. */
 hg_status hg_first_base(hg_model **out, hg_recipe *r, hg_err *e);
-/* The base that is tuned: with float32 parameters that can be trained, or with lora_rank frozen and
- * with an adapter on it. */
-hg_status hg_first_tuned(hg_model **out, const hg_recipe *r, hg_err *e);
+/* The base that is tuned: with float32 parameters that can be trained, or with lora_rank frozen, as
+ * its files store it, and with an adapter on it. `to_merge`: in float32 in any case. */
+hg_status hg_first_tuned(hg_model **out, const hg_recipe *r, bool to_merge, hg_err *e);
 /* Of all float32 weights, in order: by this a run knows the model that it began with. */
 uint64_t hg_weights_hash(const hg_model *m);
 

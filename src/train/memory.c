@@ -157,8 +157,8 @@ static uint64_t adapter_activations(const hg_model_config *c, const hg_recipe *r
 }
 
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
-                              const hg_source *source, const hg_recipe *r, hg_runtime *rt,
-                              hg_compute compute, hg_err *e)
+                              uint64_t stored, const hg_source *source, const hg_recipe *r,
+                              hg_runtime *rt, hg_compute compute, hg_err *e)
 {
     const hg_arch *a = hg_arch_find(c->arch);
     memset(p, 0, sizeof *p);
@@ -171,7 +171,7 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     p->weights = p->gradients = 4 * p->n_params;
     HG_TRY(moments(r, c, p->n_params, &p->moments, e));
     if (adapter > 0) {
-        p->weights += 4 * adapter;
+        p->weights = stored + 4 * adapter;
         p->gradients = 4 * adapter;
         p->moments = (r->ema > 0 ? 12 : 8) * adapter;
     }
@@ -184,8 +184,13 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     if (adapter > 0) p->activations += adapter_activations(c, r, tokens);
     const uint64_t step_rows =
         (uint64_t)r->batch_size * (uint64_t)r->accumulation / (uint64_t)hg_ranks_n(r->ranks);
-    p->scratch = scratch(rt, compute, c, (size_t)tokens) +
-                 hg_panel_bytes(rt, compute, p->n_params, (size_t)((step_rows + rows - 1) / rows));
+    /* Weights in other types are not kept packed; those in blocks are made floats some at a time.
+     */
+    const bool is_stored = adapter > 0 && stored < 7 * p->n_params / 2;
+    p->scratch = scratch(rt, compute, c, (size_t)tokens) + (is_stored ? HG_SLICE_BYTES : 0);
+    if (!is_stored)
+        p->scratch +=
+            hg_panel_bytes(rt, compute, p->n_params, (size_t)((step_rows + rows - 1) / rows));
     p->total += p->activations + p->scratch;
     return HG_OK;
 }

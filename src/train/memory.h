@@ -12,10 +12,11 @@ typedef struct hg_memory_plan {
     uint64_t n_params;
 } hg_memory_plan;
 
-/* `adapter`: parameters that are trained beside the model's own, which stay then; 0: none. */
+/* `adapter`: parameters that are trained beside the model's own, which stay then, in the `held`
+ * bytes that they take as the files store them; 0: none. */
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
-                              const hg_source *source, const hg_recipe *r, hg_runtime *rt,
-                              hg_compute compute, hg_err *e);
+                              uint64_t stored, const hg_source *source, const hg_recipe *r,
+                              hg_runtime *rt, hg_compute compute, hg_err *e);
 /* Adds a teacher, which is in memory already, for the student `c` that *p was made for: its
  * weights, what it keeps of a lot, and the second model's logits. */
 void hg_memory_plan_teach(hg_memory_plan *p, const hg_model *teacher, const hg_model_config *c,

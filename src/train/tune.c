@@ -115,15 +115,15 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     HG_TRY(hg_method_defaults(r, e));
     /* Of a task hg_task_tune has told what the files are. */
     HG_TRY(hg_method_load(r, &n->chats, r->task != HG_PRESET_NONE ? NULL : w, e));
-    HG_TRY(hg_first_tuned(&n->model, r, e));
+    HG_TRY(hg_first_tuned(&n->model, r, false, e));
     HG_TRY(choose_template(n->model, r, e));
     HG_TRY(choose_seq_len(r, &n->model->c, e));
     HG_TRY(r->method == HG_METHOD_GRPO ? take_tasks(n, rt, w, e) : pack(n, w, e));
     job.source = n->source;
     job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
     HG_TRY(hg_method_teacher(&n->tuning, r, job.vocab_hash, rt, &n->mem, e));
-    HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, adapter_size(n->model), n->source, r, rt,
-                               compute, e));
+    HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, adapter_size(n->model),
+                               hg_model_bytes(n->model), n->source, r, rt, compute, e));
     if (n->tuning.distilling.teacher != NULL)
         hg_memory_plan_teach(&n->plan, n->tuning.distilling.teacher, &n->model->c, n->source, r, rt,
                              compute);
@@ -204,7 +204,7 @@ hg_status hg_tune_show(const hg_train_options *o, size_t limit, hg_tune_show_fn 
     if (s == HG_OK) s = hg_recipe_check(&n.recipe, false, e);
     if (s == HG_OK) s = hg_method_defaults(&n.recipe, e);
     if (s == HG_OK) s = hg_method_load(&n.recipe, &n.chats, NULL, e);
-    if (s == HG_OK) s = hg_model_open_frozen(&n.model, n.recipe.base, e);
+    if (s == HG_OK) s = hg_model_open_frozen(&n.model, n.recipe.base, true, e);
     if (s == HG_OK) s = choose_template(n.model, &n.recipe, e);
     if (s == HG_OK)
         s = show_chats(&n, n.model->tokenizer, n.model->chat_template, limit, fn, ctx, e);

@@ -3,6 +3,7 @@
 #include "model/adapter.h"
 #include "model/tuning.h"
 #include <higgins/infer.h>
+#include <higgins/quantize.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -182,4 +183,74 @@ TEST(targets_are_chosen_by_name)
               "lora_targets: \"w\" is none; all, or some of q, k, v, o, gate, up and down are");
     tune(base_of("gpt2"), at("none"), none, false, NULL, 1, HG_E_ARG, &e);
     CHECK_STR(e.msg, "lora_targets: a model of gpt2 has no matrix gate");
+}
+
+/* ---- bases that are quantised ---- */
+
+/* The base as a GGUF of that type, and the values of that file as floats in a folder. */
+static void quantise(const char *base, const char *type, const char *gguf, const char *floats)
+{
+    hg_err e = {0};
+    hg_quantize_options o;
+    hg_quantize_report r;
+    hg_quantize_options_init(&o);
+    o.type = type;
+    hg_runtime *rt = fixture_runtime(1);
+    if (strcmp(type, "f16") == 0)
+        CHECK_OK(hg_model_export_gguf(base, gguf, HG_WEIGHTS_F16, NULL, &e), e);
+    else if (strcmp(type, "bf16") == 0)
+        CHECK_OK(hg_model_export_gguf(base, gguf, HG_WEIGHTS_BF16, NULL, &e), e);
+    else
+        CHECK_OK(hg_model_quantize(base, gguf, &o, &r, rt, NULL, &e), e);
+    hg_runtime_free(rt);
+    CHECK_OK(hg_model_import(gguf, floats, HG_WEIGHTS_F32, &e), e);
+}
+
+TEST_SECONDS(an_adapter_on_a_quantised_base_learns_what_it_learns_on_its_values, 120)
+{
+    static const char *const types[] = {"q8_0", "q4_0", "f16", "bf16"};
+    static const char *const set[] = {"steps=12",      "lora_rank=4",   "lr=1e-2", "accumulation=2",
+                                      "val_share=0.3", "precision=f32", NULL};
+    enum { N_VOCAB = 320 };
+    float on_blocks[N_VOCAB], on_floats[N_VOCAB];
+    hg_err e = {0};
+    const char *base = base_of("llama");
+    hg_runtime *rt = fixture_runtime(2);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        hg_train_result a, b;
+        char gguf[64], floats[64], ran[2][64], adapter[2][160];
+        (void)snprintf(gguf, sizeof gguf, "%s.gguf", types[i]);
+        (void)snprintf(floats, sizeof floats, "%s-floats", types[i]);
+        (void)snprintf(ran[0], 64, "on-%s", types[i]);
+        (void)snprintf(ran[1], 64, "on-%s-floats", types[i]);
+        quantise(base, types[i], at(gguf), at(floats));
+        CHECK_OK(fixture_tune(rt, NULL, false, at(gguf), at(ran[0]), set, &a, &e), e);
+        CHECK_OK(fixture_tune(rt, NULL, false, at(floats), at(ran[1]), set, &b, &e), e);
+        CHECK_NEAR(a.val_loss, b.val_loss, 1e-5 * b.val_loss);
+        CHECK_NEAR(a.loss, b.loss, 1e-5 * b.loss);
+        for (int k = 0; k < 2; k++) (void)snprintf(adapter[k], 160, "%s/adapter", ran[k]);
+        logits_of(at(floats), at(adapter[0]), on_blocks, N_VOCAB);
+        logits_of(at(floats), at(adapter[1]), on_floats, N_VOCAB);
+        CHECK(apart(on_blocks, on_floats, N_VOCAB) < 1e-3);
+    }
+    hg_runtime_free(rt);
+}
+
+TEST(an_adapter_on_a_quantised_base_is_gone_on_with_bit_for_bit_and_merged)
+{
+    hg_err e = {0};
+    uint64_t step = 0;
+    enum { N_VOCAB = 320 };
+    float tuned[N_VOCAB], merged[N_VOCAB];
+    quantise(base_of("llama"), "q8_0", at("base.gguf"), at("floats"));
+    tune(at("base.gguf"), at("whole"), lora, false, NULL, 2, HG_OK, &e);
+    tune(at("base.gguf"), at("parts"), lora, false, fixture_stop_after(5), 2, HG_E_CANCELED, &e);
+    tune(at("base.gguf"), at("parts"), lora, true, NULL, 1, HG_OK, &e);
+    CHECK(fixture_same_file(at("whole/adapter/adapter_model.safetensors"),
+                            at("parts/adapter/adapter_model.safetensors")));
+    CHECK_OK(hg_train_export(at("whole"), 0, at("merged"), HG_WEIGHTS_F32, true, NULL, &step, &e),
+             e);
+    logits_of(at("floats"), at("whole/adapter"), tuned, N_VOCAB);
+    logits_of(at("merged"), NULL, merged, N_VOCAB);
+    CHECK(apart(tuned, merged, N_VOCAB) < 2e-3);
 }
