@@ -17,6 +17,8 @@
 enum { N_SENDERS = 4, N_LOOKED_AT = 64, MAX_TRIES = 7, KEY_BYTES = 24 };
 static const double SECONDS_EACH = 10;
 static const int64_t TAKEN_MS = 60 * 1000; /* a row that was taken and not seen to is due again */
+static const int64_t FAR_MS = 180 * 1000; /* nothing is due so far ahead, unless the day's clock was
+                                             set back: then it is due now */
 
 struct hg_webhooks {
     hg_store *store;
@@ -183,12 +185,13 @@ static bool take(hg_webhooks *w, letter *l)
 
     memset(l, 0, sizeof *l);
     if (hg_store_begin(w->store, NULL) != HG_OK) return false;
-    hg_query_open(
-        &q, w->store,
-        "SELECT id, url, body, retries, tries FROM webhooks WHERE due <= ? ORDER BY due, rowid "
-        "LIMIT ?");
+    hg_query_open(&q, w->store,
+                  "SELECT id, url, body, retries, tries FROM webhooks WHERE due <= ? OR due > ? "
+                  "ORDER BY due, "
+                  "rowid LIMIT ?");
     hg_query_int(&q, 1, now_ms());
-    hg_query_int(&q, 2, N_LOOKED_AT);
+    hg_query_int(&q, 2, now_ms() + FAR_MS);
+    hg_query_int(&q, 3, N_LOOKED_AT);
     while (!found && hg_query_row(&q)) {
         l->place = claim(w, hg_column_text(&q, 1));
         if (l->place < 0) continue;

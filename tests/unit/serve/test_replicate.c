@@ -2,6 +2,7 @@
  * makes of what was left. */
 #include "base/file.h"
 #include "fake.h"
+#include "fetch/fetch.h"
 #include "harness/test.h"
 #include "serve/replicate/input.h"
 #include "serve/replicate/replicate.h"
@@ -219,4 +220,32 @@ TEST(what_is_old_is_removed_and_says_so)
     CHECK_HAS(a, "\"input\":{}");
     CHECK_HAS(a, "\"output\":null");
     hg_server_free(s);
+}
+
+/* What would be due in an hour is sent at once: the clock has been set back meanwhile. */
+TEST(a_clock_that_is_set_back_holds_up_no_webhook)
+{
+    hg_err e = {0};
+    hg_data *d;
+    hg_webhooks *w;
+    hg_query q;
+    bool is_left = true;
+    if (!hg_fetch_is_built()) test_skip("built without libcurl");
+    CHECK_OK(hg_data_open(&d, NULL, true, &e), e);
+    CHECK_OK(hg_webhooks_new(&w, d, true, &e), e);
+    CHECK_OK(hg_webhooks_start(w, &e), e);
+    hg_query_open(&q, hg_data_store(d),
+                  "INSERT INTO webhooks (id, url, body, retries, tries, due) VALUES ('m', "
+                  "'http://127.0.0.1:1/', x'7b7d', 0, 0, ?)");
+    hg_query_int(&q, 1, hg_unix_ms() + 3600 * 1000);
+    CHECK_OK(hg_query_close(&q, &e), e);
+    for (int i = 0; i < 300 && is_left; i++) { /* tried once, in vain, and forgotten */
+        usleep(10000);
+        hg_query_open(&q, hg_data_store(d), "SELECT 1 FROM webhooks");
+        is_left = hg_query_row(&q);
+        CHECK_OK(hg_query_close(&q, &e), e);
+    }
+    CHECK(!is_left);
+    hg_webhooks_free(w);
+    hg_data_close(d);
 }
