@@ -21,7 +21,7 @@ static const cli_option options[] = {
     {"recipe", 0, CLI_TEXT, "FILE", "a recipe in YAML; options override it", AT(recipe), 0, 0},
     {"method", 0, CLI_TEXT, "NAME",
      "sft, dpo, ipo, hinge, orpo, kto, grpo or distill (docs/training.md)", AT(method), 0, 0},
-    {"task", 't', CLI_TEXT, "NAME",
+    {"task", 0, CLI_TEXT, "NAME",
      "translation, summary, sentiment, qa or chat: DATA are plain tables or pairs (docs/tasks.md)",
      AT(task), 0, 0},
     {"valid", 0, CLI_LIST, "FILE",
