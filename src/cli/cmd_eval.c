@@ -40,7 +40,7 @@ static const cli_option options[] = {
     {"rounds", 0, CLI_INT, "N", "rounds of the bootstrap", offsetof(values, rounds), 100, 1000000},
     {"seed", 0, CLI_INT, "N", "chooses rows and drives the bootstrap", offsetof(values, seed), 0,
      1e15},
-    {"task", 't', CLI_TEXT, "NAME",
+    {"task", 0, CLI_TEXT, "NAME",
      "translation, summary, sentiment, qa or chat: measure the model on --task-data alone",
      offsetof(values, task), 0, 0},
     {"task-data", 0, CLI_TEXT, "FILE", "a table or pairs (docs/tasks.md), all of which are asked",
