@@ -32,7 +32,8 @@ typedef struct hg_prediction_event {
 struct hg_predictions;
 typedef struct hg_listener hg_listener;
 typedef struct hg_prediction {
-    struct hg_prediction *next; /* of those that are open; their table's lock guards it */
+    /* Of those that are open, and of those in the queue; their table's lock guards them. */
+    struct hg_prediction *next, *next_queued;
     struct hg_predictions *all;
     atomic_uint n_holders;
     /* What it was made with; it does not change. */

@@ -95,9 +95,26 @@ static void enqueue(hg_predictions *all, hg_prediction *p)
 {
     hg_prediction_hold(p);
     hg_predictions_lock(all);
-    all->queue[(all->queue_at + all->n_queued++) % HG_MAX_OPEN_PREDICTIONS] = p;
+    if (all->queue == NULL)
+        all->queue = p;
+    else
+        all->queue_end->next_queued = p;
+    all->queue_end = p;
+    all->n_queued++;
     (void)pthread_cond_signal(&all->more);
     hg_predictions_unlock(all);
+}
+
+/* NULL: it is empty. */
+static hg_prediction *dequeue_locked(hg_predictions *all)
+{
+    hg_prediction *p = all->queue;
+
+    if (p == NULL) return NULL;
+    all->queue = p->next_queued;
+    p->next_queued = NULL;
+    all->n_queued--;
+    return p;
 }
 
 static hg_prediction *dequeue(hg_predictions *all)
@@ -105,12 +122,8 @@ static hg_prediction *dequeue(hg_predictions *all)
     hg_prediction *p = NULL;
 
     hg_predictions_lock(all);
-    while (all->n_queued == 0 && !all->is_stopping) (void)pthread_cond_wait(&all->more, &all->lock);
-    if (!all->is_stopping) {
-        p = all->queue[all->queue_at];
-        all->queue_at = (all->queue_at + 1) % HG_MAX_OPEN_PREDICTIONS;
-        all->n_queued--;
-    }
+    while (all->queue == NULL && !all->is_stopping) (void)pthread_cond_wait(&all->more, &all->lock);
+    if (!all->is_stopping) p = dequeue_locked(all);
     hg_predictions_unlock(all);
     return p;
 }
@@ -136,7 +149,8 @@ static void *run_starter(void *ctx)
 static hg_status add(hg_predictions *all, hg_prediction *p, hg_err *e)
 {
     hg_predictions_lock(all);
-    const bool is_full = all->n_open >= HG_MAX_OPEN_PREDICTIONS || all->is_stopping;
+    const bool is_full = all->n_open >= HG_MAX_OPEN_PREDICTIONS ||
+                         all->n_queued >= HG_MAX_OPEN_PREDICTIONS || all->is_stopping;
     if (!is_full) link_locked(all, p);
     hg_predictions_unlock(all);
     if (is_full)
@@ -398,10 +412,7 @@ static void stop_starters(hg_predictions *all)
     hg_predictions_unlock(all);
     for (int i = 0; i < N_STARTERS; i++)
         if (all->has_starter[i]) (void)pthread_join(all->starter[i], NULL);
-    for (; all->n_queued > 0; all->n_queued--) {
-        hg_prediction_release(all->queue[all->queue_at]);
-        all->queue_at = (all->queue_at + 1) % HG_MAX_OPEN_PREDICTIONS;
-    }
+    for (hg_prediction *p; (p = dequeue_locked(all)) != NULL;) hg_prediction_release(p);
 }
 
 static bool some_run(hg_predictions *all)

@@ -26,8 +26,8 @@ struct hg_predictions {
     pthread_cond_t more;
     hg_prediction *open; /* each held */
     size_t n_open;
-    hg_prediction *queue[HG_MAX_OPEN_PREDICTIONS]; /* a ring; each held */
-    size_t queue_at, n_queued;
+    hg_prediction *queue, *queue_end; /* each held; what was canceled stays until its turn */
+    size_t n_queued;
     waiter *waiters;
     bool is_stopping;
 
