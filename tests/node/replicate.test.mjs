@@ -343,34 +343,79 @@ test('each protocol is found once more under its own name', async () => {
   assert.equal((await fetch(`${server.url}/nobody/v1/models`)).status, 404);
 });
 
-test('a kill loses nothing that has ended; what ran has failed, what waited is done', async () => {
-  const own = await serve('--parallel', '1');
-  const create = (input) => fetch(`${own.base}/models/local/random/predictions`, { method: 'POST', body: JSON.stringify({ input }) }).then((r) => r.json());
+// A server of its own, what is made on it, and what its webhooks hear.
+async function lone(name) {
+  const own = await serve('--parallel', '1', '--allow-private-urls');
+  const url = `http://127.0.0.1:${hooks.address().port}/${name}`;
   const at = (p) => fetch(`${own.base}/predictions/${p.id}`).then((r) => r.json());
-  const until = async (p, ok) => {
-    for (let i = 0; i < 400; i++) {
-      const now = await at(p);
-      if (ok(now.status)) return now;
-      await sleep(20);
-    }
-    throw new Error('it never comes');
+  return {
+    own, at,
+    create: (input, kind, headers = {}) =>
+      fetch(`${own.base}/models/local/random/predictions`, {
+        method: 'POST', headers, body: JSON.stringify({ input, webhook: `${url}/${kind}`, webhook_events_filter: ['completed'] }),
+      }).then((r) => r.json()),
+    until: async (p, ok) => {
+      for (let i = 0; i < 2000; i++) {
+        const now = await at(p);
+        if (ok(now)) return now;
+        await sleep(5);
+      }
+      throw new Error('it never comes');
+    },
+    heard: (kind) => calls.filter((c) => c.url === `/${name}/${kind}`).map((c) => JSON.parse(c.body)),
   };
+}
+const hasEnded = (p) => !['starting', 'processing'].includes(p.status);
+const long = { prompt: 'two', min_tokens: 50000, max_tokens: 100000 };
+
+test('a kill loses nothing that has ended; what waited is done', async () => {
+  const { own, at, create, until, heard } = await lone('waiting');
   try {
-    const first = await create({ prompt: 'one', max_tokens: 3, seed: 1 });
-    const done = await until(first, (s) => s === 'succeeded');
-    await sleep(300);
-    const running = await create({ prompt: 'two', min_tokens: 200, max_tokens: 400 });
-    await until(running, (s) => s !== 'starting');
+    const first = await create({ prompt: 'one', max_tokens: 3, seed: 1 }, 'first');
+    const done = await until(first, hasEnded);
+    await until(first, () => heard('first').length > 0);
+    for (let i = 0; i < 20; i++) await create(long, 'long');
+    const waiting = [];
+    for (let i = 0; i < 6; i++) waiting.push(await create({ prompt: 'three', max_tokens: 20 }, 'short', i % 2 ? { 'Cancel-After': '5m' } : {}));
+    const late = await create({ prompt: 'three' }, 'late', { 'Cancel-After': '5s' });
+    assert.equal((await at(late)).output, null);
+    await own.end('SIGKILL');
+    await sleep(5000);
     await own.again('SIGKILL');
     const { urls: a, ...before } = done, { urls: b, ...kept } = await at(first);
     assert.deepEqual(kept, before);
-    const cut = await at(running);
-    if (cut.status !== 'succeeded') {
-      assert.equal(cut.status, 'failed');
-      assert.match(cut.error, /the server was ended while the prediction ran/);
-    }
-    const late = await (await fetch(b.stream.replace(/^http:\/\/[^/]+/, own.url))).text();
-    assert.match(late, /event: done\nid: \d+:\d+\ndata: \{\}\n\n$/);
+    assert.equal((await until(late, hasEnded)).status, 'aborted');
+    for (const p of waiting) assert.equal((await until(p, hasEnded)).status, 'succeeded');
+    await until(first, () => heard('long').length >= 20 && heard('short').length >= 6 && heard('late').length > 0);
+    assert.deepEqual(heard('short').map((p) => p.id).sort(), waiting.map((p) => p.id).sort());
+    assert.deepEqual([...new Set([...heard('short'), ...heard('long')].map((p) => p.status))], ['succeeded']);
+    assert.deepEqual([heard('first'), heard('late')].map((l) => l.map((p) => p.status)), [['succeeded'], ['aborted']]);
+    const stream = await (await fetch(b.stream.replace(/^http:\/\/[^/]+/, own.url))).text();
+    assert.match(stream, /event: done\nid: \d+:\d+\ndata: \{\}\n\n$/);
+  } finally {
+    await own.stop();
+  }
+});
+
+test('what had said something when it was killed has failed, and its webhook hears so', async () => {
+  const { own, at, create, until, heard } = await lone('cut');
+  try {
+    let cut, n = 0;
+    do { // it may end before it is killed
+      const p = await create(long, 'it');
+      await until(p, (now) => now.output !== null);
+      own.signal('SIGSTOP');
+      await sleep(1100); // what runs is kept each second
+      own.signal('SIGCONT');
+      await sleep(40);
+      await own.again('SIGKILL');
+      cut = await at(p);
+    } while (cut.status === 'succeeded' && ++n < 5);
+    assert.equal(cut.status, 'failed');
+    assert.match(cut.error, /the server was ended while the prediction ran/);
+    assert.ok(cut.output.length > 0);
+    await until(cut, () => heard('it').some((p) => p.id === cut.id));
+    assert.deepEqual(heard('it').filter((p) => p.id === cut.id).map((p) => p.status), ['failed']);
   } finally {
     await own.stop();
   }

@@ -22,7 +22,7 @@ async function start(folder, given) {
 }
 
 // Resolves once the server answers. It asks for no token unless --with-token is among the options, or a key:
-// {url, token, base, data, again(signal), stop(), end(signal), rss(), descriptors()}. again() ends it by a signal and starts it anew on the same data.
+// {url, token, base, data, again(signal), stop(), end(signal), signal(signal), rss(), descriptors()}. again() ends it by a signal and starts it anew on the same data.
 export async function serve(...options) {
   const folder = mkdtempSync(join(tmpdir(), 'higgins-serve-'));
   execFileSync(`${build}tests/make_model`, [join(folder, 'random')]);
@@ -33,6 +33,7 @@ export async function serve(...options) {
     token: now.ready.token,
     data: join(folder, 'data'),
     end: (signal) => { now.child.kill(signal); return now.exit; },
+    signal: (signal) => now.child.kill(signal),
     again: async (signal) => {
       await server.end(signal);
       now = await start(folder, given);

@@ -1,4 +1,5 @@
 /* Predictions in the store. */
+#include "base/clock.h"
 #include "serve/replicate/predictions_impl.h"
 
 #include <stdio.h>
@@ -140,39 +141,33 @@ hg_prediction *hg_prediction_load(hg_predictions *all, const char *owner, const 
     return p;
 }
 
-hg_prediction *hg_prediction_load_waiting(hg_predictions *all)
+/* When its time is over, by the clock that nobody sets. */
+static double deadline_s(const hg_prediction *p)
+{
+    int64_t left = p->deadline - hg_unix_ms();
+
+    /* A clock that was set back gives no more time than was asked for. */
+    if (left > p->deadline - p->created) left = p->deadline - p->created;
+    return hg_seconds() + (double)left / 1000;
+}
+
+hg_prediction *hg_prediction_load_open(hg_predictions *all, hg_prediction_status status,
+                                       int64_t skip)
 {
     hg_prediction *p = NULL;
     hg_query q;
 
     hg_query_open(&q, all->store,
-                  "SELECT " COLUMNS "FROM predictions WHERE status = 'starting' ORDER BY created, "
-                  "id LIMIT 1 OFFSET ?");
-    hg_query_int(&q, 1, all->n_taken_up);
+                  "SELECT " COLUMNS "FROM predictions WHERE status = ? ORDER BY created, id LIMIT "
+                  "1 OFFSET ?");
+    hg_query_text(&q, 1, hg_prediction_word(status));
+    hg_query_int(&q, 2, skip);
     if (hg_query_row(&q)) p = read_row(all, &q);
     (void)hg_query_close(&q, NULL);
     if (p == NULL) return NULL;
-    all->n_taken_up++;
     p->is_saved = false;
+    p->deadline_s = deadline_s(p);
     return p;
-}
-
-hg_status hg_predictions_mend(hg_predictions *all, hg_err *e)
-{
-    hg_query q;
-
-    hg_query_open(
-        &q, all->store,
-        "UPDATE predictions SET status = 'failed', completed = max(?, created), error = 'the "
-        "server was ended while the prediction ran' WHERE status = 'processing'");
-    hg_query_int(&q, 1, hg_unix_ms());
-    HG_TRY(hg_query_close(&q, e));
-    /* Of those whose time is over nobody wants an answer. */
-    hg_query_open(&q, all->store,
-                  "UPDATE predictions SET status = 'aborted', completed = deadline WHERE status = "
-                  "'starting' AND deadline > 0 AND deadline < ?");
-    hg_query_int(&q, 1, hg_unix_ms());
-    return hg_query_close(&q, e);
 }
 
 void hg_predictions_sweep(hg_predictions *all)

@@ -257,6 +257,17 @@ void hg_prediction_end(hg_prediction *p, hg_prediction_status status, const char
     hg_buf_free(&b);
 }
 
+void hg_prediction_take_back(hg_prediction *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    p->status = HG_STARTING;
+    p->started = 0;
+    p->running_on = NULL;
+    p->n_events = 0;
+    hg_buf_clear(&p->text);
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- as JSON ---- */
 static void put_time(hg_json_out *o, const char *key, int64_t ms)
 {

@@ -43,7 +43,7 @@ typedef struct hg_prediction {
     char *input, *base, *deployment, *webhook; /* JSON; "http://host"; the last two may be NULL */
     unsigned webhook_events;
     int64_t created, deadline; /* unix milliseconds; deadline 0: none */
-    double deadline_s;         /* monotonic */
+    double deadline_s;         /* monotonic; with a deadline */
     atomic_bool cancel;        /* asks the engine to end */
 
     pthread_mutex_t lock; /* guards what follows */
@@ -63,7 +63,7 @@ typedef struct hg_prediction {
     bool is_saved;
     size_t n_saved, n_told; /* events */
     double saved_s, told_s;
-    bool start_is_told;
+    bool start_is_told, end_is_told;
 } hg_prediction;
 
 /* Empty, held by the caller; NULL: no room. */
@@ -82,6 +82,8 @@ void hg_prediction_add(hg_prediction *p, char kind, hg_bytes text);
 void hg_prediction_say(hg_prediction *p, hg_bytes text);
 /* It has ended so; `error` may be NULL. Listeners are told and let go. */
 void hg_prediction_end(hg_prediction *p, hg_prediction_status status, const char *error);
+/* As if it had not begun. Without the lock. */
+void hg_prediction_take_back(hg_prediction *p);
 /* As clients see it. `waiting`: as one that has not begun, which is how those who waited in vain
  * are told to ask again. */
 void hg_prediction_put(hg_json_out *o, const char *key, const hg_prediction *p, bool waiting);

@@ -250,16 +250,20 @@ static void answer_waiters(hg_predictions *all, bool all_of_them)
     }
 }
 
-/* What webhooks are told now. With the lock held. */
+static bool is_late(const hg_prediction *p, double now)
+{
+    return p->deadline != 0 && now > p->deadline_s;
+}
+
+/* What webhooks are told while it goes on. With the lock held. */
 static unsigned news_of(hg_prediction *p, double now)
 {
     unsigned what = 0;
 
-    if (p->webhook == NULL) return 0;
     if (!p->start_is_told && p->status >= HG_PROCESSING && p->started != 0) what |= HG_ON_START;
     p->start_is_told = p->start_is_told || what != 0;
-    if (hg_prediction_has_ended(p)) return what | HG_ON_COMPLETED;
-    if (p->n_events == p->n_told || now - p->told_s < TELL_EVERY_S) return what;
+    if (hg_prediction_has_ended(p) || p->n_events == p->n_told || now - p->told_s < TELL_EVERY_S)
+        return what;
     for (size_t i = p->n_told; i < p->n_events; i++)
         what |= p->event[i].kind == 'o' ? HG_ON_OUTPUT : HG_ON_LOGS;
     p->n_told = p->n_events;
@@ -268,43 +272,56 @@ static unsigned news_of(hg_prediction *p, double now)
 }
 
 /* With the lock held. Only the end is told again to who does not answer. */
-static void tell_webhook(hg_predictions *all, const hg_prediction *p, unsigned news)
+static hg_status tell_webhook(hg_predictions *all, const hg_prediction *p, unsigned news, hg_err *e)
 {
     hg_buf b = {0};
     hg_json_out o;
 
-    news &= p->webhook_events;
+    if (p->webhook == NULL || (news & p->webhook_events) == 0) return HG_OK;
     hg_json_out_init(&o, &b, 0);
     hg_prediction_put(&o, NULL, p, false);
     const hg_bytes body = {b.p, b.n};
-    if (!b.failed && (news & ~(unsigned)HG_ON_COMPLETED) != 0)
-        (void)hg_webhooks_put(all->webhooks, p->webhook, body, false, NULL);
-    if (!b.failed && (news & HG_ON_COMPLETED) != 0)
-        (void)hg_webhooks_put(all->webhooks, p->webhook, body, true, NULL);
+    const hg_status s =
+        b.failed ? hg_fail(e, HG_E_NOMEM, "no room for what a webhook is told")
+                 : hg_webhooks_put(all->webhooks, p->webhook, body, news == HG_ON_COMPLETED, e);
     hg_buf_free(&b);
+    return s;
+}
+
+/* The webhook of its end goes into the store before the end itself: whoever falls between them is
+ * told twice rather than never. With the lock held. */
+static hg_status keep_end(hg_predictions *all, hg_prediction *p, hg_err *e)
+{
+    if (!p->end_is_told) HG_TRY(tell_webhook(all, p, HG_ON_COMPLETED, e));
+    p->end_is_told = true;
+    HG_TRY(hg_prediction_update(all, p, e));
+    p->is_saved = true;
+    return HG_OK;
+}
+
+static void keep_so_far(hg_predictions *all, hg_prediction *p, double now)
+{
+    if (p->n_events == p->n_saved || now - p->saved_s <= KEEP_EVERY_S) return;
+    (void)hg_prediction_update(all, p, NULL);
+    p->n_saved = p->n_events;
+    p->saved_s = now;
 }
 
 static void keep(hg_predictions *all, hg_prediction *p)
 {
     const double now = hg_seconds();
 
-    if (p->deadline != 0 && now > p->deadline_s && !atomic_load(&p->cancel)) cancel(p, HG_ABORTED);
+    if (is_late(p, now) && !atomic_load(&p->cancel)) cancel(p, HG_ABORTED);
     (void)pthread_mutex_lock(&p->lock);
-    const bool ended = hg_prediction_has_ended(p);
-    const bool is_new = p->n_events != p->n_saved && now - p->saved_s > KEEP_EVERY_S;
-    const unsigned news = news_of(p, now);
-    hg_status s = HG_OK;
-    if (ended || is_new) {
-        s = hg_prediction_update(all, p, NULL);
-        p->n_saved = p->n_events;
-        p->saved_s = now;
-    }
-    if (news != 0) tell_webhook(all, p, news);
-    (void)pthread_mutex_unlock(&p->lock);
+    (void)tell_webhook(all, p, news_of(p, now), NULL);
     /* A full disk may have room later: what has ended stays in memory until it is kept. */
-    if (!ended || s != HG_OK) return;
-    p->is_saved = true;
-    unlink_one(all, p);
+    if (hg_prediction_has_ended(p))
+        (void)keep_end(all, p, NULL);
+    else
+        keep_so_far(all, p, now);
+    const bool is_saved = p->is_saved;
+    (void)pthread_mutex_unlock(&p->lock);
+    if (is_saved) unlink_one(all, p);
 }
 
 static void wait_for_news(hg_predictions *all)
@@ -381,24 +398,56 @@ static hg_status start_thread(pthread_t *t, bool *has, void *(*run)(void *), voi
     return *has ? HG_OK : hg_fail(e, HG_E_NOMEM, "no room for the threads of predictions");
 }
 
-/* Those that had not begun when the server ended begin again. */
-static void take_up(hg_predictions *all)
+/* ---- what had not ended when the server did ---- */
+static void begin_again(hg_predictions *all, hg_prediction *p)
 {
+    hg_prediction_take_back(p);
+    if (is_late(p, hg_seconds())) cancel(p, HG_ABORTED); /* nobody wants its answer any more */
+    hg_predictions_lock(all);
+    link_locked(all, p);
+    hg_predictions_unlock(all);
+    enqueue(all, p);
+}
+
+static hg_status fail_cut_off(hg_predictions *all, hg_prediction *p, hg_err *e)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    hg_prediction_end(p, HG_FAILED, "the server was ended while the prediction ran");
+    const hg_status s = keep_end(all, p, e);
+    (void)pthread_mutex_unlock(&p->lock);
+    return s;
+}
+
+static bool has_output(const hg_prediction *p)
+{
+    for (size_t i = 0; i < p->n_events; i++)
+        if (p->event[i].kind == 'o') return true;
+    return false;
+}
+
+/* What has said something has failed, for its answer cannot be gone on with; the rest begins again.
+ */
+static hg_status take_up(hg_predictions *all, hg_prediction_status was, hg_err *e)
+{
+    hg_status s = HG_OK;
     hg_prediction *p;
 
-    while ((p = hg_prediction_load_waiting(all)) != NULL) {
-        hg_predictions_lock(all);
-        link_locked(all, p);
-        hg_predictions_unlock(all);
-        enqueue(all, p);
+    for (int64_t n = 0; s == HG_OK && (p = hg_prediction_load_open(all, was, n)) != NULL;) {
+        if (has_output(p)) {
+            s = fail_cut_off(all, p, e);
+        } else {
+            begin_again(all, p);
+            n++;
+        }
         hg_prediction_release(p);
     }
+    return s;
 }
 
 hg_status hg_predictions_start(hg_predictions *all, hg_err *e)
 {
-    HG_TRY(hg_predictions_mend(all, e));
-    take_up(all);
+    HG_TRY(take_up(all, HG_PROCESSING, e));
+    HG_TRY(take_up(all, HG_STARTING, e));
     for (int i = 0; i < N_STARTERS; i++)
         HG_TRY(start_thread(&all->starter[i], &all->has_starter[i], run_starter, all, e));
     return start_thread(&all->keeper, &all->has_keeper, run_keeper, all, e);

@@ -20,7 +20,6 @@ struct hg_predictions {
     struct hg_webhooks *webhooks;
     double retention_s;
     bool is_stopped;
-    int64_t n_taken_up; /* from the store */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t more;
@@ -44,9 +43,9 @@ hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_e
 hg_status hg_prediction_update(hg_predictions *all, const hg_prediction *p, hg_err *e);
 /* As hg_predictions_find, out of the store. */
 hg_prediction *hg_prediction_load(hg_predictions *all, const char *owner, const char *id);
-/* One that had not begun when the server ended and is not open yet; NULL behind the last. */
-hg_prediction *hg_prediction_load_waiting(hg_predictions *all);
-/* Marks those that ran when the server ended as failed. */
-hg_status hg_predictions_mend(hg_predictions *all, hg_err *e);
+/* One that had not ended when the server did, oldest first, behind the first `skip`; NULL behind
+ * the last. `status`: HG_STARTING or HG_PROCESSING. */
+hg_prediction *hg_prediction_load_open(hg_predictions *all, hg_prediction_status status,
+                                       int64_t skip);
 
 #endif

@@ -170,18 +170,6 @@ static bool begin(hg_prediction *p, const hg_backend *m, uint64_t seed)
     return ok;
 }
 
-/* As if it had not begun: the engine had no room. */
-static void take_back(hg_prediction *p)
-{
-    (void)pthread_mutex_lock(&p->lock);
-    p->status = HG_STARTING;
-    p->started = 0;
-    p->running_on = NULL;
-    p->n_events = 0;
-    hg_buf_clear(&p->text);
-    (void)pthread_mutex_unlock(&p->lock);
-}
-
 static hg_status submit(hg_prediction *p, const hg_backend *m, const hg_input *in, hg_ids *ids,
                         hg_err *e)
 {
@@ -222,7 +210,7 @@ static hg_status run_on(hg_prediction *p, const hg_backend *m, const hg_input *i
         s = HG_E_CANCELED;
     } else if (s == HG_OK) {
         s = submit(p, m, in, &ids, &e);
-        if (s == HG_E_STATE) take_back(p);
+        if (s == HG_E_STATE) hg_prediction_take_back(p); /* the engine has no room */
     }
     hg_ids_free(&ids);
     if (s == HG_OK) return HG_OK;
