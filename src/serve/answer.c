@@ -54,10 +54,19 @@ static void take_words(hg_answer *a, hg_choice *c, hg_bytes text, bool ended)
     if (a->stream) tell(a, c, (hg_bytes){all.p + before, c->n_words - before});
 }
 
+/* For the log, which is written as soon as the exchange has ended. */
+static void note(hg_answer *a)
+{
+    const hg_usage used = hg_answer_usage(a);
+
+    hg_exchange_note(a->x, a->model->id, used.prompt_tokens, used.completion_tokens);
+}
+
 static void fail(hg_answer *a, const hg_problem *p)
 {
     if (a->failed || a->gone) return;
     a->failed = true;
+    note(a);
     if (!a->begun) {
         hg_answer_problem(a->x, a->teller->protocol, p);
     } else {
@@ -91,6 +100,7 @@ static void conclude(hg_answer *a)
 {
     hg_exchange *x = a->x;
 
+    note(a);
     if (!a->failed && !a->gone && a->stream) {
         a->teller->end(a, &a->scratch);
         flush(a);
@@ -105,8 +115,6 @@ static void conclude(hg_answer *a)
             hg_exchange_reply(x, 200, "application/json", (hg_bytes){a->scratch.p, a->scratch.n});
         }
     }
-    const hg_usage used = hg_answer_usage(a);
-    hg_exchange_note(x, a->model->id, used.prompt_tokens, used.completion_tokens);
     for (uint32_t i = 0; i < a->n_choices; i++) {
         hg_buf_free(&a->choices[i].text);
         json_decref(a->choices[i].calls);
