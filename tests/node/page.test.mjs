@@ -38,8 +38,8 @@ test('a question is answered by the model, told with its speed, and kept on the 
   await other.context().close();
 });
 
-test('the stop button ends an answer and keeps what was said, which is gone on with', { skip }, async () => {
-  const slow = await slowModel(server.url);
+test('the stop button ends an answer and keeps what was said, which is gone on with', { skip }, async (t) => {
+  const slow = await slowModel(t, server.url);
   const page = await open(browser, slow);
   await say(page, 'Tell me everything');
   await page.waitForFunction(() => document.querySelector('.assistant .said')?.textContent.includes('word8'));
@@ -49,7 +49,7 @@ test('the stop button ends an answer and keeps what was said, which is gone on w
   assert.match(await page.textContent('.assistant .facts'), /[\d.]+ tokens\/s · stopped/);
   const text = await body(page).textContent();
   await kept(page);
-  assert.ok(slow.wasLeft(), 'the server is told to stop');
+  assert.ok(await slow.wasLeft(), 'the server is told to stop');
   await page.reload();
   await answered(page);
   assert.equal(await body(page).textContent(), text);
@@ -60,12 +60,11 @@ test('the stop button ends an answer and keeps what was said, which is gone on w
   assert.equal(page.asked.continue_final_message, true);
   assert.equal(page.asked.messages.at(-1).content.trim(), text.trim());
   assert.deepEqual(page.problems, []);
-  slow.stop();
   await page.context().close();
 });
 
-test('an answer goes on while another conversation is read, and ends with its own', { skip }, async () => {
-  const slow = await slowModel(server.url);
+test('an answer goes on while another conversation is read, and ends with its own', { skip }, async (t) => {
+  const slow = await slowModel(t, server.url);
   const page = await open(browser, slow);
   await say(page, 'Talk on');
   await page.waitForFunction(() => document.querySelector('.assistant .said')?.textContent.includes('word3'));
@@ -82,12 +81,11 @@ test('an answer goes on while another conversation is read, and ends with its ow
   await page.click('dialog .danger');
   await page.waitForSelector('.welcome');
   await row.waitFor({ state: 'detached' });
-  assert.ok(slow.wasLeft());
+  assert.ok(await slow.wasLeft());
   await page.reload();
   await page.waitForSelector('.welcome');
   assert.equal(await row.count(), 0, 'it does not come back');
   assert.deepEqual(page.problems, []);
-  slow.stop();
   await page.context().close();
 });
 

@@ -51,8 +51,9 @@ export async function answerWith(page, text, finish) {
   if (isNew) await page.route('**/v1/chat/completions', (r) => page.answer(r));
 }
 
-// A server before it that says a word each 30 ms until nobody listens, as a larger model does, and hands everything else on.
-export async function slowModel(url) {
+// A server before it that says a word each 30 ms until nobody listens, as a larger model does, and hands everything else on. It ends with
+// the test. wasLeft() waits until somebody has stopped listening.
+export async function slowModel(t, url) {
   const front = createServer((asked, answer) => {
     if (asked.url !== '/v1/chat/completions') {
       const on = request(url + asked.url, { method: asked.method, headers: asked.headers }, (got) => {
@@ -69,7 +70,15 @@ export async function slowModel(url) {
     answer.on('close', () => { front.left = true; clearInterval(timer); });
   });
   await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${front.address().port}`, wasLeft: () => front.left === true, stop: () => { front.close(); front.closeAllConnections(); } };
+  t.after(() => {
+    front.close();
+    front.closeAllConnections();
+  });
+  const wasLeft = async () => {
+    for (let i = 0; i < 200 && !front.left; i++) await sleep(25);
+    return front.left === true;
+  };
+  return { url: `http://127.0.0.1:${front.address().port}`, wasLeft };
 }
 
 // Waits until the server has kept the last answer of the open conversation; gives it.
