@@ -183,7 +183,7 @@ void hg_prediction_listen(hg_prediction *p, hg_exchange *x, size_t from)
     (void)hg_exchange_stream(x, HG_STREAM_EVENTS);
     (void)pthread_mutex_lock(&p->lock);
     for (size_t i = from; i < p->n_events; i++) put_event(&b, p, i);
-    const bool ended = hg_prediction_has_ended(p);
+    const bool ended = hg_prediction_is_over(p);
     if (ended) put_end(&b, p);
     tell(l, &b);
     if (!ended) {
@@ -236,13 +236,17 @@ void hg_prediction_say(hg_prediction *p, hg_bytes text)
 
 void hg_prediction_end(hg_prediction *p, hg_prediction_status status, const char *error)
 {
-    hg_buf b = {0};
-
     if (hg_prediction_has_ended(p)) return;
     p->status = status;
     p->completed = hg_unix_ms();
     if (p->completed < p->created) p->completed = p->created; /* the day's clock was set back */
     if (error != NULL && error[0] != '\0') p->error = hg_strdup(error);
+}
+
+void hg_prediction_tell_end(hg_prediction *p)
+{
+    hg_buf b = {0};
+
     put_end(&b, p);
     hg_listener *l = p->listeners;
     p->listeners = NULL;
@@ -277,12 +281,20 @@ static void put_time(hg_json_out *o, const char *key, int64_t ms)
     hg_json_text(o, key, ms != 0 ? text : NULL);
 }
 
+/* One that has ended and is not kept yet still goes on. */
+static hg_prediction_status shown_status(const hg_prediction *p, bool waiting)
+{
+    if (waiting) return HG_STARTING;
+    if (!hg_prediction_has_ended(p) || hg_prediction_is_over(p)) return p->status;
+    return p->started != 0 ? HG_PROCESSING : HG_STARTING;
+}
+
 static void put_output(hg_json_out *o, const hg_prediction *p, bool waiting)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < p->n_events; i++) n += p->event[i].kind == 'o';
-    if (waiting || p->is_removed || (n == 0 && p->status != HG_SUCCEEDED)) {
+    if (waiting || p->is_removed || (n == 0 && shown_status(p, waiting) != HG_SUCCEEDED)) {
         hg_json_null(o, "output");
         return;
     }
@@ -334,7 +346,8 @@ static void put_extras(hg_json_out *o, const hg_prediction *p)
 void hg_prediction_put(hg_json_out *o, const char *key, const hg_prediction *p, bool waiting)
 {
     const char *input = p->is_removed || p->input == NULL ? "{}" : p->input;
-    const char *metrics = p->metrics != NULL ? p->metrics : "{}";
+    const bool is_over = !waiting && hg_prediction_is_over(p);
+    const char *metrics = is_over && p->metrics != NULL ? p->metrics : "{}";
 
     hg_json_begin(o, key, '{');
     hg_json_text(o, "id", p->id);
@@ -343,11 +356,11 @@ void hg_prediction_put(hg_json_out *o, const char *key, const hg_prediction *p, 
     hg_json_raw(o, "input", (hg_bytes){input, strlen(input)});
     put_logs(o, p, waiting);
     put_output(o, p, waiting);
-    hg_json_text(o, "error", p->error);
-    hg_json_text(o, "status", waiting ? words[HG_STARTING] : words[p->status]);
+    hg_json_text(o, "error", is_over ? p->error : NULL);
+    hg_json_text(o, "status", words[shown_status(p, waiting)]);
     put_time(o, "created_at", p->created);
     put_time(o, "started_at", waiting ? 0 : p->started);
-    put_time(o, "completed_at", waiting ? 0 : p->completed);
+    put_time(o, "completed_at", is_over ? p->completed : 0);
     hg_json_bool(o, "data_removed", p->is_removed);
     hg_json_text(o, "source", p->source);
     hg_json_raw(o, "metrics", (hg_bytes){metrics, strlen(metrics)});

@@ -60,10 +60,10 @@ typedef struct hg_prediction {
     const hg_backend *running_on; /* held while it runs */
     hg_listener *listeners;
     /* the keeper's */
-    bool is_saved;
+    atomic_bool is_saved;
     size_t n_saved, n_told; /* events */
     double saved_s, told_s;
-    bool start_is_told, end_is_told;
+    bool start_is_told;
 } hg_prediction;
 
 /* Empty, held by the caller; NULL: no room. */
@@ -76,12 +76,19 @@ static inline bool hg_prediction_has_ended(const hg_prediction *p)
 {
     return p->status >= HG_SUCCEEDED;
 }
+/* Whether clients may hear of its end: not before it is kept, since a kill would take it back. */
+static inline bool hg_prediction_is_over(const hg_prediction *p)
+{
+    return hg_prediction_has_ended(p) && atomic_load(&p->is_saved);
+}
 void hg_prediction_add(hg_prediction *p, char kind, hg_bytes text);
 /* Output as clients can take it: none of its pieces begins as a link or a data URI does, which they
  * would fetch. */
 void hg_prediction_say(hg_prediction *p, hg_bytes text);
-/* It has ended so; `error` may be NULL. Listeners are told and let go. */
+/* It has ended so; `error` may be NULL. */
 void hg_prediction_end(hg_prediction *p, hg_prediction_status status, const char *error);
+/* Its end is kept: listeners are told and let go. */
+void hg_prediction_tell_end(hg_prediction *p);
 /* As if it had not begun. Without the lock. */
 void hg_prediction_take_back(hg_prediction *p);
 /* As clients see it. `waiting`: as one that has not begun, which is how those who waited in vain

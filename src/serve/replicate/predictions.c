@@ -172,6 +172,42 @@ bool hg_predictions_add(hg_predictions *all, hg_prediction *one, hg_problem *p)
     return s == HG_OK || hg_refuse(p, s == HG_E_LIMIT ? 429 : 500, NULL, NULL, "%s", e.msg);
 }
 
+/* ---- what is kept of an end ---- */
+/* With the lock held. Only the end is told again to who does not answer. */
+static hg_status tell_webhook(hg_predictions *all, const hg_prediction *p, unsigned news, hg_err *e)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    if (p->webhook == NULL || (news & p->webhook_events) == 0) return HG_OK;
+    hg_json_out_init(&o, &b, 0);
+    hg_prediction_put(&o, NULL, p, false);
+    const hg_bytes body = {b.p, b.n};
+    const hg_status s =
+        b.failed ? hg_fail(e, HG_E_NOMEM, "no room for what a webhook is told")
+                 : hg_webhooks_put(all->webhooks, p->webhook, body, news == HG_ON_COMPLETED, e);
+    hg_buf_free(&b);
+    return s;
+}
+
+static hg_status write_end(hg_predictions *all, const hg_prediction *p, hg_err *e)
+{
+    HG_TRY(tell_webhook(all, p, HG_ON_COMPLETED, e));
+    return hg_prediction_update(all, p, e);
+}
+
+/* The end and the webhook that tells it go into the store as one: a kill between them would have
+ * told of an end that the next start does not know. With the lock held. */
+static hg_status keep_end(hg_predictions *all, hg_prediction *p, hg_err *e)
+{
+    HG_TRY(hg_store_begin(all->store, e));
+    atomic_store(&p->is_saved, true); /* as the webhook tells it */
+    const hg_status s = hg_store_end(all->store, write_end(all, p, e), e);
+    atomic_store(&p->is_saved, s == HG_OK);
+    if (s == HG_OK) hg_prediction_tell_end(p);
+    return s;
+}
+
 /* ---- finding, ending ---- */
 static bool is_it(const hg_prediction *p, const char *owner, const char *id)
 {
@@ -202,6 +238,9 @@ static void cancel(hg_prediction *p, hg_prediction_status before_it_began)
 void hg_predictions_cancel(hg_predictions *all, hg_prediction *one)
 {
     cancel(one, HG_CANCELED);
+    (void)pthread_mutex_lock(&one->lock);
+    if (hg_prediction_has_ended(one) && !hg_prediction_is_over(one)) (void)keep_end(all, one, NULL);
+    (void)pthread_mutex_unlock(&one->lock);
     hg_predictions_wake(all);
 }
 
@@ -271,34 +310,6 @@ static unsigned news_of(hg_prediction *p, double now)
     return what;
 }
 
-/* With the lock held. Only the end is told again to who does not answer. */
-static hg_status tell_webhook(hg_predictions *all, const hg_prediction *p, unsigned news, hg_err *e)
-{
-    hg_buf b = {0};
-    hg_json_out o;
-
-    if (p->webhook == NULL || (news & p->webhook_events) == 0) return HG_OK;
-    hg_json_out_init(&o, &b, 0);
-    hg_prediction_put(&o, NULL, p, false);
-    const hg_bytes body = {b.p, b.n};
-    const hg_status s =
-        b.failed ? hg_fail(e, HG_E_NOMEM, "no room for what a webhook is told")
-                 : hg_webhooks_put(all->webhooks, p->webhook, body, news == HG_ON_COMPLETED, e);
-    hg_buf_free(&b);
-    return s;
-}
-
-/* The webhook of its end goes into the store before the end itself: whoever falls between them is
- * told twice rather than never. With the lock held. */
-static hg_status keep_end(hg_predictions *all, hg_prediction *p, hg_err *e)
-{
-    if (!p->end_is_told) HG_TRY(tell_webhook(all, p, HG_ON_COMPLETED, e));
-    p->end_is_told = true;
-    HG_TRY(hg_prediction_update(all, p, e));
-    p->is_saved = true;
-    return HG_OK;
-}
-
 static void keep_so_far(hg_predictions *all, hg_prediction *p, double now)
 {
     if (p->n_events == p->n_saved || now - p->saved_s <= KEEP_EVERY_S) return;
@@ -315,9 +326,9 @@ static void keep(hg_predictions *all, hg_prediction *p)
     (void)pthread_mutex_lock(&p->lock);
     (void)tell_webhook(all, p, news_of(p, now), NULL);
     /* A full disk may have room later: what has ended stays in memory until it is kept. */
-    if (hg_prediction_has_ended(p))
+    if (hg_prediction_has_ended(p) && !hg_prediction_is_over(p))
         (void)keep_end(all, p, NULL);
-    else
+    else if (!hg_prediction_has_ended(p))
         keep_so_far(all, p, now);
     const bool is_saved = p->is_saved;
     (void)pthread_mutex_unlock(&p->lock);

@@ -192,7 +192,7 @@ void hg_prediction_answer(hg_exchange *x, int status, hg_prediction *p, bool wai
 
     hg_json_out_init(&o, &b, 0);
     (void)pthread_mutex_lock(&p->lock);
-    hg_prediction_put(&o, NULL, p, waited && !hg_prediction_has_ended(p));
+    hg_prediction_put(&o, NULL, p, waited && !hg_prediction_is_over(p));
     (void)pthread_mutex_unlock(&p->lock);
     hg_replicate_reply(x, status, &b);
 }

@@ -249,3 +249,54 @@ TEST(a_clock_that_is_set_back_holds_up_no_webhook)
     hg_webhooks_free(w);
     hg_data_close(d);
 }
+
+static void run_sql(hg_server *s, const char *sql)
+{
+    hg_err e = {0};
+    hg_query q;
+    hg_query_open(&q, hg_server_store(s), sql);
+    CHECK_OK(hg_query_close(&q, &e), e);
+}
+
+static int64_t count_webhooks(hg_server *s)
+{
+    hg_query q;
+    hg_query_open(&q, hg_server_store(s), "SELECT count(*) FROM webhooks");
+    const int64_t n = hg_query_row(&q) ? hg_column_int(&q, 0) : -1;
+    (void)hg_query_close(&q, NULL);
+    return n;
+}
+
+/* A store that takes no ends stands for a kill before one is kept. */
+TEST(an_end_that_is_not_kept_is_told_to_nobody)
+{
+    char id[27], path[64];
+    hg_server_options o;
+    hg_server *s;
+    hg_err e = {0};
+    fake *f = fake_new();
+    if (!hg_fetch_is_built()) test_skip("built without libcurl");
+    hg_server_options_init(&o);
+    o.port = 0;
+    o.allows_private_urls = true;
+    CHECK_OK(hg_server_new(&s, &o, &e), e);
+    fake_add(f, s, "parrot", 256);
+    run_sql(s, "CREATE TRIGGER no_end BEFORE UPDATE ON predictions WHEN NEW.completed > 0 BEGIN "
+               "SELECT RAISE(ABORT, 'no'); END");
+    CHECK_OK(hg_server_start(s, &e), e);
+    id_of(raw_post(s, "/v1/models/local/parrot/predictions",
+                   "{\"input\":{\"prompt\":\"Hello\"},\"webhook\":\"http://127.0.0.1:1/\"}"),
+          id);
+    usleep(400 * 1000);
+    (void)snprintf(path, sizeof path, "/v1/predictions/%s", id);
+    const char *a = ask(s, "GET", path, "");
+    CHECK_HAS(a, "\"status\":\"processing\"");
+    CHECK_HAS(a, "\"completed_at\":null");
+    CHECK_HAS(ask(s, "GET", "/v1/predictions", ""), "\"status\":\"processing\"");
+    run_sql(s, "DELETE FROM webhooks WHERE body NOT LIKE '%succeeded%'");
+    CHECK_EQ(count_webhooks(s), 0);
+    run_sql(s, "DROP TRIGGER no_end");
+    (void)wait_for(s, id, "succeeded");
+    CHECK_EQ(count_webhooks(s), 1);
+    hg_server_free(s);
+}
