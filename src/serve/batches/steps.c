@@ -225,22 +225,34 @@ static void put_line(void *ctx, const hg_line_result *l)
 }
 
 /* `id` stays "" when there is nothing to write. */
-static hg_status put_file(hg_batches *b, const hg_batch *batch, const char *what,
+static hg_status put_file(hg_batches *b, hg_file_ask *ask, const char *batch, const char *what,
                           const hg_buf *text, char id[HG_FILE_ID_ROOM], hg_err *e)
 {
     char name[96];
-    const hg_file_ask ask = {.owner = batch->owner,
-                             .id_prefix = "file-",
-                             .name = name,
-                             .type = "application/jsonl",
-                             .purpose = "batch_output",
-                             .expires = hg_unix_time() + (int64_t)HG_BATCH_DAYS * DAY_S};
 
-    id[0] = '\0';
     HG_TRY(hg_buf_status(text, e));
     if (text->n == 0) return HG_OK;
-    (void)snprintf(name, sizeof name, "%s_%s.jsonl", batch->id, what);
-    return hg_files_put(hg_server_files(b->server), &ask, (hg_bytes){text->p, text->n}, id, e);
+    (void)snprintf(name, sizeof name, "%s_%s.jsonl", batch, what);
+    ask->name = name;
+    return hg_files_put(hg_server_files(b->server), ask, (hg_bytes){text->p, text->n}, id, e);
+}
+
+static hg_status put_files(hg_batches *b, const hg_batch *batch, const results *r,
+                           char output[HG_FILE_ID_ROOM], char errors[HG_FILE_ID_ROOM], hg_err *e)
+{
+    char note[96];
+    hg_file_ask ask = {.owner = batch->owner,
+                       .id_prefix = "file-",
+                       .type = "application/jsonl",
+                       .purpose = "batch_output",
+                       .metadata = note,
+                       .expires = hg_unix_time() + (int64_t)HG_BATCH_DAYS * DAY_S};
+
+    (void)snprintf(note, sizeof note, "{\"batch\":\"%s\"}", batch->id);
+    /* Of an earlier end that a kill has cut off. */
+    HG_TRY(hg_files_delete_made(hg_server_files(b->server), &ask, e));
+    HG_TRY(put_file(b, &ask, batch->id, "output", &r->good, output, e));
+    return put_file(b, &ask, batch->id, "error", &r->bad, errors, e);
 }
 
 /* Where a file cannot be kept (the disk is full) this is tried again: the lines are still there. */
@@ -252,8 +264,7 @@ hg_status batch_finalize(hg_batches *b, const hg_batch *batch, hg_err *e)
 
     if (batch->vendor == HG_BATCH_OPENAI) {
         s = rows_each(b->store, batch->n, put_line, &r, e);
-        if (s == HG_OK) s = put_file(b, batch, "output", &r.good, output, e);
-        if (s == HG_OK) s = put_file(b, batch, "error", &r.bad, errors, e);
+        if (s == HG_OK) s = put_files(b, batch, &r, output, errors, e);
     }
     if (s == HG_OK) s = rows_end(b->store, batch, output, errors, e);
     if (s != HG_OK && output[0] != '\0')

@@ -320,6 +320,36 @@ hg_status hg_files_delete(hg_files *f, const char *owner, const char *id, hg_err
     return s;
 }
 
+static bool find_made(hg_files *f, const hg_file_ask *ask, hg_file *out)
+{
+    hg_query q;
+
+    memset(out, 0, sizeof *out);
+    hg_query_open(&q, f->store,
+                  "SELECT number, sha256 FROM files WHERE owner = ? AND purpose = ? AND metadata = "
+                  "? LIMIT 1");
+    hg_query_text(&q, 1, ask->owner);
+    hg_query_text(&q, 2, ask->purpose);
+    hg_query_text(&q, 3, ask->metadata);
+    const bool is_there = hg_query_row(&q);
+    if (is_there) {
+        out->number = hg_column_int(&q, 0);
+        take_text(&q, 1, out->sha256, sizeof out->sha256);
+    }
+    return hg_query_close(&q, NULL) == HG_OK && is_there;
+}
+
+hg_status hg_files_delete_made(hg_files *f, const hg_file_ask *like, hg_err *e)
+{
+    hg_status s = HG_OK;
+    hg_file file;
+
+    (void)pthread_mutex_lock(&f->lock);
+    while (s == HG_OK && find_made(f, like, &file)) s = delete_row(f, &file, e);
+    (void)pthread_mutex_unlock(&f->lock);
+    return s;
+}
+
 static bool find_expired(hg_files *f, hg_file *out)
 {
     hg_query q;

@@ -46,6 +46,9 @@ hg_status hg_files_put(hg_files *f, const hg_file_ask *ask, hg_bytes body, char 
 hg_status hg_files_get(hg_files *f, const char *owner, const char *id, hg_arena *mem, hg_file *out,
                        hg_err *e);
 hg_status hg_files_delete(hg_files *f, const char *owner, const char *id, hg_err *e);
+/* Deletes those with the owner, purpose and metadata of `like`: what the server had made itself
+ * when a kill kept it from writing down that it had. */
+hg_status hg_files_delete_made(hg_files *f, const hg_file_ask *like, hg_err *e);
 /* Opens the bytes for reading: *fd is the caller's. */
 hg_status hg_files_open(hg_files *f, const char *owner, const char *id, int *fd, uint64_t *n,
                         hg_err *e);

@@ -137,13 +137,16 @@ static void put_row(hg_buf *b, const json_t *m)
 
 hg_status hg_run_log_keep_file(hg_trainings *t, const hg_training *one, hg_err *e)
 {
+    char id[HG_FILE_ID_ROOM], note[96];
     const hg_file_ask ask = {.owner = one->owner,
                              .id_prefix = "file-",
                              .name = "step_metrics.csv",
                              .type = "text/csv",
-                             .purpose = "fine-tune-results"};
-    char id[HG_FILE_ID_ROOM];
+                             .purpose = "fine-tune-results",
+                             .metadata = note};
     hg_buf b = {0};
+
+    (void)snprintf(note, sizeof note, "{\"training\":\"%s\"}", one->id);
 
     for (size_t i = 0; i < N_COLUMNS; i++)
         hg_buf_printf(&b, "%s%s", columns[i], i + 1 < N_COLUMNS ? "," : "\n");
@@ -153,6 +156,8 @@ hg_status hg_run_log_keep_file(hg_trainings *t, const hg_training *one, hg_err *
         json_decref(m);
     }
     hg_status s = hg_buf_status(&b, e);
+    /* Of an earlier end that a kill has cut off. */
+    if (s == HG_OK) s = hg_files_delete_made(t->files, &ask, e);
     if (s == HG_OK) s = hg_files_put(t->files, &ask, (hg_bytes){b.p, b.n}, id, e);
     if (s == HG_OK) s = hg_training_set_result(t, one->id, id, e);
     hg_buf_free(&b);

@@ -3,6 +3,7 @@
 #include "harness/test.h"
 #include "base/clock.h"
 #include "serve/batches/batches.h"
+#include "serve/files/files.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -159,6 +160,49 @@ TEST(what_a_stop_cuts_off_is_done_by_the_next_server)
         }
         hg_server_free(s);
     }
+}
+
+/* A kill came between the results and the word that they are there. */
+TEST(results_of_an_end_that_was_cut_off_are_there_once)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    const hg_batch_line lines[] = {line_of("a", CHAT("hello")), line_of("b", "{}")};
+    const hg_file_ask left = {.owner = "anna",
+                              .id_prefix = "file-",
+                              .name = "batch_1_output.jsonl",
+                              .purpose = "batch_output",
+                              .metadata = "{\"batch\":\"batch_1\"}"};
+    hg_batch b = {.vendor = HG_BATCH_OPENAI,
+                  .id = "batch_1",
+                  .owner = "anna",
+                  .endpoint = "/v1/chat/completions",
+                  .status = "in_progress",
+                  .metadata = {"null", 4},
+                  .created = hg_unix_time(),
+                  .expires = hg_unix_time() + 3600,
+                  .n_lines = 2};
+    char id[HG_FILE_ID_ROOM], got[HG_BATCH_ID_ROOM];
+    hg_problem p = {0};
+    hg_err e = {0};
+    hg_query q;
+
+    CHECK_OK(hg_files_put(hg_server_files(s), &left, (hg_bytes){"old", 3}, id, &e), e);
+    CHECK(hg_batches_create(hg_server_batches(s), &b, lines, 2, got, &p));
+    for (double until = hg_seconds() + 20; hg_seconds() < until && b.ended == 0; usleep(5000)) {
+        hg_arena mem;
+        hg_arena_init(&mem, 4096);
+        CHECK(
+            hg_batches_get(hg_server_batches(s), "anna", HG_BATCH_OPENAI, "batch_1", &mem, &b, &p));
+        hg_arena_free(&mem);
+    }
+    CHECK_STR(b.status, "completed");
+    hg_query_open(&q, hg_server_store(s), "SELECT count(*), sum(id = ?) FROM files");
+    hg_query_text(&q, 1, id);
+    CHECK(hg_query_row(&q));
+    CHECK_EQ(hg_column_int(&q, 0), 2); /* answers, refusals */
+    CHECK_EQ(hg_column_int(&q, 1), 0);
+    CHECK_OK(hg_query_close(&q, &e), e);
+    hg_server_free(s);
 }
 
 TEST(a_line_says_what_is_wrong_with_it)
