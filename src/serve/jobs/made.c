@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,6 +136,56 @@ void hg_made_offer_all(hg_trainings *t)
     row r;
 
     while (next_row(t, after, &r)) (void)publish(t, r.name, r.base, r.folder, r.is_adapter, NULL);
+}
+
+/* ---- what a kill has left ---- */
+static bool is_known(hg_trainings *t, const char *sql, const char *name)
+{
+    hg_query q;
+
+    hg_query_open(&q, t->store, sql);
+    hg_query_text(&q, 1, name);
+    const bool is = hg_query_row(&q);
+    return hg_query_close(&q, NULL) == HG_OK && is;
+}
+
+static bool is_left_training(hg_trainings *t, const char *name)
+{
+    return is_known(t, "SELECT 1 FROM trainings WHERE id = ? AND state >= 4", name);
+}
+
+/* "ID-STEP", of a training that is known, in no row of a model. */
+static bool is_left_model(hg_trainings *t, const char *name)
+{
+    const char *dash = strrchr(name, '-');
+    char id[96];
+
+    if (dash == NULL || is_known(t, "SELECT 1 FROM trained_models WHERE folder = ?", name))
+        return false;
+    (void)snprintf(id, sizeof id, "%.*s", (int)(dash - name), name);
+    return is_known(t, "SELECT 1 FROM trainings WHERE id = ?", id);
+}
+
+static void sweep(hg_trainings *t, const char *folder,
+                  bool (*is_left)(hg_trainings *t, const char *name))
+{
+    char path[4096], one[4400];
+    DIR *d;
+
+    (void)snprintf(path, sizeof path, "%s/%s", t->folder, folder);
+    d = opendir(path);
+    for (struct dirent *at; d != NULL && (at = readdir(d)) != NULL;) {
+        if (at->d_name[0] == '.' || !is_left(t, at->d_name)) continue;
+        (void)snprintf(one, sizeof one, "%s/%.255s", path, at->d_name);
+        (void)hg_remove_tree(one, NULL);
+    }
+    if (d != NULL) (void)closedir(d);
+}
+
+void hg_made_sweep(hg_trainings *t)
+{
+    sweep(t, "trainings", is_left_training);
+    sweep(t, "models", is_left_model);
 }
 
 /* ---- deleting ---- */

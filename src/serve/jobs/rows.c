@@ -222,7 +222,8 @@ hg_status hg_training_set_state(hg_trainings *t, const char *id, hg_training_sta
     const int64_t now = hg_unix_time();
 
     hg_query_open(&q, t->store,
-                  "UPDATE trainings SET state = ?2, intent = 0, started = CASE WHEN ?2 = 2 AND "
+                  "UPDATE trainings SET state = ?2, intent = CASE WHEN ?2 >= 4 THEN 3 ELSE 0 END, "
+                  "started = CASE WHEN ?2 = 2 AND "
                   "started = 0 THEN ?3 ELSE started END, finished = CASE WHEN ?2 >= 4 THEN ?3 ELSE "
                   "0 END WHERE id = ?1");
     hg_query_text(&q, 1, id);
@@ -300,11 +301,27 @@ hg_status hg_training_set_step(hg_trainings *t, const hg_training *now, hg_err *
     return hg_query_close(&q, e);
 }
 
-hg_status hg_training_set_failed(hg_trainings *t, const char *id, const char *code,
-                                 const char *param, const char *why, hg_err *e)
+bool hg_training_next_ended(hg_trainings *t, char id[HG_TRAINING_ID_ROOM])
 {
     hg_query q;
 
+    hg_query_open(&q, t->store, "SELECT id FROM trainings WHERE state >= 4 AND intent = 3 LIMIT 1");
+    const bool is_there = hg_query_row(&q);
+    if (is_there) (void)snprintf(id, HG_TRAINING_ID_ROOM, "%s", hg_column_text(&q, 0));
+    return hg_query_close(&q, NULL) == HG_OK && is_there;
+}
+
+static hg_status put_event(hg_trainings *t, const char *id, uint64_t step, const char *level,
+                           const char *message, const char *data, hg_err *e);
+
+static hg_status write_failed(hg_trainings *t, const char *id, const char *code, const char *param,
+                              const char *why, hg_err *e)
+{
+    char text[640];
+    hg_query q;
+
+    (void)snprintf(text, sizeof text, "The training failed: %.600s", why);
+    HG_TRY(put_event(t, id, 0, "error", text, NULL, e));
     HG_TRY(hg_training_set_state(t, id, HG_TRAINING_FAILED, e));
     hg_query_open(
         &q, t->store,
@@ -314,6 +331,13 @@ hg_status hg_training_set_failed(hg_trainings *t, const char *id, const char *co
     hg_query_text(&q, 3, param != NULL ? param : "");
     hg_query_text(&q, 4, why);
     return hg_query_close(&q, e);
+}
+
+hg_status hg_training_set_failed(hg_trainings *t, const char *id, const char *code,
+                                 const char *param, const char *why, hg_err *e)
+{
+    HG_TRY(hg_store_begin(t->store, e));
+    return hg_store_end(t->store, write_failed(t, id, code, param, why, e), e);
 }
 
 static hg_status set_text(hg_trainings *t, const char *sql, const char *id, const char *text,
@@ -327,10 +351,21 @@ static hg_status set_text(hg_trainings *t, const char *sql, const char *id, cons
     return hg_query_close(&q, e);
 }
 
-hg_status hg_training_set_done(hg_trainings *t, const char *id, const char *model, hg_err *e)
+static hg_status write_done(hg_trainings *t, const char *id, const char *model, hg_err *e)
 {
+    char text[200];
+
+    (void)snprintf(text, sizeof text, "New fine-tuned model created: %.128s", model);
+    HG_TRY(put_event(t, id, 0, "info", text, NULL, e));
+    HG_TRY(put_event(t, id, 0, "info", "The job has successfully completed", NULL, e));
     HG_TRY(hg_training_set_state(t, id, HG_TRAINING_SUCCEEDED, e));
     return set_text(t, "UPDATE trainings SET model = ?2 WHERE id = ?1", id, model, e);
+}
+
+hg_status hg_training_set_done(hg_trainings *t, const char *id, const char *model, hg_err *e)
+{
+    HG_TRY(hg_store_begin(t->store, e));
+    return hg_store_end(t->store, write_done(t, id, model, e), e);
 }
 
 hg_status hg_training_set_result(hg_trainings *t, const char *id, const char *file, hg_err *e)

@@ -41,6 +41,19 @@ void hg_training_tell(hg_trainings *t, const char *id)
     if (t->changed != NULL) t->changed(t->changed_ctx, id);
 }
 
+bool hg_training_wind_up(hg_trainings *t, const char *id)
+{
+    bool ok = true;
+
+    hg_training_remove_folder(t, id);
+    hg_training_tell(t, id);
+    (void)pthread_mutex_lock(&t->lock);
+    if (hg_training_intent(t, id) == INTENT_TELL)
+        ok = hg_training_set_intent(t, id, INTENT_NONE, NULL) == HG_OK;
+    (void)pthread_mutex_unlock(&t->lock);
+    return ok;
+}
+
 /* The server's own folders are nobody's business. */
 static void hide(char *text, const char *folder)
 {
@@ -66,8 +79,7 @@ static void fail(hg_trainings *t, const hg_training *one, const char *code, cons
     (void)pthread_mutex_lock(&t->lock);
     (void)hg_training_set_failed(t, one->id, code, param, text, NULL);
     (void)pthread_mutex_unlock(&t->lock);
-    hg_training_say(t, one->id, "error", "The training failed: %s", text);
-    hg_training_tell(t, one->id);
+    (void)hg_training_wind_up(t, one->id);
 }
 
 /* ---- checking ---- */
@@ -132,10 +144,12 @@ static void queue(hg_trainings *t, const hg_training *one, uint64_t n)
                                                     : HG_TRAINING_QUEUED,
                                 NULL);
     (void)pthread_mutex_unlock(&t->lock);
-    if (i == INTENT_CANCEL) hg_training_remove_folder(t, one->id);
     hg_training_say(t, one->id, "info", "Files are validated: %llu examples",
                     (unsigned long long)n);
-    hg_training_tell(t, one->id);
+    if (i == INTENT_CANCEL)
+        (void)hg_training_wind_up(t, one->id);
+    else
+        hg_training_tell(t, one->id);
 }
 
 void hg_training_check(hg_trainings *t, const char *id)
@@ -393,13 +407,11 @@ static void succeed(work *k)
         fail(k->t, one, "model_not_kept", NULL, e.msg);
         return;
     }
-    hg_training_say(k->t, one->id, "info", "New fine-tuned model created: %s", name);
     (void)pthread_mutex_lock(&k->t->lock);
-    (void)hg_training_set_done(k->t, one->id, name, NULL);
+    s = hg_training_set_done(k->t, one->id, name, NULL);
     (void)pthread_mutex_unlock(&k->t->lock);
-    hg_training_say(k->t, one->id, "info", "The job has successfully completed");
-    hg_training_remove_folder(k->t, one->id);
-    hg_training_tell(k->t, one->id);
+    /* Where it could not be written down (a full disk) it is tried again, with the folder. */
+    if (s == HG_OK) (void)hg_training_wind_up(k->t, one->id);
 }
 
 /* Stopped: to be cancelled, to rest, or (the server ends) to go on later. */
@@ -414,12 +426,14 @@ static void stopped(work *k)
         (void)hg_training_set_state(
             k->t, id, i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED, NULL);
     (void)pthread_mutex_unlock(&k->t->lock);
-    if (i == INTENT_CANCEL) hg_training_remove_folder(k->t, id);
     if (i != INTENT_NONE)
         hg_training_say(k->t, id, "info", "The job was %s at step %llu",
                         i == INTENT_CANCEL ? "cancelled" : "paused",
                         (unsigned long long)k->one->step);
-    hg_training_tell(k->t, id);
+    if (i == INTENT_CANCEL)
+        (void)hg_training_wind_up(k->t, id);
+    else
+        hg_training_tell(k->t, id);
 }
 
 static void say_start(const work *k, bool goes_on)

@@ -188,11 +188,13 @@ static bool change(hg_trainings *t, const char *owner, const char *id, intent i,
         ok = hg_refuse(p, 400, "invalid_state", NULL, "the training is paused already");
     if (ok) at_once = bring_to(t, &one, i);
     (void)pthread_mutex_unlock(&t->lock);
-    if (at_once && i == INTENT_CANCEL) hg_training_remove_folder(t, id);
     if (at_once)
         hg_training_say(t, id, "info", "The job was %s",
                         i == INTENT_CANCEL ? "cancelled" : "paused");
-    if (at_once) hg_training_tell(t, id);
+    if (at_once && i == INTENT_CANCEL)
+        (void)hg_training_wind_up(t, id);
+    else if (at_once)
+        hg_training_tell(t, id);
     hg_arena_free(&mem);
     return ok;
 }
@@ -249,8 +251,7 @@ static void do_next(hg_trainings *t, const char *id, hg_training_state state)
     if (state == HG_TRAINING_CHECKING) {
         hg_training_check(t, id);
     } else if (state == HG_TRAINING_CANCELED) {
-        hg_training_remove_folder(t, id);
-        hg_training_tell(t, id);
+        (void)hg_training_wind_up(t, id);
     } else if (state != HG_TRAINING_PAUSED) {
         hg_training_work(t, id);
     }
@@ -289,6 +290,7 @@ static void *run(void *ctx)
     hg_training_state state;
 
     (void)setpriority(PRIO_PROCESS, 0, NICE);
+    while (hg_training_next_ended(t, id) && hg_training_wind_up(t, id)) continue;
     (void)pthread_mutex_lock(&t->lock);
     while (!t->is_ending) {
         if (!begin_next(t, id, &state)) {
@@ -340,6 +342,7 @@ void hg_trainings_watch(hg_trainings *t, hg_training_changed *fn, void *ctx)
 
 hg_status hg_trainings_start(hg_trainings *t, hg_err *e)
 {
+    hg_made_sweep(t);
     hg_made_offer_all(t);
     t->has_thread = pthread_create(&t->thread, NULL, run, t) == 0;
     return t->has_thread ? HG_OK : hg_fail(e, HG_E_NOMEM, "no room for the trainings' thread");

@@ -7,7 +7,8 @@
 
 #include <pthread.h>
 
-typedef enum intent { INTENT_NONE, INTENT_CANCEL, INTENT_PAUSE } intent;
+/* INTENT_TELL: it has ended, its watcher is still to be told and its folder to go. */
+typedef enum intent { INTENT_NONE, INTENT_CANCEL, INTENT_PAUSE, INTENT_TELL } intent;
 
 struct hg_trainings {
     hg_store *store;
@@ -44,8 +45,11 @@ hg_status hg_training_set_wish(hg_trainings *t, const char *id, const hg_trainin
 hg_status hg_training_set_plan(hg_trainings *t, const char *id, uint64_t n_steps,
                                uint64_t need_bytes, int n_threads, hg_err *e);
 hg_status hg_training_set_step(hg_trainings *t, const hg_training *now, hg_err *e);
+/* One that has ended and was not wound up; false: there is none. */
+bool hg_training_next_ended(hg_trainings *t, char id[HG_TRAINING_ID_ROOM]);
 hg_status hg_training_set_failed(hg_trainings *t, const char *id, const char *code,
                                  const char *param, const char *why, hg_err *e);
+/* Its end, with the events that tell it, as one. */
 hg_status hg_training_set_done(hg_trainings *t, const char *id, const char *model, hg_err *e);
 hg_status hg_training_set_result(hg_trainings *t, const char *id, const char *file, hg_err *e);
 void hg_training_say(hg_trainings *t, const char *id, const char *level, const char *fmt, ...)
@@ -68,11 +72,16 @@ void hg_made_name(const hg_training *one, uint64_t step, char out[128]);
 hg_status hg_made_keep(hg_trainings *t, const hg_training *one, const char *from, uint64_t step,
                        const char *name, bool is_adapter, hg_err *e);
 void hg_made_offer_all(hg_trainings *t);
+/* Removes folders that a kill has left: of models without a row, of trainings that have ended. */
+void hg_made_sweep(hg_trainings *t);
 
 /* ---- running (run.c) ---- */
 /* trainings/ID, made when it is not there; freed by the caller; NULL and e. */
 char *hg_training_folder(hg_trainings *t, const char *id, hg_err *e);
 void hg_training_remove_folder(hg_trainings *t, const char *id);
+/* Of one that has ended: its folder goes, the watcher is told; after a kill in between, again.
+ * False: that it was done could not be kept. */
+bool hg_training_wind_up(hg_trainings *t, const char *id);
 /* Reads its files through and makes its wish whole. */
 void hg_training_check(hg_trainings *t, const char *id);
 /* To its end, or to a stop. */

@@ -211,3 +211,73 @@ TEST(a_server_that_ends_amid_a_training_goes_on_with_it_later)
     CHECK_EQ(one->step, one->n_steps);
     end();
 }
+
+static int64_t number_of(const char *sql)
+{
+    hg_query q;
+    hg_query_open(&q, hg_server_store(server), sql);
+    const int64_t n = hg_query_row(&q) ? hg_column_int(&q, 0) : 0;
+    CHECK_OK(hg_query_close(&q, &e), e);
+    return n;
+}
+
+static void wait_for_number(const char *sql, int64_t n)
+{
+    const struct timespec nap = {0, 20 * 1000 * 1000};
+
+    for (int i = 0; i < 3000 && number_of(sql) != n; i++) (void)nanosleep(&nap, NULL);
+    CHECK_EQ(number_of(sql), n);
+}
+
+/* A store that does not take the last word stands for a kill before it. */
+TEST(an_end_that_was_cut_off_is_made_whole_and_once)
+{
+    static const char files[] = "SELECT count(*) FROM files WHERE purpose = 'fine-tune-results'";
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    begin();
+    (void)number_of("CREATE TRIGGER no_end BEFORE UPDATE OF model ON trainings BEGIN SELECT "
+                    "RAISE(ABORT, 'no'); END");
+    ask = plain();
+    ask.name = "anna/polite";
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    wait_for_number(files, 1);
+    const struct timespec nap = {0, 300 * 1000 * 1000};
+    (void)nanosleep(&nap, NULL);
+    CHECK_EQ(get(id)->state, HG_TRAINING_RUNNING);
+    (void)number_of("DROP TRIGGER no_end");
+    const hg_training *one = wait_for_end(id);
+    if (one->state != HG_TRAINING_SUCCEEDED) test_fail(__FILE__, __LINE__, "%s", one->error);
+    CHECK_STR(one->model, "anna/polite");
+    CHECK_EQ(number_of(files), 1);
+    CHECK_EQ(number_of("SELECT count(*) FROM trained_models"), 1);
+    CHECK_EQ(number_of("SELECT count(*) FROM training_events WHERE message LIKE '%completed'"), 1);
+    end();
+}
+
+TEST(what_a_kill_left_of_a_training_goes_at_the_next_start)
+{
+    char id[HG_TRAINING_ID_ROOM], left[64], model[64];
+    hg_training_ask ask;
+
+    begin();
+    ask = plain();
+    ask.name = "anna/polite";
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    CHECK_EQ(wait_for_end(id)->state, HG_TRAINING_SUCCEEDED);
+    wait_for_number("SELECT sum(intent) FROM trainings", 0);
+    (void)snprintf(left, sizeof left, "data/trainings/%s", id);
+    (void)snprintf(model, sizeof model, "data/models/%s-99", id);
+    CHECK(!hg_path_exists(test_path(left)));
+    CHECK_OK(hg_mkdirs(test_path(left), &e), e);
+    CHECK_OK(hg_mkdirs(test_path(model), &e), e);
+    (void)number_of("UPDATE trainings SET intent = 3"); /* its watcher was not told */
+    end();
+    begin();
+    wait_for_number("SELECT sum(intent) FROM trainings", 0);
+    CHECK(!hg_path_exists(test_path(left)));
+    CHECK(!hg_path_exists(test_path(model)));
+    CHECK(hg_server_find(server, (hg_bytes){"anna/polite", 11}) != NULL);
+    end();
+}
