@@ -44,7 +44,7 @@ export async function serve(...options) {
       rmSync(folder, { recursive: true });
       return e;
     },
-    makeToken: (name) => execFileSync(higgins, ['token', 'add', name, '--data', server.data, '--quiet'], { encoding: 'utf8' }).match(/hg_[\w-]+/)[0],
+    makeToken: (name, ...more) => execFileSync(higgins, ['token', 'add', name, '--data', server.data, '--quiet', ...more], { encoding: 'utf8' }).match(/hg_[\w-]+/)[0],
     anonymous: () => Number(readFileSync(`/proc/${now.child.pid}/status`, 'utf8').match(/RssAnon:\s+(\d+)/)[1]) * 1024,
     rss: () => Number(readFileSync(`/proc/${now.child.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) * 1024,
     descriptors: () => Number(execFileSync('sh', ['-c', `ls /proc/${now.child.pid}/fd | wc -l`])),
