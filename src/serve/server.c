@@ -504,12 +504,12 @@ void hg_server_free(hg_server *s)
     hg_webhooks_stop(s->replicate.webhooks);
     hg_batches_stop(s->batches);
     if (s->http != NULL) hg_http_stop(s->http);
+    hg_trainings_stop(s->trainings); /* its thread tells what is freed next */
     hg_batches_free(s->batches);
     hg_predictions_free(s->replicate.predictions);
     hg_webhooks_free(s->replicate.webhooks);
     hg_versions_free(s->replicate.versions);
     hg_free(s->replicate.teller);
-    hg_trainings_stop(s->trainings);
     hg_trainings_free(s->trainings);
     hg_models_free(s->models);
     hg_http_free(s->http);

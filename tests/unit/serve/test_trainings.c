@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "serve/files/files.h"
 #include "serve/jobs/trainings.h"
+#include "serve/replicate/trainings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -210,6 +211,30 @@ TEST(a_server_that_ends_amid_a_training_goes_on_with_it_later)
     CHECK_EQ(one->state, HG_TRAINING_SUCCEEDED);
     CHECK_EQ(one->step, one->n_steps);
     end();
+}
+
+/* Whom Replicate's trainings tell of their steps must be there until the last of them has stopped;
+ * AddressSanitizer sees when it is not. */
+TEST(a_server_that_ends_amid_a_training_frees_nobody_who_is_told_of_it)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+    const struct timespec nap = {0, 5 * 1000 * 1000};
+
+    for (int round = 0; round < 3; round++) {
+        begin();
+        ask = plain();
+        ask.face = HG_REPLICATE_FACE;
+        ask.note = "{\"webhook\":\"http://127.0.0.1:9/\",\"filter\":[\"start\",\"logs\"]}";
+        ask.wish.n_epochs = 1000;
+        CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+        for (int i = 0; i < 6000 && get(id)->step < 3; i++) (void)nanosleep(&nap, NULL);
+        CHECK(get(id)->step >= 3 && get(id)->state == HG_TRAINING_RUNNING);
+        end();
+        begin();
+        CHECK(hg_trainings_cancel(hg_server_trainings(server), "anna", id, &p));
+        end();
+    }
 }
 
 static int64_t number_of(const char *sql)
