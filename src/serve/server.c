@@ -46,6 +46,11 @@ enum {
     N_DESKS = 8 /* some may wait for models that are loaded */
 };
 
+const hg_protocol *hg_server_protocol(size_t i)
+{
+    return i < N_PROTOCOLS ? protocols[i] : NULL;
+}
+
 /* ---- models ---- */
 const hg_card *hg_server_find(const hg_server *s, hg_bytes id)
 {

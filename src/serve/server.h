@@ -163,6 +163,9 @@ extern const hg_protocol hg_fine_tuning; /* fine_tuning.c: trainings, as OpenAI 
 extern const hg_protocol hg_file_routes; /* files_call.c: OpenAI's and Replicate's files */
 extern const hg_protocol hg_upkeep;      /* upkeep.c: for who keeps the server running */
 
+/* The i-th of those that a server speaks; NULL past the last. */
+const hg_protocol *hg_server_protocol(size_t i);
+
 /* Answers with a problem in the protocol's own form. */
 void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_problem *p);
 /* A body of JSON, which is freed; a problem where there was no room for it. */

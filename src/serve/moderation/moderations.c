@@ -163,4 +163,4 @@ static void explain(hg_buf *out, const hg_problem *p)
 
 static const hg_route routes[] = {{"POST", "/v1/moderations", create, HG_NEEDS_RUN},
                                   {NULL, NULL, NULL, HG_NEEDS_RUN}};
-const hg_protocol hg_moderations = {.routes = routes, .explain = explain};
+const hg_protocol hg_moderations = {.mounts = "openai", .routes = routes, .explain = explain};

@@ -446,6 +446,45 @@ TEST(methods_and_paths_that_are_not_there_are_named)
     hg_server_free(s);
 }
 
+/* Every route of the protocol, asked for under one of its mounts. */
+static void walk_mounted(const hg_server *s, const hg_protocol *protocol, const char *mount, int n)
+{
+    char text[300];
+
+    for (const hg_route *r = protocol->routes; r->method != NULL; r++) {
+        const bool takes_rest = r->path[strlen(r->path) - 1] == '/';
+        (void)snprintf(text, sizeof text, "OPTIONS /%.*s%s%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                       n, mount, r->path, takes_rest ? "x" : "");
+        char *a = raw_ask(s, text);
+        if (raw_status(a) != 204 || strstr(strstr(a, "Allow: "), r->method) == NULL)
+            test_fail(__FILE__, __LINE__, "%s %.*s%s: %s", r->method, n, mount, r->path, a);
+    }
+}
+
+TEST(every_route_of_a_mounted_protocol_is_there_under_its_mount)
+{
+    fake *f = fake_new();
+    hg_server *s = fake_server(f, NULL);
+    const hg_protocol *protocol;
+    size_t n_mounted = 0, n_alone = 0;
+
+    for (size_t i = 0; (protocol = hg_server_protocol(i)) != NULL; i++) {
+        n_alone += protocol->mounts == NULL;
+        for (const char *at = protocol->mounts; at != NULL && *at != '\0'; n_mounted++) {
+            const int n = (int)strcspn(at, " ");
+            walk_mounted(s, protocol, at, n);
+            at += n + (at[n] == ' ');
+        }
+    }
+    CHECK(n_mounted >= 12);
+    CHECK_EQ(n_alone, 4); /* Ollama's, the page, what the page asks for, the upkeep */
+    char *a = raw_post(s, "/openai/v1/moderations", "{\"input\":\"Good morning\"}");
+    CHECK_EQ(raw_status(a), 200);
+    a = raw_post(s, "/anthropic/v1/moderations", "{\"input\":\"Good morning\"}");
+    CHECK_EQ(raw_status(a), 404);
+    hg_server_free(s);
+}
+
 TEST(foreign_hosts_and_origins_are_refused_on_loopback)
 {
     fake *f = fake_new();
