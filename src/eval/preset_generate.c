@@ -136,7 +136,7 @@ static hg_status wait_for(waiter *w, size_t n, const hg_subject *who, hg_err *e)
     pthread_mutex_lock(&w->lock);
     while (w->left > 0 && !stopped) {
         struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += 500000000;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
@@ -169,13 +169,18 @@ static hg_status run_engine(hg_answers *a, hg_subject *who, answer *to, hg_err *
     hg_engine *en = NULL;
     hg_engine_options o;
     hg_ids ids = {0};
-    waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
+    waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_condattr_t by;
     hg_engine_options_init(&o);
     o.max_sessions = (uint32_t)(a->n < AT_ONCE ? a->n : AT_ONCE);
     o.max_queue = (uint32_t)a->n;
     o.n_ctx = who->n_ctx;
     o.chat_template = who->chat_template;
     HG_TRY(hg_engine_new(&en, who->m, who->rt, &o, e));
+    (void)pthread_condattr_init(&by);
+    (void)pthread_condattr_setclock(&by, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&w.ended, &by);
+    (void)pthread_condattr_destroy(&by);
     hg_status s = HG_OK;
     for (size_t i = 0; s == HG_OK && i < a->n; i++) {
         to[i].w = &w;
@@ -183,6 +188,7 @@ static hg_status run_engine(hg_answers *a, hg_subject *who, answer *to, hg_err *
     }
     if (s == HG_OK) s = wait_for(&w, a->n, who, e);
     hg_engine_free(en); /* ends what still runs: behind it nobody writes into `to` */
+    (void)pthread_cond_destroy(&w.ended);
     hg_ids_free(&ids);
     return s;
 }

@@ -268,7 +268,7 @@ static void wait_for_more(hg_trainings *t, bool is_stuck)
         (void)pthread_cond_wait(&t->more, &t->lock);
         return;
     }
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += RETRY_S;
     (void)pthread_cond_timedwait(&t->more, &t->lock, &until);
 }
@@ -311,6 +311,7 @@ static void *run(void *ctx)
 hg_status hg_trainings_new(hg_trainings **out, hg_data *d, hg_files *files, hg_models *models,
                            const hg_server_options *o, hg_err *e)
 {
+    pthread_condattr_t by;
     hg_trainings *t = hg_alloc(1, sizeof *t);
 
     *out = NULL;
@@ -321,7 +322,10 @@ hg_status hg_trainings_new(hg_trainings **out, hg_data *d, hg_files *files, hg_m
     t->o = o;
     t->folder = hg_strdup(hg_data_folder(d));
     (void)pthread_mutex_init(&t->lock, NULL);
-    (void)pthread_cond_init(&t->more, NULL);
+    (void)pthread_condattr_init(&by);
+    (void)pthread_condattr_setclock(&by, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&t->more, &by);
+    (void)pthread_condattr_destroy(&by);
     if (t->folder == NULL || strlen(t->folder) > 900) {
         const hg_status s =
             t->folder == NULL
