@@ -49,6 +49,8 @@ case_ "nothing calls what cannot be used safely" \
     "$(code '(^|[^_a-zA-Z0-9>.])(gets|strcpy|strcat|sprintf|strtok|atoi|atof|scanf|sscanf|fscanf|alloca)[[:space:]]*\(')"
 case_ "only base takes memory from the heap" \
     "$(code '(^|[^_a-zA-Z0-9>.])(malloc|calloc|realloc|free|aligned_alloc|posix_memalign)[[:space:]]*\(' | grep -vE '^src/(base|cli)/')"
+case_ "nothing waits by the clock of the day, which may be set" \
+    "$(code 'CLOCK_REALTIME' | grep -vE '^src/(base/clock.c|cli/access_log.c):')"
 case_ "no instruction set but in kernels, no fast math" \
     "$(grep -nE 'ffast-math|march=native' CMakeLists.txt CMakePresets.json cmake/*.cmake src/CMakeLists.txt tests/CMakeLists.txt bench/CMakeLists.txt; code 'immintrin|arm_neon' | grep -v '^src/kernels/')"
 case_ "nothing is left for later in the code" "$(grep -rnE --exclude-dir=node_modules 'TODO|FIXME|XXX' src include tests/unit tests/harness bench web docs recipes README.md 2>/dev/null | grep -v 'XXXXXX' | head)"

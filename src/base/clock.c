@@ -2,6 +2,7 @@
  * estimate from processor time that says so. */
 #include "base/clock.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,32 @@ double hg_cpu_seconds(void)
 
 int64_t hg_unix_time(void)
 {
-    return (int64_t)time(NULL);
+    return hg_unix_ms() / 1000;
+}
+
+int64_t hg_unix_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t hg_patient_step(hg_patient_clock *c, int64_t unix_ms, double at_s)
+{
+    static const int64_t DAY_MS = 24 * 60 * 60 * 1000;
+    const int64_t most = c->unix_ms + (int64_t)((at_s - c->at_s) * 1000);
+    const bool is_step = c->unix_ms != 0 && unix_ms > most && unix_ms <= most + DAY_MS;
+
+    c->unix_ms = is_step ? most : unix_ms;
+    c->at_s = at_s;
+    return c->unix_ms;
+}
+
+int64_t hg_patient_ms(hg_patient_clock *c)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    return hg_patient_step(c, hg_unix_ms(), (double)t.tv_sec + 1e-9 * (double)t.tv_nsec);
 }
 
 void hg_iso_time(int64_t unix_time, char out[32])

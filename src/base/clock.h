@@ -7,8 +7,21 @@
 
 double hg_seconds(void);     /* monotonic */
 double hg_cpu_seconds(void); /* of all threads of the process */
-int64_t hg_unix_time(void);
+int64_t hg_unix_time(void);  /* seconds of the day's clock, which may be set at any time */
+int64_t hg_unix_ms(void);
 void hg_iso_time(int64_t unix_time, char out[32]); /* 2026-01-31T12:00:00Z */
+
+/* The day's clock for who deletes what is old. A step back is followed at once. A step forward of
+ * up to a day is not believed until the next start: nobody can tell whether the clock was right
+ * before or is right now, and what is deleted cannot be had again. Zeroed it begins with the first
+ * call; one thread at a time. */
+typedef struct hg_patient_clock {
+    int64_t unix_ms; /* as it was told last; 0: not yet */
+    double at_s;     /* by a clock that nobody sets and that goes on while the machine sleeps */
+} hg_patient_clock;
+int64_t hg_patient_ms(hg_patient_clock *c);
+/* The same with what the two clocks say. */
+int64_t hg_patient_step(hg_patient_clock *c, int64_t unix_ms, double at_s);
 uint64_t hg_rss(void);      /* bytes in memory now; 0: the system does not say */
 uint64_t hg_peak_rss(void); /* bytes */
 

@@ -51,6 +51,7 @@ static const char *const migrations[] = {
     "NULL, base TEXT NOT NULL, folder TEXT NOT NULL, is_adapter INTEGER NOT NULL, created INTEGER "
     "NOT NULL) STRICT;",
     hg_batch_tables,
+    hg_replicate_order,
 };
 
 struct hg_data {

@@ -248,7 +248,7 @@ static void note_use(hg_tokens *t, token *one)
     const int64_t now = hg_unix_time();
     hg_query q;
 
-    if (now - one->told < 60) return;
+    if (now >= one->told && now - one->told < 60) return;
     one->told = now;
     hg_query_open(&q, t->store, "UPDATE tokens SET used = ? WHERE name = ?");
     hg_query_int(&q, 1, now);

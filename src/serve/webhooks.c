@@ -74,14 +74,6 @@ static void make_name(char out[40])
     (void)sodium_bin2hex(out + 4, 36, r, sizeof r);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 hg_status hg_webhooks_put(hg_webhooks *w, const char *url, hg_bytes body, bool retries, hg_err *e)
 {
     char id[40];
@@ -95,7 +87,7 @@ hg_status hg_webhooks_put(hg_webhooks *w, const char *url, hg_bytes body, bool r
     hg_query_text(&q, 2, url);
     hg_query_blob(&q, 3, body);
     hg_query_int(&q, 4, retries);
-    hg_query_int(&q, 5, now_ms());
+    hg_query_int(&q, 5, hg_unix_ms());
     HG_TRY(hg_query_close(&q, e));
     (void)pthread_mutex_lock(&w->lock);
     (void)pthread_cond_signal(&w->wake);
@@ -189,8 +181,8 @@ static bool take(hg_webhooks *w, letter *l)
                   "SELECT id, url, body, retries, tries FROM webhooks WHERE due <= ? OR due > ? "
                   "ORDER BY due, "
                   "rowid LIMIT ?");
-    hg_query_int(&q, 1, now_ms());
-    hg_query_int(&q, 2, now_ms() + FAR_MS);
+    hg_query_int(&q, 1, hg_unix_ms());
+    hg_query_int(&q, 2, hg_unix_ms() + FAR_MS);
     hg_query_int(&q, 3, N_LOOKED_AT);
     while (!found && hg_query_row(&q)) {
         l->place = claim(w, hg_column_text(&q, 1));
@@ -202,7 +194,7 @@ static bool take(hg_webhooks *w, letter *l)
         }
     }
     (void)hg_query_close(&q, NULL);
-    if (found) set_due(w, l, now_ms() + TAKEN_MS);
+    if (found) set_due(w, l, hg_unix_ms() + TAKEN_MS);
     (void)hg_store_end(w->store, HG_OK, NULL);
     return found;
 }
@@ -239,7 +231,7 @@ static void see_to(hg_webhooks *w, letter *l)
     if (arrived || !l->retries || l->tries >= MAX_TRIES)
         forget(w, l);
     else
-        set_due(w, l, now_ms() + ((int64_t)1000 << (l->tries - 1)));
+        set_due(w, l, hg_unix_ms() + ((int64_t)1000 << (l->tries - 1)));
     unclaim(w, l->place);
     free_letter(l);
 }
@@ -328,8 +320,8 @@ hg_status hg_webhooks_start(hg_webhooks *w, hg_err *e)
     hg_query q;
 
     hg_query_open(&q, w->store, "UPDATE webhooks SET due = ? WHERE due > ?");
-    hg_query_int(&q, 1, now_ms());
-    hg_query_int(&q, 2, now_ms() + TAKEN_MS / 2);
+    hg_query_int(&q, 1, hg_unix_ms());
+    hg_query_int(&q, 2, hg_unix_ms() + TAKEN_MS / 2);
     HG_TRY(hg_query_close(&q, e));
     for (; w->n_senders < N_SENDERS; w->n_senders++)
         if (pthread_create(&w->sender[w->n_senders], NULL, run_sender, w) != 0)

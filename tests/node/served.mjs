@@ -9,8 +9,8 @@ const build = new URL('../../build/release/', import.meta.url).pathname;
 export const higgins = process.env.HIGGINS ?? `${build}higgins`;
 
 // Starts the program on that folder and resolves once it answers.
-async function start(folder, given) {
-  const child = spawn(higgins, ['serve', join(folder, 'random'), '--port', '0', '--json', '--quiet', '--data', join(folder, 'data'), ...given], { stdio: ['ignore', 'pipe', 'pipe'] });
+async function start(folder, given, env) {
+  const child = spawn(higgins, ['serve', join(folder, 'random'), '--port', '0', '--json', '--quiet', '--data', join(folder, 'data'), ...given], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   let complaints = '';
   child.stderr.on('data', (d) => { complaints += d; });
   const exit = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal, complaints })));
@@ -23,12 +23,15 @@ async function start(folder, given) {
 
 // Resolves once the server answers. It asks for no token unless --with-token is among the options, or a key:
 // {url, token, base, data, again(signal), stop(), end(signal), signal(signal), rss(), descriptors()}. again() ends it by a signal and starts it anew on the same data.
-export async function serve(...options) {
+export const serve = (...options) => serveIn({}, ...options);
+
+// The same with these variables in its environment.
+export async function serveIn(env, ...options) {
   const folder = mkdtempSync(join(tmpdir(), 'higgins-serve-'));
   execFileSync(`${build}tests/make_model`, [join(folder, 'random')]);
   const access = options.some((o) => ['--api-key', '--with-token'].includes(o)) ? [] : ['--no-token'];
   const given = [...access, ...options.filter((o) => o !== '--with-token')];
-  let now = await start(folder, given);
+  let now = await start(folder, given, env);
   const server = {
     token: now.ready.token,
     data: join(folder, 'data'),
@@ -36,7 +39,7 @@ export async function serve(...options) {
     signal: (signal) => now.child.kill(signal),
     again: async (signal) => {
       await server.end(signal);
-      now = await start(folder, given);
+      now = await start(folder, given, env);
       Object.assign(server, { url: now.ready.url, base: now.ready.base_url });
     },
     stop: async () => {

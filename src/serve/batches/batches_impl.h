@@ -2,6 +2,7 @@
 #ifndef HG_SERVE_BATCHES_IMPL_H
 #define HG_SERVE_BATCHES_IMPL_H
 
+#include "base/clock.h"
 #include "serve/batches/batches.h"
 
 #include <pthread.h>
@@ -32,7 +33,8 @@ struct hg_batches {
     slot slots[MAX_SLOTS];
     size_t n_slots;
     double pause_until;
-    int64_t expired_at;
+    double expired_s; /* when what is old was looked for, monotonic */
+    hg_patient_clock clock;
 };
 
 /* ---- rows (rows.c) ---- */
@@ -58,7 +60,7 @@ hg_status rows_count(hg_store *s, int64_t batch, hg_line_state state, int64_t *n
 hg_status rows_finalize(hg_store *s, int64_t batch, const char *outcome, hg_err *e);
 hg_status rows_end(hg_store *s, const hg_batch *b, const char *output, const char *errors,
                    hg_err *e);
-hg_status rows_expire(hg_store *s, hg_err *e);
+hg_status rows_expire(hg_store *s, int64_t now, hg_err *e); /* those that ended long before */
 hg_status rows_each(hg_store *s, int64_t batch, hg_line_fn *fn, void *ctx, hg_err *e);
 
 /* ---- steps (steps.c) ---- */

@@ -198,7 +198,8 @@ bool hg_batches_cancel(hg_batches *b, const char *owner, hg_batch_vendor vendor,
     hg_arena_free(&mem);
     if (!is_there) return false;
     hg_query_open(&q, b->store,
-                  "UPDATE batches SET status = 'cancelling', cancelling = ? WHERE n = ? AND status "
+                  "UPDATE batches SET status = 'cancelling', cancelling = max(?, created) WHERE n "
+                  "= ? AND status "
                   "IN ('validating', 'in_progress')");
     hg_query_int(&q, 1, hg_unix_time());
     hg_query_int(&q, 2, one.n);
@@ -243,7 +244,8 @@ hg_status rows_begin(hg_store *s, int64_t batch, int64_t n_lines, hg_err *e)
     hg_query q;
 
     hg_query_open(&q, s,
-                  "UPDATE batches SET status = 'in_progress', began = ?, n_lines = ? WHERE n = ? "
+                  "UPDATE batches SET status = 'in_progress', began = max(?, created), n_lines = ? "
+                  "WHERE n = ? "
                   "AND status = 'validating'");
     hg_query_int(&q, 1, hg_unix_time());
     hg_query_int(&q, 2, n_lines);
@@ -255,7 +257,9 @@ hg_status rows_fail(hg_store *s, int64_t batch, hg_bytes errors, hg_err *e)
 {
     hg_query q;
 
-    hg_query_open(&q, s, "UPDATE batches SET status = 'failed', ended = ?, errors = ? WHERE n = ?");
+    hg_query_open(
+        &q, s,
+        "UPDATE batches SET status = 'failed', ended = max(?, created), errors = ? WHERE n = ?");
     hg_query_int(&q, 1, hg_unix_time());
     hg_query_blob(&q, 2, errors);
     hg_query_int(&q, 3, batch);
@@ -267,7 +271,8 @@ hg_status rows_finalize(hg_store *s, int64_t batch, const char *outcome, hg_err 
     hg_query q;
 
     hg_query_open(&q, s,
-                  "UPDATE batches SET status = 'finalizing', outcome = ?, finalizing = ? WHERE n = "
+                  "UPDATE batches SET status = 'finalizing', outcome = ?, finalizing = max(?, "
+                  "began, cancelling) WHERE n = "
                   "?");
     hg_query_text(&q, 1, outcome);
     hg_query_int(&q, 2, hg_unix_time());
@@ -281,7 +286,8 @@ static hg_status end_row(hg_store *s, const hg_batch *b, const char *output, con
     hg_query q;
 
     hg_query_open(&q, s,
-                  "UPDATE batches SET status = outcome, ended = ?, output_file = ?, error_file = ? "
+                  "UPDATE batches SET status = outcome, ended = max(?, finalizing), output_file = "
+                  "?, error_file = ? "
                   "WHERE n = ?");
     hg_query_int(&q, 1, hg_unix_time());
     hg_query_text(&q, 2, output);
@@ -300,12 +306,12 @@ hg_status rows_end(hg_store *s, const hg_batch *b, const char *output, const cha
     return hg_store_end(s, r, e);
 }
 
-hg_status rows_expire(hg_store *s, hg_err *e)
+hg_status rows_expire(hg_store *s, int64_t now, hg_err *e)
 {
     hg_query q;
 
     hg_query_open(&q, s, "DELETE FROM batches WHERE ended > 0 AND ended < ?");
-    hg_query_int(&q, 1, hg_unix_time() - (int64_t)HG_BATCH_DAYS * 24 * 60 * 60);
+    hg_query_int(&q, 1, now - (int64_t)HG_BATCH_DAYS * 24 * 60 * 60);
     return hg_query_close(&q, e);
 }
 

@@ -191,7 +191,8 @@ static hg_status look_at(hg_batches *b, const hg_batch *batch, hg_err *e)
     if (strcmp(batch->status, "finalizing") == 0) return batch_finalize(b, batch, e);
     if (strcmp(batch->status, "cancelling") == 0)
         return end_early(b, batch, HG_LINE_CANCELED, "cancelled", e);
-    if (batch->expires <= hg_unix_time()) return end_early(b, batch, HG_LINE_EXPIRED, "expired", e);
+    if (batch->expires <= hg_patient_ms(&b->clock) / 1000)
+        return end_early(b, batch, HG_LINE_EXPIRED, "expired", e);
     if (count_running(b, batch->n) > 0) return HG_OK;
     HG_TRY(rows_count(b->store, batch->n, HG_LINE_WAITING, &n_waiting, e));
     return n_waiting == 0 ? rows_finalize(b->store, batch->n, "completed", e) : HG_OK;
@@ -225,9 +226,9 @@ static double turn(hg_batches *b)
         for (size_t i = 0; i < n && patience > 0.1; i++)
             if (count_running(b, list[i].n) == 0) patience = 0.1;
     }
-    if (hg_unix_time() - b->expired_at > (int64_t)EXPIRE_EACH_S) {
-        b->expired_at = hg_unix_time();
-        (void)rows_expire(b->store, &e);
+    if (b->expired_s == 0 || hg_seconds() - b->expired_s > EXPIRE_EACH_S) {
+        b->expired_s = hg_seconds();
+        (void)rows_expire(b->store, hg_patient_ms(&b->clock) / 1000, &e);
         hg_keeper_expire(hg_server_keeper(b->server));
     }
     hg_arena_free(&mem);

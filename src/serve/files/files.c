@@ -24,7 +24,8 @@ struct hg_files {
     hg_store *store;
     int dir;
     unsigned char key[crypto_auth_hmacsha256_KEYBYTES];
-    pthread_mutex_t lock; /* rows and bytes change together */
+    pthread_mutex_t lock;   /* rows and bytes change together */
+    hg_patient_clock clock; /* for what expires; with the lock */
     pthread_cond_t ending;
     bool is_ending, has_thread;
     pthread_t thread;
@@ -357,7 +358,7 @@ static bool find_expired(hg_files *f, hg_file *out)
     memset(out, 0, sizeof *out);
     hg_query_open(&q, f->store,
                   "SELECT number, sha256 FROM files WHERE expires <> 0 AND expires <= ? LIMIT 1");
-    hg_query_int(&q, 1, hg_unix_time());
+    hg_query_int(&q, 1, hg_patient_ms(&f->clock) / 1000);
     const bool is_there = hg_query_row(&q);
     if (is_there) {
         out->number = hg_column_int(&q, 0);

@@ -224,7 +224,8 @@ hg_status hg_training_set_state(hg_trainings *t, const char *id, hg_training_sta
     hg_query_open(&q, t->store,
                   "UPDATE trainings SET state = ?2, intent = CASE WHEN ?2 >= 4 THEN 3 ELSE 0 END, "
                   "started = CASE WHEN ?2 = 2 AND "
-                  "started = 0 THEN ?3 ELSE started END, finished = CASE WHEN ?2 >= 4 THEN ?3 ELSE "
+                  "started = 0 THEN max(?3, created) ELSE started END, finished = CASE WHEN ?2 >= "
+                  "4 THEN max(?3, created, started) ELSE "
                   "0 END WHERE id = ?1");
     hg_query_text(&q, 1, id);
     hg_query_int(&q, 2, s);

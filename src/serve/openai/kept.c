@@ -20,6 +20,7 @@ struct hg_keeper {
     hg_store *store;
     struct hg_backlog *runs;
     atomic_uint days;
+    hg_patient_clock clock; /* for what is deleted */
 };
 
 static bool store_failed(hg_problem *p, const hg_err *e)
@@ -223,7 +224,7 @@ void hg_keeper_expire(hg_keeper *k)
     hg_err e;
 
     hg_query_open(&q, k->store, "DELETE FROM kept WHERE expires <= ?");
-    hg_query_int(&q, 1, hg_unix_time());
+    hg_query_int(&q, 1, hg_patient_ms(&k->clock) / 1000);
     (void)hg_query_close(&q, &e); /* what stays is told to nobody, and goes the next time */
 }
 

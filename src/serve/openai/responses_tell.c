@@ -175,7 +175,7 @@ static void put_response(hg_json_out *o, const char *key, const note *n, const h
     hg_json_text(o, "object", "response");
     hg_json_int(o, "created_at", n->created);
     if (is_whole)
-        hg_json_int(o, "completed_at", hg_unix_time());
+        hg_json_int(o, "completed_at", hg_unix_time() > n->created ? hg_unix_time() : n->created);
     else
         hg_json_null(o, "completed_at");
     hg_json_text(o, "status", is_whole ? status_of(c) : why != NULL ? "failed" : status);

@@ -89,14 +89,17 @@ static bool make(hg_store *s, const char *owner, const char *id, const hg_talk *
     return closed(&q, p);
 }
 
+/* What was changed last stays the first of the list when the day's clock was set back. */
 static bool change(hg_store *s, int64_t n, const hg_talk *t, hg_problem *p)
 {
     hg_query q;
 
     hg_query_open(&q, s,
                   "UPDATE conversations SET title = ifnull(?, title), settings = ifnull(?, "
-                  "settings), at = ifnull(?, at), changed = CASE WHEN ? > 0 THEN ? ELSE changed "
-                  "END WHERE n = ?");
+                  "settings), at = ifnull(?, at), changed = CASE WHEN ? > 0 THEN max(?5, ifnull("
+                  "(SELECT b.changed + (b.changed > ?5) FROM conversations b WHERE b.owner = "
+                  "conversations.owner AND b.n <> ?6 ORDER BY b.changed DESC LIMIT 1), 0)) ELSE "
+                  "changed END WHERE n = ?6");
     hg_query_text(&q, 1, t->title);
     hg_query_text(&q, 2, t->settings);
     hg_query_text(&q, 3, t->at);

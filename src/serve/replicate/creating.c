@@ -171,6 +171,7 @@ static bool fill(hg_prediction *one, hg_server *s, const hg_exchange *x, const h
     (void)snprintf(one->backend, sizeof one->backend, "%s", o->card.id);
     hg_replicate_name(o->card.id, one->model);
     one->created = hg_unix_ms();
+    one->created_s = hg_seconds();
     one->source =
         strcmp(hg_exchange_query(x, "source") != NULL ? hg_exchange_query(x, "source") : "",
                "web") == 0

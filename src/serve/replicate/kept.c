@@ -29,6 +29,10 @@ const char hg_replicate_tables[] =
     "version TEXT NOT NULL, hardware TEXT NOT NULL, number INTEGER NOT NULL, created INTEGER "
     "NOT NULL, min INTEGER NOT NULL, max INTEGER NOT NULL, PRIMARY KEY (name, token)) STRICT;";
 
+/* In the order of their making, whatever the day's clock says. */
+const char hg_replicate_order[] = "CREATE INDEX predictions_in_order ON predictions (owner);"
+                                  "DROP INDEX predictions_by_owner;";
+
 hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_err *e)
 {
     hg_query q;
@@ -141,6 +145,13 @@ hg_prediction *hg_prediction_load(hg_predictions *all, const char *owner, const 
     return p;
 }
 
+static double created_s(const hg_prediction *p)
+{
+    const int64_t age = hg_unix_ms() - p->created;
+
+    return hg_seconds() - (double)(age > 0 ? age : 0) / 1000;
+}
+
 /* When its time is over, by the clock that nobody sets. */
 static double deadline_s(const hg_prediction *p)
 {
@@ -158,7 +169,7 @@ hg_prediction *hg_prediction_load_open(hg_predictions *all, hg_prediction_status
     hg_query q;
 
     hg_query_open(&q, all->store,
-                  "SELECT " COLUMNS "FROM predictions WHERE status = ? ORDER BY created, id LIMIT "
+                  "SELECT " COLUMNS "FROM predictions WHERE status = ? ORDER BY rowid LIMIT "
                   "1 OFFSET ?");
     hg_query_text(&q, 1, hg_prediction_word(status));
     hg_query_int(&q, 2, skip);
@@ -167,6 +178,7 @@ hg_prediction *hg_prediction_load_open(hg_predictions *all, hg_prediction_status
     if (p == NULL) return NULL;
     p->is_saved = false;
     p->deadline_s = deadline_s(p);
+    p->created_s = created_s(p);
     return p;
 }
 
@@ -178,7 +190,7 @@ void hg_predictions_sweep(hg_predictions *all)
     hg_query_open(&q, all->store,
                   "UPDATE predictions SET input = NULL, events = NULL, removed = 1 WHERE source = "
                   "'api' AND removed = 0 AND completed > 0 AND completed < ?");
-    hg_query_int(&q, 1, hg_unix_ms() - (int64_t)(all->retention_s * 1000));
+    hg_query_int(&q, 1, hg_patient_ms(&all->clock) - (int64_t)(all->retention_s * 1000));
     (void)hg_query_close(&q, NULL);
 }
 
@@ -220,11 +232,11 @@ int64_t hg_predictions_put_page(hg_predictions *all, hg_json_out *o, const char 
     bool more = false;
     hg_query q;
 
-    hg_query_open(
-        &q, all->store,
-        "SELECT " COLUMNS "FROM predictions WHERE owner = ? AND created > ? AND (? = 0 OR "
-        "created < ?) AND (? IS NULL OR model = ?) ORDER BY created DESC, id LIMIT ? OFFSET "
-        "?");
+    hg_query_open(&q, all->store,
+                  "SELECT " COLUMNS
+                  "FROM predictions WHERE owner = ? AND created > ? AND (? = 0 OR "
+                  "created < ?) AND (? IS NULL OR model = ?) ORDER BY rowid DESC LIMIT ? OFFSET "
+                  "?");
     hg_query_text(&q, 1, owner);
     hg_query_int(&q, 2, range->created_after);
     hg_query_int(&q, 3, range->created_before);

@@ -35,14 +35,6 @@ bool hg_prediction_parse_status(const char *word, hg_prediction_status *out)
     return false;
 }
 
-int64_t hg_unix_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void hg_iso_ms(int64_t ms, char out[40])
 {
     char whole[32];
@@ -234,12 +226,18 @@ void hg_prediction_say(hg_prediction *p, hg_bytes text)
     hg_prediction_add(p, 'o', text);
 }
 
+int64_t hg_prediction_now(const hg_prediction *p)
+{
+    const int64_t now = hg_unix_ms(), least = p->started > p->created ? p->started : p->created;
+
+    return now > least ? now : least;
+}
+
 void hg_prediction_end(hg_prediction *p, hg_prediction_status status, const char *error)
 {
     if (hg_prediction_has_ended(p)) return;
     p->status = status;
-    p->completed = hg_unix_ms();
-    if (p->completed < p->created) p->completed = p->created; /* the day's clock was set back */
+    p->completed = hg_prediction_now(p);
     if (error != NULL && error[0] != '\0') p->error = hg_strdup(error);
 }
 

@@ -4,6 +4,7 @@
 #ifndef HG_SERVE_REPLICATE_PREDICTION_H
 #define HG_SERVE_REPLICATE_PREDICTION_H
 
+#include "base/clock.h"
 #include "serve/server.h"
 
 #include <pthread.h>
@@ -44,6 +45,7 @@ typedef struct hg_prediction {
     unsigned webhook_events;
     int64_t created, deadline; /* unix milliseconds; deadline 0: none */
     double deadline_s;         /* monotonic; with a deadline */
+    double created_s;          /* monotonic */
     atomic_bool cancel;        /* asks the engine to end */
 
     pthread_mutex_t lock; /* guards what follows */
@@ -85,6 +87,9 @@ void hg_prediction_add(hg_prediction *p, char kind, hg_bytes text);
 /* Output as clients can take it: none of its pieces begins as a link or a data URI does, which they
  * would fetch. */
 void hg_prediction_say(hg_prediction *p, hg_bytes text);
+/* Unix milliseconds, but never before what has happened to it already: the day's clock may have
+ * been set back. */
+int64_t hg_prediction_now(const hg_prediction *p);
 /* It has ended so; `error` may be NULL. */
 void hg_prediction_end(hg_prediction *p, hg_prediction_status status, const char *error);
 /* Its end is kept: listeners are told and let go. */
@@ -102,8 +107,7 @@ bool hg_prediction_read_events(hg_prediction *p, const char *json);
  * lock. */
 void hg_prediction_listen(hg_prediction *p, hg_exchange *x, size_t from);
 
-/* Unix milliseconds, and as "2026-01-31T12:00:00.123Z". */
-int64_t hg_unix_ms(void);
+/* Of unix milliseconds: "2026-01-31T12:00:00.123Z". */
 void hg_iso_ms(int64_t ms, char out[40]);
 
 #endif

@@ -12,7 +12,8 @@ enum {
     HG_MAX_PREDICTION_INPUT = 1 << 20
 };
 
-extern const char hg_replicate_tables[]; /* the migration that makes the tables of this folder */
+extern const char hg_replicate_tables[],
+    hg_replicate_order[]; /* the migration that makes the tables of this folder */
 typedef struct hg_predictions hg_predictions;
 /* Takes up what the server left when it ended: what had not begun begins, what ran has failed. All
  * must outlive it. `retention_s`: how long input and output of those made through the API are kept

@@ -19,6 +19,7 @@ struct hg_predictions {
     hg_store *store;
     struct hg_webhooks *webhooks;
     double retention_s;
+    hg_patient_clock clock; /* the keeper's: for what is removed */
     bool is_stopped;
 
     pthread_mutex_t lock; /* guards what follows */

@@ -77,13 +77,12 @@ static void put_metrics(hg_prediction *p, const hg_usage *u)
 {
     hg_buf b = {0};
     hg_json_out o;
-    const double ran = hg_seconds() - p->started_s;
-    const int64_t total = p->completed - p->created;
+    const double now = hg_seconds(), ran = now - p->started_s, total = now - p->created_s;
 
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
     hg_json_number(&o, "predict_time", ran);
-    hg_json_number(&o, "total_time", (double)total / 1000);
+    hg_json_number(&o, "total_time", total);
     if (u != NULL) {
         hg_json_int(&o, "input_token_count", u->prompt_tokens);
         hg_json_int(&o, "output_token_count", u->completion_tokens);
@@ -120,7 +119,6 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
         if (usage != NULL && !is_error)
             log_line(p, "%.0f tokens of input, %.0f of output\n", usage->prompt_tokens,
                      usage->completion_tokens);
-        if (p->completed == 0) p->completed = hg_unix_ms();
         put_metrics(p, usage);
         hg_prediction_end(p,
                           is_error || is_ours ? HG_FAILED
@@ -160,7 +158,7 @@ static bool begin(hg_prediction *p, const hg_backend *m, uint64_t seed)
     const bool ok = p->status == HG_STARTING;
     if (ok) {
         p->status = HG_PROCESSING;
-        p->started = hg_unix_ms();
+        p->started = hg_prediction_now(p);
         p->started_s = hg_seconds();
         p->running_on = m;
         n = snprintf(line, sizeof line, "Seed: %llu\n", (unsigned long long)seed);

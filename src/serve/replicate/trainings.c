@@ -203,6 +203,21 @@ static bool check_destination(hg_server *s, const hg_exchange *x, const char *na
     return hg_refuse(p, 404, NULL, NULL, "The specified training destination does not exist");
 }
 
+/* Behind all that were begun for it, which its newest version is told by. */
+static int64_t next_time(hg_store *store, const char *destination)
+{
+    int64_t now = hg_unix_ms(), last = 0;
+    hg_query q;
+
+    hg_query_open(&q, store,
+                  "SELECT max(CAST(substr(name, length(?1) + 2) AS INTEGER)) FROM trainings WHERE "
+                  "name > ?1 || ':' AND name < ?1 || ';'");
+    hg_query_text(&q, 1, destination);
+    if (hg_query_row(&q)) last = hg_column_int(&q, 0);
+    (void)hg_query_close(&q, NULL);
+    return now > last ? now : last + 1;
+}
+
 static bool create(hg_server *s, hg_exchange *x, const hg_offer *base, const char *version,
                    const json_t *body, hg_problem *p)
 {
@@ -228,7 +243,8 @@ static bool create(hg_server *s, hg_exchange *x, const hg_offer *base, const cha
     if (!hg_replicate_read_filter(json_object_get(body, "webhook_events_filter"), &events, p) ||
         !hg_replicate_read_training(&ask, s, x, json_object_get(body, "input"), mem, p))
         return false;
-    (void)snprintf(name, sizeof name, "%.90s:%013lld", destination, (long long)hg_unix_ms());
+    (void)snprintf(name, sizeof name, "%.90s:%013lld", destination,
+                   (long long)next_time(hg_server_store(s), destination));
     ask.note = make_note(x, body, destination, own, mem);
     if (ask.note == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the training");
     return hg_trainings_create(hg_server_trainings(s), &ask, id, p) && reply(s, x, 201, id, p);
