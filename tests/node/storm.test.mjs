@@ -34,7 +34,10 @@ async function ask(owner, method, path, body, headers = {}) {
     const init = { method, headers: { Authorization: `Bearer ${owner.token}`, ...headers }, signal: AbortSignal.timeout(60000) };
     if (body !== undefined) init.body = typeof body === 'string' || body instanceof FormData ? body : JSON.stringify(body);
     const reply = await fetch(server.url + path, init);
-    return { status: reply.status, text: await reply.text(), json() { return JSON.parse(this.text); } };
+    const text = await reply.text(), length = reply.headers.get('content-length');
+    // Where the connection is not kept, fetch takes its end for the reply's.
+    if (length !== null && Buffer.byteLength(text) !== Number(length)) return null;
+    return { status: reply.status, text, json() { return JSON.parse(this.text); } };
   } catch {
     await sleep(10);
     return null;
@@ -93,7 +96,7 @@ async function predict(owner) {
   }
   const path = new URL(p.urls.stream).pathname;
   const stream = await ask(owner, 'GET', path, undefined, { Accept: 'text/event-stream' });
-  if (!stream?.text.includes('event: done') || stream.text.includes('"reason"')) return;
+  if (!stream || !/\nevent: done\nid: \S+\ndata: \{\}\n\n$/.test(stream.text)) return;
   told.push({ owner, path, text: stream.text });
 }
 
@@ -122,7 +125,10 @@ async function respond(owner) {
   const reply = await ask(owner, 'POST', '/v1/responses', { model: 'random', input: 'Tell me a story', max_output_tokens: 16 + below(60), seed: below(100), background, stream });
   if (!reply) return;
   assert.equal(reply.status, 200, reply.text);
-  const r = stream ? JSON.parse(reply.text.trimEnd().split('\ndata: ').at(-1)).response : reply.json(), path = `/v1/responses/${r.id}`;
+  const end = stream && reply.text.match(/\nevent: response\.(?:completed|incomplete|failed)\ndata: (.*)\n\n$/);
+  if (stream && !end) return;
+  const r = stream ? JSON.parse(end[1]).response : reply.json();
+  const path = `/v1/responses/${r.id}`;
   if (hasEnded(r)) told.push({ owner, path, says: (kept) => assert.deepEqual(kept, r) });
   else if (background) {
     accepted.responses.push({ owner, id: r.id });
