@@ -148,7 +148,7 @@ test('a model is really run, found again in its history, and its run deleted', {
   await page.press('#in-prompt', 'Control+Enter');
   await page.waitForSelector('.outcome .tag.on');
   const text = await page.textContent('.outcome .said');
-  assert.match(await page.textContent('.outcome-head .note'), /\d+ tokens · [\d.,]+ tokens\/s/);
+  assert.match(await page.textContent('.outcome-head .note'), /\d+ tokens? · [\d.,]+ tokens\/s/);
   await page.click('role=tab[name="Versions"]');
   await page.waitForSelector('.versions li');
   await page.click('role=tab[name="History"]');
