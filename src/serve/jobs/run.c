@@ -328,14 +328,18 @@ static void forget_old(const work *k)
 }
 
 /* Files of trainings that have come meanwhile are read through between steps, so that what is wrong
- * with them is told soon. */
+ * with them is told soon. One that comes again could not be written down (a full disk): it waits
+ * for the next step. */
 static void check_others(hg_trainings *t)
 {
-    char id[HG_TRAINING_ID_ROOM];
+    char id[HG_TRAINING_ID_ROOM], last[HG_TRAINING_ID_ROOM] = "";
     hg_training_state state;
 
-    while (hg_training_next(t, id, &state) && state == HG_TRAINING_CHECKING)
+    while (hg_training_next(t, id, &state) && state == HG_TRAINING_CHECKING &&
+           strcmp(id, last) != 0) {
         hg_training_check(t, id);
+        memcpy(last, id, sizeof last);
+    }
 }
 
 static void on_progress(void *ctx, const hg_progress *p)

@@ -230,19 +230,22 @@ bool hg_trainings_resume(hg_trainings *t, const char *owner, const char *id, hg_
 
 /* ---- the thread ---- */
 /* With the lock: marks the next as running. One that a kill has kept from ending as it was told
- * ends now. */
-static bool begin_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state)
+ * ends now. False: there is none, or (*is_stuck) it cannot be written down that it has begun. */
+static bool begin_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state,
+                       bool *is_stuck)
 {
+    *is_stuck = false;
     if (t->is_ending || !hg_training_next(t, id, state)) return false;
     if (*state == HG_TRAINING_CHECKING) return true;
     const intent i = hg_training_intent(t, id);
-    if (i != INTENT_NONE) {
-        *state = i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED;
-        return hg_training_set_state(t, id, *state, NULL) == HG_OK;
-    }
+    *state = i == INTENT_CANCEL  ? HG_TRAINING_CANCELED
+             : i == INTENT_PAUSE ? HG_TRAINING_PAUSED
+                                 : HG_TRAINING_RUNNING;
+    *is_stuck = hg_training_set_state(t, id, *state, NULL) != HG_OK;
+    if (*is_stuck || *state != HG_TRAINING_RUNNING) return !*is_stuck;
     atomic_store(&t->stop, false);
     (void)snprintf(t->running, sizeof t->running, "%s", id);
-    return hg_training_set_state(t, id, HG_TRAINING_RUNNING, NULL) == HG_OK;
+    return true;
 }
 
 /* Without the lock. */
@@ -288,13 +291,14 @@ static void *run(void *ctx)
     hg_trainings *t = ctx;
     char id[HG_TRAINING_ID_ROOM];
     hg_training_state state;
+    bool is_stuck;
 
     (void)setpriority(PRIO_PROCESS, 0, NICE);
     while (hg_training_next_ended(t, id) && hg_training_wind_up(t, id)) continue;
     (void)pthread_mutex_lock(&t->lock);
     while (!t->is_ending) {
-        if (!begin_next(t, id, &state)) {
-            wait_for_more(t, false);
+        if (!begin_next(t, id, &state, &is_stuck)) {
+            wait_for_more(t, is_stuck);
             continue;
         }
         (void)pthread_mutex_unlock(&t->lock);

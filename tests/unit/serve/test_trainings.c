@@ -281,6 +281,53 @@ TEST(an_end_that_was_cut_off_is_made_whole_and_once)
     end();
 }
 
+TEST(a_training_whose_begin_cannot_be_written_down_begins_later)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+    const struct timespec nap = {0, 300 * 1000 * 1000};
+
+    begin();
+    (void)number_of("CREATE TRIGGER no_begin BEFORE UPDATE OF state ON trainings WHEN new.state = "
+                    "2 BEGIN SELECT RAISE(ABORT, 'no'); END");
+    ask = plain();
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    wait_for_number("SELECT state FROM trainings", HG_TRAINING_QUEUED);
+    (void)nanosleep(&nap, NULL);
+    CHECK(hg_trainings_pause(hg_server_trainings(server), "anna", id, &p));
+    CHECK_EQ(get(id)->state, HG_TRAINING_PAUSED); /* at once: it does not run */
+    CHECK(hg_trainings_resume(hg_server_trainings(server), "anna", id, &p));
+    (void)nanosleep(&nap, NULL);
+    (void)number_of("DROP TRIGGER no_begin");
+    CHECK_EQ(wait_for_end(id)->state, HG_TRAINING_SUCCEEDED);
+    end();
+}
+
+TEST(a_check_that_cannot_be_written_down_does_not_hold_up_what_runs)
+{
+    char id[HG_TRAINING_ID_ROOM], other[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    begin();
+    ask = plain();
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    wait_for_number("SELECT state FROM trainings", HG_TRAINING_RUNNING);
+    (void)number_of("CREATE TRIGGER no_end BEFORE UPDATE OF state ON trainings WHEN old.state = 0 "
+                    "BEGIN SELECT RAISE(ABORT, 'no'); END");
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, other, &p));
+    wait_for_number("SELECT count(*) > 2 FROM training_events WHERE message LIKE 'Validating%'", 1);
+    const uint64_t step = get(id)->step;
+    const struct timespec nap = {0, 20 * 1000 * 1000};
+    for (int i = 0; i < 500 && get(id)->step < step + 3; i++) (void)nanosleep(&nap, NULL);
+    CHECK(get(id)->step >= step + 3);
+    (void)number_of("DROP TRIGGER no_end");
+    wait_for_number("SELECT state FROM trainings ORDER BY number DESC LIMIT 1", HG_TRAINING_QUEUED);
+    CHECK(hg_trainings_cancel(hg_server_trainings(server), "anna", other, &p));
+    CHECK(hg_trainings_cancel(hg_server_trainings(server), "anna", id, &p));
+    end();
+}
+
 TEST(what_a_kill_left_of_a_training_goes_at_the_next_start)
 {
     char id[HG_TRAINING_ID_ROOM], left[64], model[64];
