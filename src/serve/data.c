@@ -52,6 +52,8 @@ static const char *const migrations[] = {
     "NOT NULL) STRICT;",
     hg_batch_tables,
     hg_replicate_order,
+    "ALTER TABLE trainings ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX trainings_by_turn ON trainings (owner, turn);",
 };
 
 struct hg_data {

@@ -78,13 +78,15 @@ hg_status hg_training_insert(hg_trainings *t, const hg_training_ask *a, const ch
     return hg_query_close(&q, e);
 }
 
+/* An owner's last turn says how long ago he was served. */
 bool hg_training_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state)
 {
     hg_query q;
 
     hg_query_open(&q, t->store,
-                  "SELECT id, state FROM trainings WHERE state IN (0, 1, 2) ORDER BY CASE state "
-                  "WHEN 0 THEN 0 WHEN 2 THEN 1 ELSE 2 END, number LIMIT 1");
+                  "SELECT id, state FROM trainings AS one WHERE state IN (0, 1, 2) ORDER BY CASE "
+                  "state WHEN 0 THEN 0 WHEN 2 THEN 1 ELSE 2 END, (SELECT max(turn) FROM trainings "
+                  "WHERE owner = one.owner), number LIMIT 1");
     const bool is_there = hg_query_row(&q);
     if (is_there) {
         (void)snprintf(id, HG_TRAINING_ID_ROOM, "%s", hg_column_text(&q, 0));
@@ -225,8 +227,8 @@ hg_status hg_training_set_state(hg_trainings *t, const char *id, hg_training_sta
                   "UPDATE trainings SET state = ?2, intent = CASE WHEN ?2 >= 4 THEN 3 ELSE 0 END, "
                   "started = CASE WHEN ?2 = 2 AND "
                   "started = 0 THEN max(?3, created) ELSE started END, finished = CASE WHEN ?2 >= "
-                  "4 THEN max(?3, created, started) ELSE "
-                  "0 END WHERE id = ?1");
+                  "4 THEN max(?3, created, started) ELSE 0 END, turn = CASE WHEN ?2 = 2 THEN "
+                  "(SELECT max(turn) + 1 FROM trainings) ELSE turn END WHERE id = ?1");
     hg_query_text(&q, 1, id);
     hg_query_int(&q, 2, s);
     hg_query_int(&q, 3, now);

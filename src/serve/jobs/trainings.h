@@ -1,7 +1,8 @@
 /* Trainings of the server: asked for by a protocol, kept in the store, worked off one at a time on
- * a thread of low priority. A training that a stop of any kind ends in its middle (a kill, too)
- * goes on from its last checkpoint when a server opens the folder again. What comes of one is a
- * model that is offered at once. Any thread may call. */
+ * a thread of low priority, in the order in which they came, but one of each owner in turn. A
+ * training that a stop of any kind ends in its middle (a kill, too) goes on from its last
+ * checkpoint when a server opens the folder again. What comes of one is a model that is offered at
+ * once. Any thread may call. */
 #ifndef HG_SERVE_JOBS_TRAININGS_H
 #define HG_SERVE_JOBS_TRAININGS_H
 

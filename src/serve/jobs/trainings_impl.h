@@ -30,8 +30,8 @@ struct hg_trainings {
 /* ---- rows (rows.c) ---- */
 hg_status hg_training_insert(hg_trainings *t, const hg_training_ask *ask, const char *id,
                              hg_err *e);
-/* The first that is to be checked, else the one that was running, else the next of the queue; false
- * when there is none. */
+/* The first that is to be checked, else the one that was running, else the next of the queue; of
+ * each the first of the owner who was served longest ago. False: there is none. */
 bool hg_training_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state);
 bool hg_training_read(hg_trainings *t, const char *owner, const char *id, hg_arena *mem,
                       hg_training *out);

@@ -281,6 +281,33 @@ TEST(an_end_that_was_cut_off_is_made_whole_and_once)
     end();
 }
 
+TEST(owners_take_turns_and_keep_their_order)
+{
+    char first[HG_TRAINING_ID_ROOM], id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    begin();
+    ask = plain();
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, first, &p));
+    wait_for_number("SELECT state FROM trainings", HG_TRAINING_RUNNING);
+    ask = plain();
+    for (int i = 0; i < 2; i++)
+        CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    keep_file("ben", "{\"prompt\": \"Hello\", \"completion\": \"Good day.\"}\n");
+    ask.owner = "ben";
+    for (int i = 0; i < 2; i++)
+        CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    wait_for_number("SELECT count(*) FROM trainings WHERE state = 1", 4);
+    CHECK(hg_trainings_cancel(hg_server_trainings(server), "anna", first, &p));
+    wait_for_number("SELECT count(*) FROM trainings WHERE state = 4", 4);
+    /* Of the five in the order in which they were asked for: when each was taken. */
+    CHECK_EQ(number_of("SELECT CAST(group_concat(turn, '') AS INTEGER) FROM (SELECT turn FROM "
+                       "trainings ORDER BY number)"),
+             13524);
+    end();
+}
+
 TEST(a_training_whose_begin_cannot_be_written_down_begins_later)
 {
     char id[HG_TRAINING_ID_ROOM];
