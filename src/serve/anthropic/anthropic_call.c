@@ -8,7 +8,7 @@
 
 typedef struct reader {
     json_t *out, *messages; /* OpenAI's body and its messages */
-    const json_t *called;   /* the calls of the turn before, or NULL */
+    const json_t *called;   /* the calls of the assistant's turn before, or NULL */
     hg_problem *p;
 } reader;
 
@@ -77,20 +77,39 @@ static json_t *text_of(const json_t *v)
 }
 
 /* ---- messages ---- */
-/* Appends a turn, or lengthens the last one when it is of the same role and only speaks. */
-static void add_turn(reader *r, const char *role, json_t *text, json_t *calls)
+static json_t *last_turn(const reader *r)
 {
     const size_t n = json_array_size(r->messages);
-    json_t *last = n > 0 ? json_array_get(r->messages, n - 1) : NULL;
-    const json_t *said = json_object_get(last, "content");
 
-    if (is_word(json_object_get(last, "role"), role) && json_is_string(said) && calls == NULL &&
-        json_object_get(last, "tool_calls") == NULL) {
-        hg_buf b = {0};
-        add_line(&b, said);
-        add_line(&b, text);
-        set(last, "content", take_text(&b));
-        json_decref(text);
+    return n > 0 ? json_array_get(r->messages, n - 1) : NULL;
+}
+
+/* What is said and called once more by the same role; takes both. */
+static void lengthen(json_t *turn, json_t *text, json_t *calls)
+{
+    const json_t *said = json_object_get(turn, "content");
+    json_t *called = json_object_get(turn, "tool_calls");
+    hg_buf b = {0};
+
+    if (json_string_length(said) > 0) add_line(&b, said);
+    if (json_string_length(text) > 0) add_line(&b, text);
+    set(turn, "content", take_text(&b));
+    json_decref(text);
+    if (called == NULL) {
+        set(turn, "tool_calls", calls);
+        return;
+    }
+    (void)json_array_extend(called, calls);
+    json_decref(calls);
+}
+
+/* Appends a turn, or lengthens the last one when it is of the same role. */
+static void add_turn(reader *r, const char *role, json_t *text, json_t *calls)
+{
+    json_t *last = last_turn(r);
+
+    if (is_word(json_object_get(last, "role"), role)) {
+        lengthen(last, text, calls);
         return;
     }
     json_t *turn = json_object();
@@ -129,6 +148,7 @@ static bool was_called(const reader *r, const json_t *id)
     return false;
 }
 
+/* Results stand before the words of their turn. */
 static bool add_result(reader *r, size_t i, const json_t *block)
 {
     const json_t *id = json_object_get(block, "tool_use_id"), *content = member(block, "content");
@@ -138,7 +158,8 @@ static bool add_result(reader *r, size_t i, const json_t *block)
     set(turn, "role", json_string("tool"));
     if (json_is_string(id)) set(turn, "tool_call_id", json_deep_copy(id));
     set(turn, "content", text);
-    (void)json_array_append_new(r->messages, turn);
+    const size_t is_behind = is_word(json_object_get(last_turn(r), "role"), "user") ? 1 : 0;
+    (void)json_array_insert_new(r->messages, json_array_size(r->messages) - is_behind, turn);
     if (text == NULL)
         return bad(r, i, ".content: what a tool_result holds must be a string or blocks of text");
     return was_called(r, id) ||
@@ -228,8 +249,8 @@ static bool add_messages(reader *r, const json_t *in, bool is_new)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
         if (!add_message(r, i, m, is_new)) return false;
-        const size_t n = json_array_size(r->messages);
-        r->called = json_object_get(json_array_get(r->messages, n - 1), "tool_calls");
+        if (!is_word(json_object_get(m, "role"), "user"))
+            r->called = json_object_get(last_turn(r), "tool_calls");
     }
     return true;
 }
