@@ -1,5 +1,6 @@
 /* The table of what is offered. Offers are added at the start and by trainings while the server
- * runs, and never taken out, so that threads look them up without a lock. */
+ * runs; threads look them up without a lock. So one that is deleted is never freed before the end:
+ * it is marked, and steps aside when another needs its place. */
 #include "serve/models_internal.h"
 #include "base/clock.h"
 
@@ -69,6 +70,10 @@ void hg_models_free(hg_models *ms)
         }
     for (size_t i = 0; i < n; i++) hg_offer_unload(ms->offer[i]);
     for (size_t i = 0; i < n; i++) free_offer(ms->offer[i]);
+    for (hg_offer *o = ms->gone, *next; o != NULL; o = next) {
+        next = o->gone;
+        free_offer(o);
+    }
     (void)pthread_cond_destroy(&ms->changed);
     (void)pthread_mutex_destroy(&ms->lock);
     hg_free(ms);
@@ -89,10 +94,10 @@ static hg_offer *find_exact(const hg_models *ms, hg_bytes id)
     const size_t n = hg_models_count(ms);
 
     for (size_t i = 0; i < n; i++) {
-        const char *name = ms->offer[i]->card.id;
-        if (strlen(name) == id.n && memcmp(name, id.p, id.n) == 0 &&
-            !atomic_load(&ms->offer[i]->is_gone))
-            return ms->offer[i];
+        hg_offer *o = ms->offer[i];
+        const char *name = o->card.id;
+        if (strlen(name) == id.n && memcmp(name, id.p, id.n) == 0 && !atomic_load(&o->is_gone))
+            return o;
     }
     return NULL;
 }
@@ -111,28 +116,53 @@ static hg_status check_id(const hg_models *ms, const char *id, hg_err *e)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:";
-    size_t n = strlen(id);
+    const size_t n = strlen(id), room = sizeof((hg_card *)NULL)->id;
 
-    if (n == 0 || n >= sizeof ms->offer[0]->card.id || strspn(id, allowed) != n || id[0] == '/')
+    if (n == 0 || n >= room || strspn(id, allowed) != n || id[0] == '/')
         return hg_fail(e, HG_E_ARG,
                        "\"%.100s\" cannot name a model; use 1 to %zu letters, digits and - . _ / :",
-                       id, sizeof ms->offer[0]->card.id - 1);
+                       id, room - 1);
     if (hg_models_find(ms, (hg_bytes){id, n}) != NULL)
         return hg_fail(e, HG_E_STATE, "two models are named %s; give one another name", id);
     return HG_OK;
 }
 
-/* With the lock: into the table, as it is. */
-static hg_status enter(hg_models *ms, hg_offer *o, hg_err *e)
+/* With the lock: the place of one that is gone, or behind the last. */
+static size_t free_place(const hg_models *ms)
 {
     const size_t n = hg_models_count(ms);
 
+    for (size_t i = 0; i < n; i++)
+        if (atomic_load(&ms->offer[i]->is_gone)) return i;
+    return n;
+}
+
+/* With the lock: into the table, as it is. */
+static hg_status enter(hg_models *ms, hg_offer *o, hg_err *e)
+{
+    const size_t at = free_place(ms), n = hg_models_count(ms);
+
     HG_TRY(check_id(ms, o->card.id, e));
-    if (n == HG_SERVE_MAX_MODELS)
+    if (at == HG_SERVE_MAX_MODELS)
         return hg_fail(e, HG_E_LIMIT, "more than %d models; serve fewer", HG_SERVE_MAX_MODELS);
-    ms->offer[n] = o;
-    atomic_store(&ms->n_offers, n + 1);
+    if (at < n) {
+        hg_offer *gone = ms->offer[at];
+        gone->gone = ms->gone;
+        ms->gone = gone;
+    }
+    atomic_store(&ms->offer[at], o);
+    if (at == n) atomic_store(&ms->n_offers, n + 1);
     return HG_OK;
+}
+
+size_t hg_models_room(hg_models *ms)
+{
+    size_t n_used = 0;
+
+    (void)pthread_mutex_lock(&ms->lock);
+    for (size_t i = 0; i < hg_models_count(ms); i++) n_used += !atomic_load(&ms->offer[i]->is_gone);
+    (void)pthread_mutex_unlock(&ms->lock);
+    return HG_SERVE_MAX_MODELS - n_used;
 }
 
 static hg_offer *new_offer(const char *id)

@@ -22,6 +22,7 @@ struct hg_offer {
     hg_backend *loaded; /* NULL: not in memory */
     uint64_t taken;     /* bytes, while loaded */
     double last_used;   /* monotonic */
+    hg_offer *gone;     /* of one that is gone and whose place is taken again: the next such */
 };
 
 typedef struct hg_models hg_models;
@@ -46,9 +47,11 @@ hg_status hg_models_add(hg_models *ms, const char *id, hg_offer **out, hg_err *e
 hg_status hg_models_publish(hg_models *ms, const char *path, const char *id, hg_offer *base,
                             hg_err *e);
 /* From now on nobody finds it; its memory is given back once nobody holds it. HG_E_STATE: somebody
- * does, or another stands on it; then nothing has changed. Its place in the table is taken until
- * the server ends. */
+ * does, or another stands on it; then nothing has changed. Its place in the table is free; the
+ * offer itself stays until hg_models_free, for those who have just found it. */
 hg_status hg_models_remove(hg_models *ms, hg_offer *o, hg_err *e);
+/* How many more can be offered. */
+size_t hg_models_room(hg_models *ms);
 /* Another name for what `target` says. HG_E_MISSING when there is no such model. */
 hg_status hg_models_alias(hg_models *ms, const char *id, const char *target, hg_err *e);
 /* Offers what is at `path`: a model's folder, a .gguf, an adapter, or all of them below a folder.

@@ -8,10 +8,11 @@
 
 struct hg_models {
     const hg_server_options *o;
-    hg_offer *offer[HG_SERVE_MAX_MODELS]; /* [n_offers]; slots are filled before the count rises */
+    _Atomic(hg_offer *) offer[HG_SERVE_MAX_MODELS]; /* [n_offers]; filled before the count rises */
     atomic_size_t n_offers;
     pthread_mutex_t lock; /* guards what follows, the offers' loads, and who adds */
     pthread_cond_t changed;
+    hg_offer *gone; /* those that have lost their places */
     bool loading, closing;
     int n_waiting;
     uint64_t memory, used;

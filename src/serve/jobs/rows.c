@@ -211,7 +211,8 @@ int64_t hg_training_count_open(hg_trainings *t, const char *owner)
     hg_query q;
 
     hg_query_open(&q, t->store,
-                  "SELECT count(*) FROM trainings WHERE owner = ? AND state IN (0, 1, 2, 3)");
+                  "SELECT count(*) FROM trainings WHERE (?1 IS NULL OR owner = ?1) AND state IN "
+                  "(0, 1, 2, 3)");
     hg_query_text(&q, 1, owner);
     const int64_t n = hg_query_row(&q) ? hg_column_int(&q, 0) : 0;
     return hg_query_close(&q, NULL) == HG_OK ? n : 0;

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { AUTO_EPOCHS = 3, AUTO_RANK = 16, EXAMPLES_A_ROW = 500, MOST_AUTO_BATCH = 16, KEPT = 3 };
+enum { AUTO_EPOCHS = 3, AUTO_RANK = 16, EXAMPLES_A_ROW = 500, MOST_AUTO_BATCH = 16 };
 
 char *hg_training_folder(hg_trainings *t, const char *id, hg_err *e)
 {
@@ -321,9 +321,9 @@ static void forget_old(const work *k)
 {
     char path[4300];
 
-    if (k->one->step % k->every != 0 || k->one->step <= KEPT * k->every) return;
+    if (k->one->step % k->every != 0 || k->one->step <= HG_TRAINING_MODELS * k->every) return;
     (void)snprintf(path, sizeof path, "%s/checkpoints/step-%09llu.hgc", k->run,
-                   (unsigned long long)(k->one->step - KEPT * k->every));
+                   (unsigned long long)(k->one->step - HG_TRAINING_MODELS * k->every));
     (void)unlink(path);
 }
 
@@ -376,7 +376,8 @@ static hg_status keep_checkpoints(work *k, hg_err *e)
     for (uint64_t step = k->every; step < one->n_steps; step += k->every) {
         (void)snprintf(path, sizeof path, "%s/checkpoints/step-%09llu.hgc", k->run,
                        (unsigned long long)step);
-        if (one->n_steps - step > (KEPT - 1) * k->every || !hg_path_exists(path)) continue;
+        if (one->n_steps - step > (HG_TRAINING_MODELS - 1) * k->every || !hg_path_exists(path))
+            continue;
         (void)snprintf(to, sizeof to, "%s/at-step", k->folder);
         HG_TRY(hg_remove_tree(to, e));
         HG_TRY(hg_train_export(k->run, step, to, HG_WEIGHTS_AS_STORED, false, NULL, &at, e));

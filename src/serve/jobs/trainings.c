@@ -116,10 +116,23 @@ static bool check(hg_trainings *t, const hg_training_ask *a, hg_problem *p)
         return false;
     if (a->name != NULL && hg_models_find(t->models, (hg_bytes){a->name, strlen(a->name)}) != NULL)
         return hg_refuse(p, 409, "already_exists", "name", "there is a model %.100s", a->name);
-    if (hg_training_count_open(t, a->owner) >= HG_TRAININGS_MAX_OPEN)
+    return true;
+}
+
+/* With the lock. What comes of those that are open must find room, too. */
+static bool check_room(hg_trainings *t, const char *owner, hg_problem *p)
+{
+    const int64_t room = (int64_t)hg_models_room(t->models);
+
+    if (hg_training_count_open(t, owner) >= HG_TRAININGS_MAX_OPEN)
         return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
                          "%d trainings are open already; wait for one, or cancel it",
                          (int)HG_TRAININGS_MAX_OPEN);
+    if ((hg_training_count_open(t, NULL) + 1) * HG_TRAINING_MODELS > room)
+        return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
+                         "a server offers %d models at the most, and there is no room for those "
+                         "that would come of it; delete some",
+                         (int)HG_SERVE_MAX_MODELS);
     return true;
 }
 
@@ -142,9 +155,11 @@ bool hg_trainings_create(hg_trainings *t, const hg_training_ask *ask, char id[HG
     if (!check(t, ask, p)) return false;
     make_id(ask->id_prefix, id);
     (void)pthread_mutex_lock(&t->lock);
-    const hg_status s = hg_training_insert(t, ask, id, &e);
+    const bool has_room = check_room(t, ask->owner, p);
+    const hg_status s = has_room ? hg_training_insert(t, ask, id, &e) : HG_OK;
     (void)pthread_cond_broadcast(&t->more);
     (void)pthread_mutex_unlock(&t->lock);
+    if (!has_room) return false;
     if (s != HG_OK) return hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
     hg_training_say(t, id, "info", "Created fine-tuning job: %s", id);
     return true;

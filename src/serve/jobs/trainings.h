@@ -114,7 +114,7 @@ typedef void hg_training_changed(void *ctx, const char *id);
 void hg_trainings_watch(hg_trainings *t, hg_training_changed *fn, void *ctx);
 
 /* Keeps and queues it. False and *p: there is no such model or file, it cannot be trained, a number
- * is out of range (param: "n_epochs" and so on), or too many are open. */
+ * is out of range (param: "n_epochs" and so on), too many are open, or models are offered. */
 bool hg_trainings_create(hg_trainings *t, const hg_training_ask *ask, char id[HG_TRAINING_ID_ROOM],
                          hg_problem *p);
 /* `owner` NULL: whoever's. What is missing and what is another's are one: false and *p, 404. */

@@ -7,6 +7,9 @@
 
 #include <pthread.h>
 
+/* Models that are kept of a training: at the ends of its last passes. */
+enum { HG_TRAINING_MODELS = 3 };
+
 /* INTENT_TELL: it has ended, its watcher is still to be told and its folder to go. */
 typedef enum intent { INTENT_NONE, INTENT_CANCEL, INTENT_PAUSE, INTENT_TELL } intent;
 
@@ -35,6 +38,7 @@ hg_status hg_training_insert(hg_trainings *t, const hg_training_ask *ask, const 
 bool hg_training_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state);
 bool hg_training_read(hg_trainings *t, const char *owner, const char *id, hg_arena *mem,
                       hg_training *out);
+/* NULL: of all. */
 int64_t hg_training_count_open(hg_trainings *t, const char *owner);
 hg_status hg_training_set_state(hg_trainings *t, const char *id, hg_training_state s, hg_err *e);
 intent hg_training_intent(hg_trainings *t, const char *id);

@@ -216,6 +216,48 @@ TEST(models_come_and_go_under_many_hands)
     hg_server_free(s);
 }
 
+static void *find_many_times(void *ctx)
+{
+    const crowd *c = ctx;
+
+    for (int i = 0; i < 20000; i++) (void)hg_server_find(c->s, (hg_bytes){c->id, 1});
+    return NULL;
+}
+
+TEST(the_place_of_a_deleted_model_is_taken_by_the_next)
+{
+    hg_server *s = new_server(0);
+    hg_models *ms = hg_server_models(s);
+    crowd c = {s, "x", true};
+    pthread_t looks;
+    hg_err e = {0};
+    size_t n = 0;
+    char id[32] = "", last[32] = "a";
+
+    small_write("m/a", 1, "m/tuned");
+    CHECK_OK(hg_server_offer(s, test_path("m/a"), NULL, NULL, &n, &e), e);
+    hg_offer *base = hg_models_find(ms, (hg_bytes){"a", 1});
+    CHECK_EQ(hg_models_room(ms), HG_SERVE_MAX_MODELS - 1);
+    CHECK_EQ(pthread_create(&looks, NULL, find_many_times, &c), 0);
+    for (int i = 0; i < HG_SERVE_MAX_MODELS + 10; i++) {
+        (void)snprintf(id, sizeof id, "tuned-%d", i);
+        CHECK_OK(hg_models_publish(ms, test_path("m/tuned"), id, base, &e), e);
+        CHECK_EQ(hg_models_room(ms), HG_SERVE_MAX_MODELS - 2);
+        CHECK_OK(hg_models_remove(ms, hg_models_find(ms, (hg_bytes){id, strlen(id)}), &e), e);
+        CHECK(hg_models_find(ms, (hg_bytes){id, strlen(id)}) == NULL);
+    }
+    CHECK_EQ(hg_models_count(ms), 2);
+    CHECK_EQ(pthread_join(looks, NULL), 0);
+    for (int i = 0; hg_models_room(ms) > 0; i++) {
+        (void)snprintf(last, sizeof last, "kept-%d", i);
+        CHECK_OK(hg_models_publish(ms, test_path("m/tuned"), last, base, &e), e);
+    }
+    CHECK_EQ(hg_models_publish(ms, test_path("m/tuned"), "more", base, &e), HG_E_LIMIT);
+    CHECK_STR(e.msg, "more than 1024 models; serve fewer");
+    CHECK(hg_models_find(ms, (hg_bytes){last, strlen(last)}) != NULL);
+    hg_server_free(s);
+}
+
 TEST(adapters_are_models_beside_their_base)
 {
     hg_server *s = new_server(0);

@@ -281,6 +281,30 @@ TEST(an_end_that_was_cut_off_is_made_whole_and_once)
     end();
 }
 
+TEST(a_training_for_whose_models_there_is_no_room_is_refused)
+{
+    char id[HG_TRAINING_ID_ROOM], name[32];
+    hg_training_ask ask;
+    hg_offer *o;
+
+    begin();
+    hg_models *ms = hg_server_models(server);
+    for (int i = 0; hg_models_room(ms) > 5; i++) {
+        (void)snprintf(name, sizeof name, "other-%d", i);
+        CHECK_OK(hg_models_add(ms, name, &o, &e), e);
+    }
+    ask = plain();
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    check_refused(&ask, 429, "");
+    CHECK_HAS(p.msg, "a server offers 1024 models at the most");
+    CHECK(hg_trainings_cancel(hg_server_trainings(server), "anna", id, &p));
+    (void)wait_for_end(id);
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    CHECK(hg_trainings_cancel(hg_server_trainings(server), "anna", id, &p));
+    end();
+}
+
 TEST(owners_take_turns_and_keep_their_order)
 {
     char first[HG_TRAINING_ID_ROOM], id[HG_TRAINING_ID_ROOM];
