@@ -1,6 +1,6 @@
 /* SQLite behind one lock. Write-ahead logging, so that a kill at any moment leaves the database
- * whole; deleted rows are overwritten; a damaged or hostile file can run no code of its own
- * (trusted_schema off, defensive). */
+ * whole; deleted rows are overwritten, in the log when it is emptied; a damaged or hostile file can
+ * run no code of its own (trusted_schema off, defensive). */
 #include "store/store.h"
 #include "base/file.h"
 
@@ -22,6 +22,7 @@ struct hg_store {
     pthread_mutex_t lock; /* recursive: a transaction holds it over its queries */
     kept kept[MAX_KEPT];
     size_t n_kept;
+    bool has_deleted;
 };
 
 static hg_status told(hg_store *s, const char *path, hg_err *e)
@@ -207,6 +208,14 @@ int64_t hg_column_int(const hg_query *q, int i)
     return sqlite3_column_int64(q->statement, i);
 }
 
+/* One that returns what it deletes has deleted all before its first row. */
+static bool has_deleted(const hg_query *q)
+{
+    if (q->result != SQLITE_DONE && q->result != SQLITE_ROW) return false;
+    return strncmp(sqlite3_sql(q->statement), "DELETE", 6) == 0 &&
+           (q->result == SQLITE_ROW || sqlite3_changes64(q->store->db) > 0);
+}
+
 hg_status hg_query_close(hg_query *q, hg_err *e)
 {
     hg_status s = HG_OK;
@@ -216,12 +225,39 @@ hg_status hg_query_close(hg_query *q, hg_err *e)
         s = hg_fail(e, HG_E_STATE, "the store: %s", sqlite3_errmsg(q->store->db));
     else if (q->result != SQLITE_ROW && q->result != SQLITE_DONE)
         s = told(q->store, NULL, e);
+    if (has_deleted(q)) q->store->has_deleted = true;
     if (q->statement != NULL) {
         (void)sqlite3_reset(q->statement);
         (void)sqlite3_clear_bindings(q->statement);
     }
     (void)pthread_mutex_unlock(&q->store->lock);
     return s;
+}
+
+/* ---- the log ---- */
+bool hg_store_has_deleted(hg_store *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    const bool has = s->has_deleted;
+    (void)pthread_mutex_unlock(&s->lock);
+    return has;
+}
+
+/* Nobody of this process waits for other processes that read. */
+hg_status hg_store_settle(hg_store *s, hg_err *e)
+{
+    hg_status status = HG_OK;
+
+    (void)pthread_mutex_lock(&s->lock);
+    (void)sqlite3_busy_timeout(s->db, 0);
+    const int r = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (r == SQLITE_OK)
+        s->has_deleted = false;
+    else if (r != SQLITE_BUSY)
+        status = told(s, NULL, e);
+    (void)sqlite3_busy_timeout(s->db, BUSY_MS);
+    (void)pthread_mutex_unlock(&s->lock);
+    return status;
 }
 
 /* ---- transactions ---- */

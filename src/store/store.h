@@ -47,6 +47,12 @@ hg_status hg_query_close(hg_query *q, hg_err *e);
 /* Rows that the last statement changed. */
 int64_t hg_store_changes(hg_store *s);
 
+/* Whether rows were deleted that the log may still have. */
+bool hg_store_has_deleted(hg_store *s);
+/* Writes the log into the database and empties it, so that what was deleted is gone from the disk.
+ * Not amid a transaction. While another process reads nothing happens, and has_deleted stays. */
+hg_status hg_store_settle(hg_store *s, hg_err *e);
+
 /* All statements of this thread until the end as one, whole or not at all; others wait. */
 hg_status hg_store_begin(hg_store *s, hg_err *e);
 /* `s` is what came of it: other than HG_OK takes all back, and is returned. */

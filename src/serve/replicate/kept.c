@@ -182,16 +182,28 @@ hg_prediction *hg_prediction_load_open(hg_predictions *all, hg_prediction_status
     return p;
 }
 
-void hg_predictions_sweep(hg_predictions *all)
+/* Takes from what ended before `at` what it said and was told; *n: from how many. */
+static hg_status remove_old(hg_predictions *all, int64_t at, int64_t *n, hg_err *e)
 {
     hg_query q;
 
-    if (all->retention_s <= 0) return;
+    HG_TRY(hg_store_begin(all->store, e)); /* so that the count is of this statement */
     hg_query_open(&q, all->store,
                   "UPDATE predictions SET input = NULL, events = NULL, removed = 1 WHERE source = "
                   "'api' AND removed = 0 AND completed > 0 AND completed < ?");
-    hg_query_int(&q, 1, hg_patient_ms(&all->clock) - (int64_t)(all->retention_s * 1000));
-    (void)hg_query_close(&q, NULL);
+    hg_query_int(&q, 1, at);
+    const hg_status s = hg_query_close(&q, e);
+    *n = s == HG_OK ? hg_store_changes(all->store) : 0;
+    return hg_store_end(all->store, s, e);
+}
+
+void hg_predictions_sweep(hg_predictions *all)
+{
+    int64_t n = 0;
+
+    if (all->retention_s <= 0) return;
+    const int64_t at = hg_patient_ms(&all->clock) - (int64_t)(all->retention_s * 1000);
+    if (remove_old(all, at, &n, NULL) == HG_OK && n > 0) (void)hg_store_settle(all->store, NULL);
 }
 
 bool hg_predictions_delete(hg_predictions *all, hg_prediction *one)

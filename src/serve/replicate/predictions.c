@@ -12,7 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-static const double KEEP_EVERY_S = 1, LOOK_EVERY_S = 0.1, SWEEP_EVERY_S = 20, TELL_EVERY_S = 0.5;
+static const double KEEP_EVERY_S = 1, LOOK_EVERY_S = 0.1, SWEEP_EVERY_S = 20, SETTLE_EVERY_S = 10,
+                    TELL_EVERY_S = 0.5;
 
 void hg_predictions_lock(hg_predictions *all)
 {
@@ -364,17 +365,26 @@ static void keep_all(hg_predictions *all)
     answer_waiters(all, false);
 }
 
+static bool is_time(double *last, double every_s)
+{
+    const double now = hg_seconds();
+
+    if (now - *last < every_s) return false;
+    *last = now;
+    return true;
+}
+
 static void *run_keeper(void *ctx)
 {
     hg_predictions *all = ctx;
-    double swept = 0;
+    double swept = 0, settled = 0;
 
     while (!atomic_load(&all->keeper_ends)) {
         wait_for_news(all);
         keep_all(all);
-        if (hg_seconds() - swept < SWEEP_EVERY_S) continue;
-        swept = hg_seconds();
-        hg_predictions_sweep(all);
+        if (hg_store_has_deleted(all->store) && is_time(&settled, SETTLE_EVERY_S))
+            (void)hg_store_settle(all->store, NULL);
+        if (is_time(&swept, SWEEP_EVERY_S)) hg_predictions_sweep(all);
     }
     return NULL;
 }

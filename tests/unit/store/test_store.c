@@ -207,3 +207,46 @@ TEST(threads_take_turns)
     CHECK_EQ(count(s), 200);
     hg_store_close(s);
 }
+
+static bool has_log(const char *path, const char *text)
+{
+    char all[1 << 16] = "";
+    FILE *f = fopen(path, "rb");
+    const size_t n = f != NULL ? fread(all, 1, sizeof all, f) : 0;
+
+    if (f != NULL) (void)fclose(f);
+    return memmem(all, n, text, strlen(text)) != NULL;
+}
+
+TEST(what_was_deleted_is_not_in_the_settled_log)
+{
+    const char *path = test_path("a.db"), *log = test_path("a.db-wal");
+    hg_store *s = open_store(path, 2);
+    hg_query q;
+    hg_err e = {0};
+
+    CHECK_OK(put(s, "canary", 1, &e), e);
+    CHECK_OK(put(s, "harbour", 2, &e), e);
+    CHECK(has_log(log, "canary") && !hg_store_has_deleted(s));
+    hg_query_open(&q, s, "DELETE FROM things WHERE name = 'nobody'");
+    CHECK_OK(hg_query_close(&q, &e), e);
+    CHECK(!hg_store_has_deleted(s));
+    hg_query_open(&q, s, "DELETE FROM things WHERE n = 1 RETURNING name");
+    CHECK(hg_query_row(&q));
+    CHECK_OK(hg_query_close(&q, &e), e);
+    CHECK(hg_store_has_deleted(s) && has_log(log, "canary"));
+
+    hg_store *other = open_store(path, 2); /* who reads is not disturbed, and waited for later */
+    hg_query_open(&q, other, "SELECT name FROM things");
+    CHECK(hg_query_row(&q));
+    CHECK_OK(hg_store_settle(s, &e), e);
+    CHECK(hg_store_has_deleted(s));
+    CHECK_OK(hg_query_close(&q, &e), e);
+
+    CHECK_OK(hg_store_settle(s, &e), e);
+    CHECK(!hg_store_has_deleted(s));
+    CHECK(!has_log(log, "canary") && !has_log(path, "canary"));
+    CHECK(has_log(path, "harbour"));
+    hg_store_close(other);
+    hg_store_close(s);
+}
