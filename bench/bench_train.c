@@ -10,74 +10,20 @@
  * something. The peer, bench/peer_train.py, needs /usr/bin/python3 with torch, and takes a step in
  * float32 and one with BF16 autocast after each of ours. */
 #include "base/clock.h"
-#include "base/rng.h"
-#include "train/learner.h"
-
 #include "bench.h"
 #include "peer.h"
+#include "shapes.h"
 
 #include <signal.h>
 
 /* The trainer knows what a step needs; here blocks that waste less than one for each activation. */
 enum { MAX_STEPS = 64, STEP_BLOCK = 64 << 20 };
 
-typedef struct shape {
-    const char *name, *arch;
-    size_t n_layers, d, n_vocab, n_rows, t;
-    double goal; /* share of the product rate */
-} shape;
-
-static const shape shapes[] = {{"14m", "llama", 6, 384, 8192, 32, 256, 0.8},
-                               {"gpt2-4x256", "gpt2", 12, 768, 50257, 4, 256, 0.73},
-                               {"gpt2-16x256", "gpt2", 12, 768, 50257, 16, 256, 0.79}};
-
 typedef struct setting {
     const shape *s;
     size_t n_steps, lot;
     bool no_peer;
 } setting;
-
-/* Random ids: what a step costs does not depend on them. */
-typedef struct noise {
-    hg_source source;
-    uint32_t n_vocab;
-} noise;
-
-static void noise_row(const hg_source *s, bool held_out, uint64_t i, int32_t *ids, int32_t *targets,
-                      uint8_t *begins)
-{
-    const noise *n = (const noise *)(const void *)s;
-    hg_rng r;
-    (void)held_out;
-    hg_rng_init(&r, i, 0);
-    for (size_t t = 0; t < s->seq_len; t++) {
-        ids[t] = (int32_t)hg_rng_below(&r, n->n_vocab);
-        targets[t] = (int32_t)hg_rng_below(&r, n->n_vocab);
-        begins[t] = t == 0;
-    }
-}
-
-static hg_model_config config(const shape *s)
-{
-    const uint32_t d = (uint32_t)s->d, heads = d / 64;
-    const bool is_gpt2 = strcmp(s->arch, "gpt2") == 0;
-    hg_model_config c = {.n_layers = (uint32_t)s->n_layers,
-                         .d_model = d,
-                         .n_heads = heads,
-                         .n_kv_heads = heads,
-                         .d_head = 64,
-                         .d_ff = is_gpt2 ? 4 * d : (d * 8 / 3 + 63) / 64 * 64,
-                         .n_vocab = (uint32_t)s->n_vocab,
-                         .n_ctx = (uint32_t)s->t,
-                         .norm_eps = 1e-5f,
-                         .rope_theta = 1e4f,
-                         .tie_embeddings = true,
-                         .bos_id = -1,
-                         .eos_id = -1,
-                         .pad_id = -1};
-    (void)snprintf(c.arch, sizeof c.arch, "%s", s->arch);
-    return c;
-}
 
 /* ---- the peer ---- */
 
@@ -151,9 +97,8 @@ static hg_status run_turns(hg_learner *l, const setting *o, peer *p, figures *f,
 
 static hg_status measure(const setting *o, hg_runtime *rt, figures *f, hg_err *e)
 {
-    noise n = {.source = {.seq_len = o->s->t, .n_rows = 1 << 20, .row = noise_row},
-               .n_vocab = (uint32_t)o->s->n_vocab};
-    const hg_model_config c = config(o->s);
+    noise n = noise_of(o->s);
+    const hg_model_config c = shape_config(o->s);
     const hg_compute compute = hg_precision_compute(HG_PRECISION_AUTO, rt);
     hg_model *m = NULL;
     hg_learner l;
@@ -206,9 +151,7 @@ static bool read_args(int argc, char **argv, setting *o)
         } else if (strcmp(argv[i], "--lot") == 0 && has_value) {
             o->lot = strtoul(argv[++i], NULL, 10);
         } else {
-            o->s = NULL;
-            for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
-                if (strcmp(shapes[k].name, argv[i]) == 0) o->s = &shapes[k];
+            o->s = shape_named(argv[i]);
             if (o->s == NULL) return false;
         }
     }
@@ -217,7 +160,7 @@ static bool read_args(int argc, char **argv, setting *o)
 
 int main(int argc, char **argv)
 {
-    setting o = {.s = &shapes[0], .n_steps = 6};
+    setting o = {.s = &bench_shapes[0], .n_steps = 6};
     hg_err e = {0};
     hg_runtime *rt = NULL;
     figures f = {0};

@@ -93,6 +93,15 @@ typedef struct hg_qgemm_kernel {
                      size_t cols, hg_type t);
 } hg_qgemm_kernel;
 
+/* Products with a matrix of HG_THIN columns, whose cost is reading the other one. */
+enum { HG_THIN = 16 };
+typedef struct hg_thin {
+    const float *b; /* [k][ldb], of which HG_THIN columns are taken */
+    size_t ldb, k;
+    size_t row_stride, k_stride; /* of x: one of them is 1 */
+    size_t ldy;
+} hg_thin;
+
 typedef struct hg_adamw {
     float lr, beta1, beta2, eps, weight_decay; /* weight_decay is multiplied by lr */
     float correction1, correction2;            /* 1 - beta1^t, 1 - beta2^t */
@@ -119,8 +128,10 @@ typedef struct hg_kernels {
     float (*dot_f32)(const float *a, const float *b, size_t n);
     void (*axpy_f32)(float *y, float a, const float *x, size_t n);       /* y += a x */
     void (*add_f32)(float *y, const float *a, const float *b, size_t n); /* y = a + b */
-    void (*scale_f32)(float *y, float a, const float *x, size_t n);      /* y = a x */
-    float (*max_f32)(const float *x, size_t n);                          /* -INFINITY when n is 0 */
+    /* y[n][HG_THIN] += x b, x n x k, summed from the first k to the last. */
+    void (*thin_f32)(float *y, const float *x, const hg_thin *t, size_t n);
+    void (*scale_f32)(float *y, float a, const float *x, size_t n); /* y = a x */
+    float (*max_f32)(const float *x, size_t n);                     /* -INFINITY when n is 0 */
     /* max[i] is that of the i-th `block` of x; false when some x is NaN or +infinity, and then the
      * maxima mean nothing. */
     bool (*block_max_f32)(float *max, const float *x, size_t block, size_t n);

@@ -78,6 +78,14 @@ static float exp_sum_f32(float *y, const float *x, float max, size_t n)
     return sum_lanes(s);
 }
 
+static void thin_f32(float *y, const float *x, const hg_thin *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < t->k; k++)
+            axpy_f32(y + i * t->ldy, x[i * t->row_stride + k * t->k_stride], t->b + k * t->ldb,
+                     HG_THIN);
+}
+
 static float dot_f32_bf16(const float *a, const hg_bf16 *b, size_t n)
 {
     float s[LANES] = {0};
@@ -213,6 +221,7 @@ void hg_kernels_c(hg_kernels *k)
     hg_kv_c(k);
     k->dot_f32 = dot_f32;
     k->axpy_f32 = axpy_f32;
+    k->thin_f32 = thin_f32;
     k->add_f32 = add_f32;
     k->scale_f32 = scale_f32;
     k->max_f32 = max_f32;

@@ -84,6 +84,58 @@ static float sum_f32(const float *x, size_t n)
     return v_sum(v_add(v_add(s[0], s[1]), v_add(s[2], s[3])));
 }
 
+/* ---- thin matrices ---- */
+
+/* Rows of y whose sums stay in registers. Where rows of x are columns of a matrix, so many that a
+ * line of it is used up at once; else few, because lines a page apart share their places in the L1
+ * cache. */
+enum { THIN_VECS = HG_THIN / WIDTH, THIN_DOWN = WIDTH >= 16 ? 16 : 4, THIN_ALONG = WIDTH / 2 };
+enum { THIN_AHEAD = 16 }; /* rows of a matrix, which no processor guesses a page away */
+
+INLINE void thin_block(float *restrict y, const float *restrict x, const hg_thin *t,
+                       const size_t rows, const bool is_down)
+{
+    const size_t row_stride = is_down ? 1 : t->row_stride, k_stride = is_down ? t->k_stride : 1;
+    const size_t depth = t->k, ldb = t->ldb, ldy = t->ldy;
+    const float *restrict b = t->b;
+    vec s[THIN_DOWN][THIN_VECS];
+#pragma GCC unroll 16
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < THIN_VECS; v++) s[i][v] = v_load(y + i * ldy + v * WIDTH, WIDTH);
+    for (size_t k = 0; k < depth; k++) {
+        if (is_down) __builtin_prefetch(x + (k + THIN_AHEAD) * k_stride);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < THIN_VECS; v++) {
+            const vec bv = v_load(b + k * ldb + v * WIDTH, WIDTH);
+#pragma GCC unroll 16
+            for (size_t i = 0; i < rows; i++)
+                s[i][v] = v_fma(v_set(x[i * row_stride + k * k_stride]), bv, s[i][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < THIN_VECS; v++) v_store(y + i * ldy + v * WIDTH, s[i][v], WIDTH);
+}
+
+static void thin_f32(float *y, const float *x, const hg_thin *t, size_t n)
+{
+    const size_t step = t->row_stride;
+    size_t i = 0;
+    if (step == 1)
+        for (; i + THIN_DOWN <= n; i += THIN_DOWN)
+            thin_block(y + i * t->ldy, x + i, t, THIN_DOWN, true);
+    else
+        for (; i + THIN_ALONG <= n; i += THIN_ALONG)
+            thin_block(y + i * t->ldy, x + i * step, t, THIN_ALONG, false);
+    for (; i < n; i++)
+        if (step == 1)
+            thin_block(y + i * t->ldy, x + i, t, 1, true);
+        else
+            thin_block(y + i * t->ldy, x + i * step, t, 1, false);
+}
+
 /* ---- element by element ---- */
 
 static void add_f32(float *y, const float *a, const float *b, size_t n)
@@ -280,6 +332,7 @@ static void fill_vector_kernels(hg_kernels *k)
 {
     k->dot_f32 = dot_f32;
     k->axpy_f32 = axpy_f32;
+    k->thin_f32 = thin_f32;
     k->add_f32 = add_f32;
     k->scale_f32 = scale_f32;
     k->max_f32 = max_f32;

@@ -3,7 +3,7 @@
 #ifndef HG_TENSOR_LORA_H
 #define HG_TENSOR_LORA_H
 
-#include "tensor/tensor.h"
+#include "tensor/matmul.h"
 
 /* What an adapter adds to one weight; both in the kernels' own layout, float32. */
 typedef struct hg_lora_pair {
@@ -41,8 +41,8 @@ typedef struct hg_lora_set {
  * others are. A failed graph when there is no room or a range goes over the rows of x. */
 void hg_lora_add(hg_graph *g, hg_tensor *y, const hg_tensor *x, const hg_tensor *w);
 
-/* An adapter that is being trained, over the weights w[0 .. n) of its model. Its products go
- * through the ops, and so have a backward pass; where the graph drops, what comes in passes a
+/* An adapter that is being trained, over the weights w[0 .. n) of its model. What it adds is part
+ * of the step of hg_op_linear, forward and back; where the graph drops, what comes in passes a
  * dropout. */
 typedef struct hg_lora_tuning {
     const hg_tensor *w;
@@ -53,8 +53,27 @@ typedef struct hg_lora_tuning {
     float dropout; /* 0: none */
     uint64_t seed; /* of this lot's dropout */
 } hg_lora_tuning;
-/* y + scale (dropout(x) A^T) B^T, or y where the tuning does not change w. NULL: the graph failed.
- */
-hg_tensor *hg_lora_tuned(hg_graph *g, hg_tensor *y, hg_tensor *x, const hg_tensor *w);
+
+/* What such an adapter keeps of one product for its backward pass. */
+typedef struct hg_tuned {
+    hg_tensor *in; /* x, or what a dropout left of it */
+    hg_tensor *a, *b;
+    float *thin; /* [n][hg_thin_width(rank)]: scale in A^T */
+    float scale;
+    hg_matrix low;
+    hg_more more;
+    float *d_in; /* gradient of `in` where that is not x */
+    bool is_first;
+} hg_tuned;
+/* Of the product of x and w; NULL: w is not tuned, or the graph failed. */
+hg_tuned *hg_lora_tuned(hg_graph *g, hg_tensor *x, const hg_tensor *w);
+/* What is added to x W^T; in memory that may be taken back behind that product. NULL: nothing. */
+const hg_more *hg_tuned_forward(hg_graph *g, hg_tuned *u);
+/* Before hg_tuned_back, whose memory may be taken back: room for the gradient of `in`. NULL:
+ * nothing. */
+void hg_tuned_open(hg_graph *g, hg_tuned *u, const hg_tensor *x);
+/* Adds to the gradients of A, B and the dropped-out x; what is added to dx = dy W, as above. dy is
+ * [n][n_out]. */
+const hg_more *hg_tuned_back(hg_graph *g, hg_tuned *u, const hg_tensor *x, const float *dy);
 
 #endif

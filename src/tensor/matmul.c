@@ -26,6 +26,7 @@ typedef struct product {
     const char *packed_b;
     size_t m, n, k;
     bool add;
+    const hg_more *more; /* NULL: nothing */
     hg_runtime *rt;
     char *room;              /* for a wholly packed A, or NULL */
     size_t rows, panels;     /* of a block of the output */
@@ -95,9 +96,21 @@ static bool takes_rows(const hg_gemm_kernel *g, const hg_matrix *a, size_t m, si
            (uintptr_t)a->base % LINE == 0;
 }
 
-/* One k block of one block of the output: A's rows are packed at `pa`, or lie where they lie. */
-static void tiles(const product *p, const char *pa, size_t row, size_t rows, size_t first_panel,
-                  size_t end_panel, size_t k0, size_t kc)
+/* Adds what p->more says to a tile, its rows of A packed at `pa`. */
+static void tile_more(const product *p, const char *pa, float *c, size_t r, size_t j, size_t rows,
+                      size_t cols)
+{
+    const hg_gemm_kernel *g = p->g;
+    const size_t depth = padded_k(g, p->more->k);
+    g->tile(c, p->ldc, pa + r * depth * g->a_size,
+            (const char *)p->more->packed_b + j * depth * g->nr * g->b_size, p->more->k, rows, cols,
+            false);
+}
+
+/* One k block of one block of the output: A's rows are packed at `pa`, or lie where they lie.
+ * `more`: NULL, or behind the last k block the rows of what is added. */
+static void tiles(const product *p, const char *pa, const char *more, size_t row, size_t rows,
+                  size_t first_panel, size_t end_panel, size_t k0, size_t kc)
 {
     const hg_gemm_kernel *g = p->g;
     size_t height = panel_height(g, rows), depth = padded_k(g, kc), all = padded_k(g, p->k);
@@ -105,15 +118,17 @@ static void tiles(const product *p, const char *pa, size_t row, size_t rows, siz
     for (size_t j = first_panel; j < end_panel; j++) {
         const char *pb = p->packed_b + (j * all + k0) * g->nr * g->b_size;
         size_t col = j * g->nr;
-        for (size_t r = 0; r < rows; r += height)
+        for (size_t r = 0; r < rows; r += height) {
+            float *c = p->c + (row + r) * p->ldc + col;
+            const size_t high = min_size(height, rows - r), wide = min_size(g->nr, p->n - col);
             if (p->is_direct)
-                g->tile_rows(p->c + (row + r) * p->ldc + col, p->ldc,
+                g->tile_rows(c, p->ldc,
                              (const hg_bf16 *)p->a->base + (row + r) * p->a->row_stride + k0,
-                             p->a->row_stride, pb, kc, min_size(height, rows - r),
-                             min_size(g->nr, p->n - col), first);
+                             p->a->row_stride, pb, kc, high, wide, first);
             else
-                g->tile(p->c + (row + r) * p->ldc + col, p->ldc, pa + r * depth * g->a_size, pb, kc,
-                        min_size(height, rows - r), min_size(g->nr, p->n - col), first);
+                g->tile(c, p->ldc, pa + r * depth * g->a_size, pb, kc, high, wide, first);
+            if (more != NULL) tile_more(p, more, c, r, j, high, wide);
+        }
     }
 }
 
@@ -168,7 +183,7 @@ static void run_panels(void *ctx, size_t begin, size_t end, int thread)
         const size_t i = product_at(l, at), j = at - l->first[i];
         const product *p = &l->p[i];
         for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC)
-            tiles(p, p->packed_a + block_offset(p, k0), 0, p->m, j, j + 1, k0,
+            tiles(p, p->packed_a + block_offset(p, k0), NULL, 0, p->m, j, j + 1, k0,
                   min_size(HG_GEMM_KC, p->k - k0));
     }
     hg_gemm_leave(l->p[0].g);
@@ -194,12 +209,20 @@ static size_t rows_scratch(const hg_gemm_kernel *g)
     return ROW_PANELS * g->mr * HG_GEMM_KC * g->a_size;
 }
 
+static size_t more_scratch(const product *p)
+{
+    const hg_gemm_kernel *g = p->g;
+    return p->more != NULL ? ROW_PANELS * g->mr * padded_k(g, p->more->k) * g->a_size : 0;
+}
+
 /* `pa` is room for a block's rows of A, unless A is packed already. */
 static void run_block(const product *p, size_t block, char *pa)
 {
     size_t row = block / p->n_across * p->rows, j = block % p->n_across * p->panels;
     size_t rows = min_size(p->rows, p->m - row);
     size_t end = min_size(j + p->panels, n_panels(p->g, p->n));
+    char *more = p->more != NULL ? pa + rows_scratch(p->g) : NULL;
+    if (more != NULL) pack_rows(p->g, more, p->more->a, row, rows, 0, p->more->k);
     for (size_t k0 = 0; k0 < p->k; k0 += HG_GEMM_KC) {
         size_t kc = min_size(HG_GEMM_KC, p->k - k0);
         const char *a = pa;
@@ -209,7 +232,7 @@ static void run_block(const product *p, size_t block, char *pa)
             a = p->packed_a + block_offset(p, k0) + row * padded_k(p->g, kc) * p->g->a_size;
         else
             pack_rows(p->g, pa, p->a, row, rows, k0, kc);
-        tiles(p, a, row, rows, j, end, k0, kc);
+        tiles(p, a, k0 + kc == p->k ? more : NULL, row, rows, j, end, k0, kc);
     }
 }
 
@@ -259,7 +282,7 @@ static hg_status run_many_rows(launch *l, hg_err *e)
     product *p = &l->p[0];
     hg_runtime *rt = p->rt;
     for (int t = 0; t < rt->n_threads; t++)
-        if (hg_runtime_scratch(rt, t, rows_scratch(p->g)) == NULL)
+        if (hg_runtime_scratch(rt, t, rows_scratch(p->g) + more_scratch(p)) == NULL)
             return hg_fail(e, HG_E_NOMEM, "no memory for a matrix product's scratch");
     if (p->room != NULL) pack_a(p);
     for (size_t i = 0; i < l->n; i++) {
@@ -355,8 +378,8 @@ static hg_status run(launch *l, hg_err *e)
 
 /* With B packed already, or NULL: in the shared scratch, before A. */
 static hg_status multiply(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
-                          const hg_matrix *a, const hg_matrix *b, const void *packed_b, size_t m,
-                          size_t n, size_t k, bool add, hg_err *e)
+                          const hg_matrix *a, const hg_matrix *b, const void *packed_b,
+                          const hg_more *more, size_t m, size_t n, size_t k, bool add, hg_err *e)
 {
     const hg_gemm_kernel *g = &rt->k.gemm[compute];
     if (m == 0 || n == 0 || (k == 0 && add)) return HG_OK;
@@ -382,13 +405,19 @@ static hg_status multiply(hg_runtime *rt, hg_compute compute, float *c, size_t l
         p->packed_b = shared;
     }
     p->room = a_bytes > 0 ? shared + b_bytes : NULL;
-    return run(&l, e);
+    /* A block of the output that is still in the cache is added to there. */
+    const bool is_within = more != NULL && more->k <= HG_GEMM_KC && !has_few_rows(p);
+    if (is_within) p->more = more;
+    HG_TRY(run(&l, e));
+    if (more == NULL || is_within) return HG_OK;
+    return multiply(rt, compute, c, ldc, more->a, NULL, more->packed_b, NULL, m, n, more->k, true,
+                    e);
 }
 
 hg_status hg_matmul(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
                     const hg_matrix *b, size_t m, size_t n, size_t k, bool add, hg_err *e)
 {
-    return multiply(rt, compute, c, ldc, a, b, NULL, m, n, k, add, e);
+    return multiply(rt, compute, c, ldc, a, b, NULL, NULL, m, n, k, add, e);
 }
 
 void hg_matmul_pack_b(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *b, size_t n,
@@ -401,7 +430,14 @@ void hg_matmul_pack_b(hg_runtime *rt, hg_compute compute, void *dst, const hg_ma
 hg_status hg_matmul_by(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
                        const void *packed_b, size_t m, size_t n, size_t k, bool add, hg_err *e)
 {
-    return multiply(rt, compute, c, ldc, a, NULL, packed_b, m, n, k, add, e);
+    return multiply(rt, compute, c, ldc, a, NULL, packed_b, NULL, m, n, k, add, e);
+}
+
+hg_status hg_matmul_and(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
+                        const hg_matrix *a, const hg_matrix *b, const void *packed_b,
+                        const hg_more *more, size_t m, size_t n, size_t k, bool add, hg_err *e)
+{
+    return multiply(rt, compute, c, ldc, a, b, packed_b, more, m, n, k, add, e);
 }
 
 const hg_gemm_kernel *hg_weight_kernel(const hg_runtime *rt, hg_type type)

@@ -21,6 +21,16 @@ void hg_matmul_pack_b(hg_runtime *rt, hg_compute compute, void *dst, const hg_ma
                       size_t k);
 hg_status hg_matmul_by(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,
                        const void *packed_b, size_t m, size_t n, size_t k, bool add, hg_err *e);
+/* The product with B, packed (`b` is not looked at then) or not, and another of the same m and n
+ * that is added to it while it is in the cache: with the bits of one after the other. */
+typedef struct hg_more {
+    const hg_matrix *a;   /* m x k */
+    const void *packed_b; /* k x n */
+    size_t k;
+} hg_more;
+hg_status hg_matmul_and(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
+                        const hg_matrix *a, const hg_matrix *b, const void *packed_b,
+                        const hg_more *more, size_t m, size_t n, size_t k, bool add, hg_err *e);
 
 /* A weight [n_out][n_in] in the kernels' own layout. How it lies and how it is multiplied follows
  * from its type alone: f32 and f16 in their own bytes with sums of float32 products, bf16 with

@@ -95,7 +95,7 @@ static hg_status head(distill *d, hg_compute compute, const hg_tensor *w, const 
         return hg_matmul_packed(d->g->rt, w->type, to, x, w->packed, d->m, d->n_vocab, n,
                                 &d->g->err);
     hg_matrix a = {x, HG_F32, n, 1}, b = {w->data, w->type, 1, n};
-    if (w == d->w) return hg_matmul_weight(d->g, to, &a, w, false, d->m, false);
+    if (w == d->w) return hg_matmul_weight(d->g, to, &a, w, false, NULL, d->m, false);
     return hg_matmul(d->g->rt, compute, to, d->n_vocab, &a, &b, d->m, d->n_vocab, n, false,
                      &d->g->err);
 }
@@ -107,7 +107,7 @@ static hg_status gradients(distill *d, float *dx, float *dw)
     hg_matrix dl = {d->logits, HG_F32, v, 1}, dl_t = {d->logits, HG_F32, 1, v};
     hg_matrix x = {d->x_rows, HG_F32, n, 1};
     if (dx != NULL) {
-        HG_TRY(hg_matmul_weight(g, d->dx_rows, &dl, d->w, true, m, false));
+        HG_TRY(hg_matmul_weight(g, d->dx_rows, &dl, d->w, true, NULL, m, false));
         for (size_t i = 0; i < m; i++) {
             float *to = dx + (size_t)d->rows[d->begin + i] * n;
             g->rt->k.add_f32(to, to, d->dx_rows + i * n, n);

@@ -32,10 +32,10 @@ static void product(hg_graph *g, float *c, size_t ldc, hg_matrix a, hg_matrix b,
     if (s != HG_OK) g->status = s;
 }
 
-static void by_weight(hg_graph *g, float *c, hg_matrix a, const hg_tensor *w, bool is_back,
-                      size_t m, bool add)
+static void by_weight(hg_graph *g, float *c, const hg_matrix *a, const hg_tensor *w, bool is_back,
+                      const hg_more *more, size_t m, bool add)
 {
-    hg_status s = hg_matmul_weight(g, c, &a, w, is_back, m, add);
+    hg_status s = hg_matmul_weight(g, c, a, w, is_back, more, m, add);
     if (s != HG_OK) g->status = s;
 }
 
@@ -44,9 +44,14 @@ static void linear_back(hg_graph *g, hg_step *s)
     hg_tensor *x = s->in[0], *w = s->in[1], *b = s->in[2];
     size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
     const float *dy = s->out->grad;
+    const hg_matrix rows = {dy, HG_F32, n_out, 1};
     bool is_first = false;
     float *dx = hg_grad_open(g, x, &is_first);
-    if (dx != NULL) by_weight(g, dx, (hg_matrix){dy, HG_F32, n_out, 1}, w, true, n, !is_first);
+    hg_tuned_open(g, s->saved, x);
+    const hg_arena_mark here = hg_arena_here(g->mem);
+    const hg_more *more = hg_tuned_back(g, s->saved, x, dy);
+    if (dx != NULL) by_weight(g, dx, &rows, w, true, more, n, !is_first);
+    hg_arena_rewind(g->mem, here);
     float *dw = hg_grad_open(g, w, &is_first);
     if (dw != NULL)
         product(g, dw, n_in, (hg_matrix){dy, HG_F32, 1, n_out},
@@ -75,7 +80,8 @@ static bool linear_check(hg_graph *g, const hg_tensor *x, const hg_tensor *w, co
 }
 
 /* What comes behind the product: adapters, bias, the record. */
-static hg_tensor *finish(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b, hg_tensor *y)
+static hg_tensor *finish(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b, hg_tensor *y,
+                         hg_tuned *u)
 {
     const size_t n = hg_tensor_rows(x), n_out = w->dim[0];
     if (g->lora != NULL && !g->record) hg_lora_add(g, y, x, w);
@@ -83,11 +89,10 @@ static hg_tensor *finish(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b, 
         bias_job j = {&g->rt->k, y->data, b->data, n_out};
         hg_pool_run(g->rt->pool, n, hg_op_grain(n_out * sizeof(float)), bias_chunk, &j);
     }
-    if (hg_op_recorded(g, x, w, b) &&
-        hg_op_record(g, linear_back, (hg_tensor *[3]){x, w, b}, y, NULL) == NULL)
+    if ((hg_op_recorded(g, x, w, b) || (u != NULL && g->record)) &&
+        hg_op_record(g, linear_back, (hg_tensor *[3]){x, w, b}, y, u) == NULL)
         return NULL;
-    if (g->status != HG_OK) return NULL;
-    return g->tuning != NULL ? hg_lora_tuned(g, y, x, w) : y;
+    return g->status == HG_OK ? y : NULL;
 }
 
 static hg_tensor *begin(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
@@ -97,19 +102,33 @@ static hg_tensor *begin(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
     return hg_graph_tensor(g, hg_tensor_rows(x), w->dim[0]);
 }
 
+/* y = x W^T, and what a tuning adds to it. */
+static void multiply(hg_graph *g, hg_tensor *x, const hg_tensor *w, hg_tensor *y, hg_tuned *u)
+{
+    const size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
+    const hg_matrix rows = {x->data, x->type, n_in, 1};
+    const hg_arena_mark here = hg_arena_here(g->mem);
+    const hg_more *more = hg_tuned_forward(g, u);
+    if (g->status != HG_OK) return;
+    if (w->packed == NULL || x->type != HG_F32) {
+        by_weight(g, y->data, &rows, w, false, more, n, false);
+    } else {
+        g->status =
+            hg_matmul_packed(g->rt, w->type, y->data, x->data, w->packed, n, n_out, n_in, &g->err);
+        if (g->status == HG_OK && more != NULL)
+            g->status = hg_matmul_by(g->rt, g->compute, y->data, n_out, more->a, more->packed_b, n,
+                                     n_out, more->k, true, &g->err);
+    }
+    hg_arena_rewind(g->mem, here);
+}
+
 hg_tensor *hg_op_linear(hg_graph *g, hg_tensor *x, hg_tensor *w, hg_tensor *b)
 {
     hg_tensor *y = begin(g, x, w, b);
     if (y == NULL) return NULL;
-    const size_t n = hg_tensor_rows(x), n_in = hg_tensor_cols(x), n_out = w->dim[0];
-    if (w->packed != NULL && x->type == HG_F32) {
-        hg_status s =
-            hg_matmul_packed(g->rt, w->type, y->data, x->data, w->packed, n, n_out, n_in, &g->err);
-        if (s != HG_OK) g->status = s;
-    } else {
-        by_weight(g, y->data, (hg_matrix){x->data, x->type, n_in, 1}, w, false, n, false);
-    }
-    return finish(g, x, w, b, y);
+    hg_tuned *u = hg_lora_tuned(g, x, w);
+    multiply(g, x, w, y, u);
+    return finish(g, x, w, b, y, u);
 }
 
 bool hg_op_linears(hg_graph *g, hg_tensor *x, const hg_linear *of, hg_tensor **y, size_t n)
@@ -117,6 +136,7 @@ bool hg_op_linears(hg_graph *g, hg_tensor *x, const hg_linear *of, hg_tensor **y
     hg_product p[HG_MAX_PRODUCTS];
     bool all_packed = n <= HG_MAX_PRODUCTS && x != NULL && x->type == HG_F32;
     for (size_t i = 0; i < n; i++) all_packed = all_packed && of[i].w->packed != NULL;
+    all_packed = all_packed && g->tuning == NULL;
     if (!all_packed) {
         for (size_t i = 0; i < n; i++) y[i] = hg_op_linear(g, x, of[i].w, of[i].b);
         return g->status == HG_OK;
@@ -131,6 +151,6 @@ bool hg_op_linears(hg_graph *g, hg_tensor *x, const hg_linear *of, hg_tensor **y
         hg_matmul_packed_all(g->rt, p, n, x->data, hg_tensor_rows(x), hg_tensor_cols(x), &g->err);
     if (s != HG_OK) g->status = s;
     for (size_t i = 0; i < n && g->status == HG_OK; i++)
-        y[i] = finish(g, x, of[i].w, of[i].b, y[i]);
+        y[i] = finish(g, x, of[i].w, of[i].b, y[i], NULL);
     return g->status == HG_OK;
 }

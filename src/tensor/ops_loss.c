@@ -118,7 +118,7 @@ static hg_status chunk_logits(pass *p, const float *x)
         return hg_matmul_packed(g->rt, l->w->type, p->c.logits, x, l->w->packed, p->c.m, l->n_vocab,
                                 l->d, &g->err);
     hg_matrix a = {x, HG_F32, l->d, 1};
-    return hg_matmul_weight(g, p->c.logits, &a, l->w, false, p->c.m, false);
+    return hg_matmul_weight(g, p->c.logits, &a, l->w, false, NULL, p->c.m, false);
 }
 
 static hg_status chunk_gradients(pass *p, const float *x)
@@ -131,7 +131,7 @@ static hg_status chunk_gradients(pass *p, const float *x)
     if (p->dx != NULL) {
         /* gathered: to a place of its own, then added to the rows it belongs to */
         float *to = p->x_is_gathered ? p->dx_rows : p->dx + p->c.begin * d;
-        HG_TRY(hg_matmul_weight(g, to, &dl, l->w, true, m, !p->x_is_gathered));
+        HG_TRY(hg_matmul_weight(g, to, &dl, l->w, true, NULL, m, !p->x_is_gathered));
         if (p->x_is_gathered) scatter_rows(p);
     }
     if (p->dw != NULL)

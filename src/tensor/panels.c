@@ -41,6 +41,7 @@ hg_status hg_panels_init(hg_panel_set *s, const hg_runtime *rt, hg_compute compu
 
 void hg_panels_forget(hg_panel_set *s)
 {
+    if (s->are_frozen) return;
     for (size_t i = 0; i < s->n; i++) s->of[i].has_forward = s->of[i].has_back = false;
 }
 
@@ -121,13 +122,16 @@ static hg_status by_blocks(hg_graph *g, float *c, const hg_matrix *a, const hg_t
 }
 
 hg_status hg_matmul_weight(hg_graph *g, float *c, const hg_matrix *a, const hg_tensor *w,
-                           bool is_back, size_t m, bool add)
+                           bool is_back, const hg_more *more, size_t m, bool add)
 {
     const size_t n = w->dim[is_back], k = w->dim[!is_back];
-    if (hg_type_is_block(w->type)) return by_blocks(g, c, a, w, is_back, m, add);
+    if (hg_type_is_block(w->type)) {
+        HG_TRY(by_blocks(g, c, a, w, is_back, m, add));
+        return more == NULL ? HG_OK
+                            : hg_matmul_by(g->rt, g->compute, c, n, more->a, more->packed_b, m, n,
+                                           more->k, true, &g->err);
+    }
     const hg_matrix b = form_of(w, is_back);
-    const void *panels = kept(g, w, is_back);
-    if (panels != NULL)
-        return hg_matmul_by(g->rt, g->compute, c, n, a, panels, m, n, k, add, &g->err);
-    return hg_matmul(g->rt, g->compute, c, n, a, &b, m, n, k, add, &g->err);
+    return hg_matmul_and(g->rt, g->compute, c, n, a, &b, kept(g, w, is_back), more, m, n, k, add,
+                         &g->err);
 }

@@ -4,7 +4,7 @@
 #ifndef HG_TENSOR_PANELS_H
 #define HG_TENSOR_PANELS_H
 
-#include "tensor/tensor.h"
+#include "tensor/matmul.h"
 
 typedef struct hg_kept_panels {
     const hg_tensor *w;   /* [n_out][n_in] */
@@ -15,6 +15,7 @@ typedef struct hg_kept_panels {
 typedef struct hg_panel_set {
     hg_kept_panels *of;
     size_t n;
+    bool are_frozen; /* the weights never change */
 } hg_panel_set;
 
 /* Bytes that a weight's two forms take. */
@@ -27,11 +28,11 @@ void hg_panels_forget(hg_panel_set *s);
 
 enum { HG_SLICE_BYTES = 16 << 20 };
 
-/* c [m][n_out] = A W^T, or with `is_back` c [m][n_in] = A W; += when `add`. With the panels of
- * g->panels where it has them, else w is packed for this product. A weight in blocks is made floats
- * meanwhile, some rows at a time: what is learnt behind it is learnt from its values, and not from
- * what inference rounds of the activations. */
+/* c [m][n_out] = A W^T, or with `is_back` c [m][n_in] = A W; += when `add`. `more` (NULL: nothing)
+ * is added to it. With the panels of g->panels where it has them, else w is packed for this
+ * product. A weight in blocks is made floats meanwhile, some rows at a time: what is learnt behind
+ * it is learnt from its values, and not from what inference rounds of the activations. */
 hg_status hg_matmul_weight(hg_graph *g, float *c, const hg_matrix *a, const hg_tensor *w,
-                           bool is_back, size_t m, bool add);
+                           bool is_back, const hg_more *more, size_t m, bool add);
 
 #endif

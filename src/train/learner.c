@@ -82,10 +82,11 @@ static hg_status keep_panels(hg_learner *s, hg_arena *mem, hg_err *e)
     for (size_t i = 0; i < m->n_params; i++) {
         hg_tensor *p = m->param[i];
         const bool is_table = p == m->pos_embed || (p == m->embed && p != m->head);
-        if (p->n_dims == 2 && p->type == HG_F32 && !is_table && p->data != NULL &&
+        if (p->n_dims == 2 && !hg_type_is_block(p->type) && !is_table && p->data != NULL &&
             p->packed == NULL)
             w[n++] = p;
     }
+    s->panels.are_frozen = m->tuning != NULL;
     return hg_panels_init(&s->panels, s->rt, s->compute, w, n, mem, e);
 }
 

@@ -4,6 +4,7 @@
  * real vocabulary is measured for itself. So the figure stays right whatever the ops save. */
 #include "train/memory.h"
 #include "tensor/matmul.h"
+#include "tensor/thin.h"
 #include "train/learner.h"
 #include "train/shape.h"
 #include <stdio.h>
@@ -146,14 +147,14 @@ static hg_status moments(const hg_recipe *r, const hg_model_config *c, uint64_t 
     return HG_OK;
 }
 
-/* What an adapter's products keep of each token, in each block: the sum in place of the product,
- * two thin ones, and what a dropout left of the input. */
+/* What an adapter's products keep of each token, in each block whose insides are kept: a thin row
+ * for each, and what a dropout left of the input. */
 static uint64_t adapter_activations(const hg_model_config *c, const hg_recipe *r, uint64_t tokens)
 {
-    const uint64_t q = (uint64_t)c->n_heads * c->d_head, kv = (uint64_t)c->n_kv_heads * c->d_head;
-    const uint64_t out = q + 2 * kv + 2 * c->d_model + 2 * (uint64_t)c->d_ff;
+    enum { MATRICES = 7 };
     const uint64_t in = r->lora_dropout > 0 ? 6 * (uint64_t)c->d_model + c->d_ff : 0;
-    return tokens * c->n_layers * 4 * (out + in + 7 * 2 * (uint64_t)r->lora_rank);
+    const uint64_t blocks = r->recompute ? 1 : c->n_layers;
+    return tokens * blocks * 4 * (in + MATRICES * hg_thin_width((size_t)r->lora_rank));
 }
 
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
@@ -184,11 +185,10 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     if (adapter > 0) p->activations += adapter_activations(c, r, tokens);
     const uint64_t step_rows =
         (uint64_t)r->batch_size * (uint64_t)r->accumulation / (uint64_t)hg_ranks_n(r->ranks);
-    /* Weights in other types are not kept packed; those in blocks are made floats some at a time.
-     */
-    const bool is_stored = adapter > 0 && stored < 7 * p->n_params / 2;
-    p->scratch = scratch(rt, compute, c, (size_t)tokens) + (is_stored ? HG_SLICE_BYTES : 0);
-    if (!is_stored)
+    /* Weights in blocks are not kept packed, but made floats some at a time. */
+    const bool is_blocks = adapter > 0 && stored < 3 * p->n_params / 2;
+    p->scratch = scratch(rt, compute, c, (size_t)tokens) + (is_blocks ? HG_SLICE_BYTES : 0);
+    if (!is_blocks)
         p->scratch +=
             hg_panel_bytes(rt, compute, p->n_params, (size_t)((step_rows + rows - 1) / rows));
     p->total += p->activations + p->scratch;

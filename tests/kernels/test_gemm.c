@@ -388,6 +388,57 @@ TEST(a_of_bfloat16_gives_the_bits_of_its_float32_values_packed_or_not)
     hg_arena_free(&mem);
 }
 
+/* A product and another that is added to it, and one after the other. */
+static void check_and(hg_runtime *rt, hg_compute compute, size_t m, size_t rank, bool is_packed,
+                      hg_rng *r)
+{
+    enum { N = 133, K = 600 };
+    hg_err e = {0};
+    hg_arena mem;
+    hg_arena_init(&mem, 0);
+    stored a = store(m, K, hg_rng_below(r, 2) ? HG_BF16 : HG_F32, true, 0, r);
+    stored b = store(K, N, HG_F32, false, 0, r);
+    stored low = store(m, rank, HG_F32, true, 0, r), up = store(rank, N, HG_F32, true, 0, r);
+    void *pb = hg_arena_raw(&mem, hg_matmul_b_size(rt, compute, N, K), 1);
+    void *pu = hg_arena_raw(&mem, hg_matmul_b_size(rt, compute, N, rank), 1);
+    float *c = random_floats(m * N, 1, r), *d = hg_alloc(m * N, sizeof *d);
+    CHECK(pb != NULL && pu != NULL && d != NULL);
+    memcpy(d, c, m * N * sizeof *c);
+    hg_matmul_pack_b(rt, compute, pb, &b.m, N, K);
+    hg_matmul_pack_b(rt, compute, pu, &up.m, N, rank);
+    const hg_more more = {&low.m, pu, rank};
+    const bool add = hg_rng_below(r, 2);
+    CHECK_OK(hg_matmul_and(rt, compute, c, N, &a.m, &b.m, is_packed ? pb : NULL, &more, m, N, K,
+                           add, &e),
+             e);
+    CHECK_OK(hg_matmul(rt, compute, d, N, &a.m, &b.m, m, N, K, add, &e), e);
+    CHECK_OK(hg_matmul(rt, compute, d, N, &low.m, &up.m, m, N, rank, true, &e), e);
+    CHECK(memcmp(c, d, m * N * sizeof *c) == 0);
+    hg_free(a.data);
+    hg_free(b.data);
+    hg_free(low.data);
+    hg_free(up.data);
+    hg_free(c);
+    hg_free(d);
+    hg_arena_free(&mem);
+}
+
+TEST(what_is_added_to_a_product_gives_the_bits_of_one_after_the_other)
+{
+    static const size_t rows[] = {1, 3, 16, 130, 544}, ranks[] = {1, 16, 40, 513};
+    hg_rng r;
+    hg_rng_init(&r, 8, 0);
+    for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++) {
+        hg_runtime *rt = runtime(2, isa);
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+            for (size_t k = 0; k < sizeof ranks / sizeof ranks[0]; k++) {
+                if (rows[i] > 500 && ranks[k] != 16) continue;
+                check_and(rt, (hg_compute)(k & 1), rows[i], ranks[k], i & 1, &r);
+            }
+        hg_runtime_free(rt);
+    }
+}
+
 TEST(an_empty_sum_is_zero_or_leaves_the_output)
 {
     hg_err e = {0};
