@@ -236,6 +236,13 @@ test('after kill -9 finished responses are there and unfinished ones failed with
     assert.ok(failed.length > 0);
     for (const r of failed) assert.match(r.error.message, /restarted/);
     assert.ok(states.every((r) => ['failed', 'completed', 'incomplete'].includes(r.status)));
+    for (const r of states) {
+      const events = [];
+      for await (const e of await next.responses.retrieve(r.id, { stream: true, starting_after: 7 })) events.push(e);
+      assert.equal(events.at(-1)?.type, `response.${r.status}`, 'the stream ends, too');
+      assert.ok(events.at(-1).sequence_number > 7);
+      assert.deepEqual(events.at(-1).response.output, r.output);
+    }
     const chained = await next.responses.create({ model: 'random', input: 'And then?', previous_response_id: done.id, max_output_tokens: 4 });
     assert.ok(chained.usage.input_tokens > done.usage.input_tokens);
   } finally {

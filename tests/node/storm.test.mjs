@@ -241,6 +241,9 @@ async function checkEnds(owners) {
   for (const a of accepted.responses) {
     const r = fine(await get(a.owner, `/v1/responses/${a.id}`), 200);
     assert.ok(['completed', 'incomplete', 'failed'].includes(r.status), r.status);
+    const end = (await get(a.owner, `/v1/responses/${a.id}?stream=true`)).text.match(/event: response\.(\w+)\ndata: (.*)\n\n$/);
+    assert.equal(end?.[1], r.status, 'its stream ends, too');
+    assert.deepEqual(JSON.parse(end[2]).response, r);
     if (r.status === 'failed') assert.match(r.error.message, /the server was (restarted|stopped) before/);
   }
 }

@@ -127,20 +127,29 @@ static void read_refusal(hg_bytes body, char code[64], char message[512])
     json_decref(v);
 }
 
+static int64_t count_events(hg_bytes events)
+{
+    int64_t n = events.n > 0;
+
+    while ((events = hg_events_behind(events, 0)).n > 0) n++;
+    return n;
+}
+
+static void put_end_event(hg_buf *b, const char *status, int64_t number, hg_bytes body)
+{
+    hg_buf_printf(b,
+                  "event: response.%s\ndata: {\"type\":\"response.%s\",\"sequence_number\":%lld,"
+                  "\"response\":",
+                  status, status, (long long)number);
+    hg_buf_put(b, body.p, body.n);
+    hg_buf_puts(b, "}\n\n");
+}
+
 static void put_failed_event(run *one, hg_bytes body)
 {
-    hg_bytes rest = {one->events.p, one->events.n};
     hg_buf b = {0};
-    int64_t n = 0;
 
-    for (; (rest = hg_events_behind(rest, 0)).n > 0; n++) continue;
-    if (one->events.n > 0) n++;
-    hg_buf_printf(&b,
-                  "event: response.failed\ndata: {\"type\":\"response.failed\","
-                  "\"sequence_number\":%lld,\"response\":",
-                  (long long)n);
-    hg_buf_put(&b, body.p, body.n);
-    hg_buf_puts(&b, "}\n\n");
+    put_end_event(&b, "failed", count_events((hg_bytes){one->events.p, one->events.n}), body);
     if (!b.failed) add_event(one, (hg_bytes){b.p, b.n});
     hg_buf_free(&b);
 }
@@ -321,6 +330,21 @@ hg_bytes hg_events_behind(hg_bytes events, int64_t after)
         at = next != NULL ? next + 2 : end_of;
     }
     return (hg_bytes){"", 0};
+}
+
+void hg_events_replay(hg_buf *out, const hg_kept_card *c, int64_t after)
+{
+    const hg_bytes rest = hg_events_behind(c->events, after);
+    const int64_t n = count_events(c->events);
+    char line[64];
+
+    hg_buf_put(out, rest.p, rest.n);
+    (void)snprintf(line, sizeof line, "event: response.%.32s\n", c->status);
+    /* The protocol has no event for what was cancelled. */
+    const bool has_event = strcmp(c->status, "completed") == 0 ||
+                           strcmp(c->status, "incomplete") == 0 || strcmp(c->status, "failed") == 0;
+    if (!has_event || memmem(c->events.p, c->events.n, line, strlen(line)) != NULL) return;
+    put_end_event(out, c->status, n > after ? n : after + 1, c->body);
 }
 
 /* ---- life ---- */

@@ -90,8 +90,8 @@ static hg_status finish_card(hg_keeper *k, const hg_kept_card *c, hg_err *e)
     hg_query q;
 
     hg_query_open(&q, k->store,
-                  "UPDATE kept SET status = ?, model = ?, body = ?, talk = ?, events = ? WHERE id "
-                  "= ? AND owner = ?");
+                  "UPDATE kept SET status = ?, model = ?, body = ?, talk = ?, events = CASE WHEN "
+                  "length(?5) > 0 THEN ?5 ELSE events END WHERE id = ?6 AND owner = ?7");
     hg_query_text(&q, 1, c->status);
     hg_query_text(&q, 2, c->model);
     hg_query_blob(&q, 3, c->body);

@@ -69,6 +69,9 @@ bool hg_background_follow(hg_keeper *k, const char *owner, const char *id, int64
                           hg_exchange *x);
 /* Ends it as canceled; false: it is not being made. */
 bool hg_background_cancel(hg_keeper *k, const char *owner, const char *id);
+/* What the stream of one that has ended says behind number `after`. Where a kill came between its
+ * events and its end, the end is there all the same. */
+void hg_events_replay(hg_buf *out, const hg_kept_card *c, int64_t after);
 /* The events behind number `after`. */
 hg_bytes hg_events_behind(hg_bytes events, int64_t after);
 /* A body with another status and, where given, an error, appended to `out`. */

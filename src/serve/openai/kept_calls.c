@@ -108,10 +108,16 @@ static bool replay(hg_server *s, hg_exchange *x, const hg_kept_card *c, hg_probl
     if (hg_background_follow(hg_server_keeper(s), c->owner, c->id, after, x)) return true;
     /* It may have ended since it was read. */
     if (!get_response(s, x, c->id, &now, p)) return false;
-    const hg_bytes events = hg_events_behind(now.events, after);
-    hg_exchange_add_header(x, "Cache-Control", "no-store");
-    hg_exchange_reply(x, 200, "text/event-stream; charset=utf-8", events);
-    return true;
+    hg_buf b = {0};
+    hg_events_replay(&b, &now, after);
+    const bool ok = !b.failed || hg_refuse(p, 500, NULL, NULL, "no room for the events");
+    if (ok) {
+        hg_exchange_add_header(x, "Cache-Control", "no-store");
+        hg_exchange_reply(x, 200, "text/event-stream; charset=utf-8",
+                          (hg_bytes){b.n > 0 ? b.p : "", b.n});
+    }
+    hg_buf_free(&b);
+    return ok;
 }
 
 static bool list_items(hg_exchange *x, const hg_kept_card *c, hg_problem *p)
