@@ -2,6 +2,7 @@
  * further. Blocks of text are joined line by line, turns of one role in a row are one turn, and
  * what the assistant said last is the beginning of the answer. */
 #include "serve/anthropic/anthropic.h"
+#include "serve/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,44 +19,11 @@ static bool bad(reader *r, size_t i, const char *what)
     return hg_refuse(r->p, 400, NULL, NULL, "messages.%zu%s", i, what);
 }
 
-static bool is_word(const json_t *v, const char *word)
-{
-    return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
-}
-
-static const json_t *member(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-
-    return json_is_null(v) ? NULL : v;
-}
-
-/* Takes `v`; a name that is absent stays absent. */
-static void set(json_t *o, const char *key, json_t *v)
-{
-    if (v != NULL) (void)json_object_set_new(o, key, v);
-}
-
-static void copy(reader *r, const json_t *in, const char *from, const char *to)
-{
-    const json_t *v = member(in, from);
-
-    if (v != NULL) set(r->out, to, json_deep_copy(v));
-}
-
 /* ---- text ---- */
 static void add_line(hg_buf *b, const json_t *text)
 {
     if (b->n > 0) hg_buf_putc(b, '\n');
     hg_buf_put(b, json_string_value(text), json_string_length(text));
-}
-
-static json_t *take_text(hg_buf *b)
-{
-    json_t *v = b->failed ? NULL : json_stringn(b->n > 0 ? b->p : "", b->n);
-
-    hg_buf_free(b);
-    return v;
 }
 
 /* A string, or an array of blocks of text; NULL: it is something else. */
@@ -67,13 +35,13 @@ static json_t *text_of(const json_t *v)
     if (!json_is_array(v)) return NULL;
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *block = json_array_get(v, i), *text = json_object_get(block, "text");
-        if (!is_word(json_object_get(block, "type"), "text") || !json_is_string(text)) {
+        if (!hg_tree_is(json_object_get(block, "type"), "text") || !json_is_string(text)) {
             hg_buf_free(&b);
             return NULL;
         }
         add_line(&b, text);
     }
-    return take_text(&b);
+    return hg_tree_text(&b);
 }
 
 /* ---- messages ---- */
@@ -93,10 +61,10 @@ static void lengthen(json_t *turn, json_t *text, json_t *calls)
 
     if (json_string_length(said) > 0) add_line(&b, said);
     if (json_string_length(text) > 0) add_line(&b, text);
-    set(turn, "content", take_text(&b));
+    hg_tree_set(turn, "content", hg_tree_text(&b));
     json_decref(text);
     if (called == NULL) {
-        set(turn, "tool_calls", calls);
+        hg_tree_set(turn, "tool_calls", calls);
         return;
     }
     (void)json_array_extend(called, calls);
@@ -108,14 +76,14 @@ static void add_turn(reader *r, const char *role, json_t *text, json_t *calls)
 {
     json_t *last = last_turn(r);
 
-    if (is_word(json_object_get(last, "role"), role)) {
+    if (hg_tree_is(json_object_get(last, "role"), role)) {
         lengthen(last, text, calls);
         return;
     }
     json_t *turn = json_object();
-    set(turn, "role", json_string(role));
-    set(turn, "content", text);
-    set(turn, "tool_calls", calls);
+    hg_tree_set(turn, "role", json_string(role));
+    hg_tree_set(turn, "content", text);
+    hg_tree_set(turn, "tool_calls", calls);
     (void)json_array_append_new(r->messages, turn);
 }
 
@@ -131,11 +99,11 @@ static bool add_call(reader *r, size_t i, const json_t *block, json_t **calls)
     if (*calls == NULL) *calls = json_array();
     (void)hg_json_put_tree(&b, input, &e);
     json_t *call = json_object(), *f = json_object();
-    set(call, "id", json_deep_copy(id));
-    set(call, "type", json_string("function"));
-    set(f, "name", json_deep_copy(name));
-    set(f, "arguments", take_text(&b));
-    set(call, "function", f);
+    hg_tree_set(call, "id", json_deep_copy(id));
+    hg_tree_set(call, "type", json_string("function"));
+    hg_tree_set(f, "name", json_deep_copy(name));
+    hg_tree_set(f, "arguments", hg_tree_text(&b));
+    hg_tree_set(call, "function", f);
     (void)json_array_append_new(*calls, call);
     return true;
 }
@@ -151,14 +119,15 @@ static bool was_called(const reader *r, const json_t *id)
 /* Results stand before the words of their turn. */
 static bool add_result(reader *r, size_t i, const json_t *block)
 {
-    const json_t *id = json_object_get(block, "tool_use_id"), *content = member(block, "content");
+    const json_t *id = json_object_get(block, "tool_use_id"),
+                 *content = hg_tree_get(block, "content");
     json_t *turn = json_object();
     json_t *text = content == NULL ? json_string("") : text_of(content);
 
-    set(turn, "role", json_string("tool"));
-    if (json_is_string(id)) set(turn, "tool_call_id", json_deep_copy(id));
-    set(turn, "content", text);
-    const size_t is_behind = is_word(json_object_get(last_turn(r), "role"), "user") ? 1 : 0;
+    hg_tree_set(turn, "role", json_string("tool"));
+    if (json_is_string(id)) hg_tree_set(turn, "tool_call_id", json_deep_copy(id));
+    hg_tree_set(turn, "content", text);
+    const size_t is_behind = hg_tree_is(json_object_get(last_turn(r), "role"), "user") ? 1 : 0;
     (void)json_array_insert_new(r->messages, json_array_size(r->messages) - is_behind, turn);
     if (text == NULL)
         return bad(r, i, ".content: what a tool_result holds must be a string or blocks of text");
@@ -171,17 +140,18 @@ static bool add_block(reader *r, size_t i, const json_t *block, bool is_user, hg
 {
     const json_t *type = json_object_get(block, "type"), *said = json_object_get(block, "text");
 
-    if (is_word(type, "text")) {
+    if (hg_tree_is(type, "text")) {
         if (!json_is_string(said)) return bad(r, i, ".content: a text block has no text");
         add_line(text, said);
         return true;
     }
-    if (is_word(type, "tool_use") && !is_user) return add_call(r, i, block, calls);
-    if (is_word(type, "tool_result") && is_user) return add_result(r, i, block);
+    if (hg_tree_is(type, "tool_use") && !is_user) return add_call(r, i, block, calls);
+    if (hg_tree_is(type, "tool_result") && is_user) return add_result(r, i, block);
     /* What it thought of earlier turns the model does without. */
-    if (!is_user && (is_word(type, "thinking") || is_word(type, "redacted_thinking"))) return true;
+    if (!is_user && (hg_tree_is(type, "thinking") || hg_tree_is(type, "redacted_thinking")))
+        return true;
     return bad(r, i,
-               is_word(type, "image") || is_word(type, "document")
+               hg_tree_is(type, "image") || hg_tree_is(type, "document")
                    ? ".content: this server reads no images and no documents"
                    : ".content: blocks are of type text, tool_use (assistant) or tool_result "
                      "(user)");
@@ -204,7 +174,7 @@ static bool add_blocks(reader *r, size_t i, const json_t *blocks, const char *ro
     }
     /* Results of tools were appended already; words of the same turn come behind them. */
     if (text.n > 0 || calls != NULL || json_array_size(r->messages) == before)
-        add_turn(r, role, take_text(&text), calls);
+        add_turn(r, role, hg_tree_text(&text), calls);
     else
         hg_buf_free(&text);
     return true;
@@ -212,12 +182,12 @@ static bool add_blocks(reader *r, size_t i, const json_t *blocks, const char *ro
 
 static bool add_message(reader *r, size_t i, const json_t *m, bool is_new)
 {
-    const json_t *role = json_object_get(m, "role"), *content = member(m, "content");
-    const bool is_system = is_new && is_word(role, "system");
+    const json_t *role = json_object_get(m, "role"), *content = hg_tree_get(m, "content");
+    const bool is_system = is_new && hg_tree_is(role, "system");
     json_t *text;
 
     if (!json_is_object(m)) return bad(r, i, ": Input should be an object");
-    if (!is_word(role, "user") && !is_word(role, "assistant") && !is_system)
+    if (!hg_tree_is(role, "user") && !hg_tree_is(role, "assistant") && !is_system)
         return bad(r, i, ".role: Input should be 'user' or 'assistant'");
     if (content == NULL) return bad(r, i, ".content: Field required");
     if (json_is_string(content) && json_string_length(content) == 0)
@@ -232,7 +202,7 @@ static bool add_message(reader *r, size_t i, const json_t *m, bool is_new)
 
 static bool add_messages(reader *r, const json_t *in, bool is_new)
 {
-    const json_t *list = member(in, "messages"), *system = member(in, "system");
+    const json_t *list = hg_tree_get(in, "messages"), *system = hg_tree_get(in, "system");
 
     if (list == NULL) return hg_refuse(r->p, 400, NULL, NULL, "messages: Field required");
     if (!json_is_array(list) || json_array_size(list) == 0)
@@ -249,7 +219,7 @@ static bool add_messages(reader *r, const json_t *in, bool is_new)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
         if (!add_message(r, i, m, is_new)) return false;
-        if (!is_word(json_object_get(m, "role"), "user"))
+        if (!hg_tree_is(json_object_get(m, "role"), "user"))
             r->called = json_object_get(last_turn(r), "tool_calls");
     }
     return true;
@@ -258,27 +228,27 @@ static bool add_messages(reader *r, const json_t *in, bool is_new)
 /* ---- tools ---- */
 static bool add_tools(reader *r, const json_t *in)
 {
-    const json_t *list = member(in, "tools");
+    const json_t *list = hg_tree_get(in, "tools");
 
     if (list == NULL || (json_is_array(list) && json_array_size(list) == 0)) return true;
     if (!json_is_array(list)) return hg_refuse(r->p, 400, NULL, NULL, "tools: must be an array");
     json_t *tools = json_array();
-    set(r->out, "tools", tools);
+    hg_tree_set(r->out, "tools", tools);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *t = json_array_get(list, i), *type = member(t, "type");
+        const json_t *t = json_array_get(list, i), *type = hg_tree_get(t, "type");
         const json_t *schema = json_object_get(t, "input_schema");
-        if (type != NULL && !is_word(type, "custom"))
+        if (type != NULL && !hg_tree_is(type, "custom"))
             return hg_refuse(r->p, 400, NULL, NULL,
                              "tools.%zu.type: this server has no tools of its own", i);
         if (!json_is_object(schema))
             return hg_refuse(r->p, 400, NULL, NULL, "tools.%zu.input_schema: Field required", i);
         json_t *f = json_object(), *tool = json_object();
-        set(f, "name", json_deep_copy(json_object_get(t, "name")));
-        set(f, "description", json_deep_copy(member(t, "description")));
-        set(f, "parameters", json_deep_copy(schema));
-        set(f, "strict", json_deep_copy(member(t, "strict")));
-        set(tool, "type", json_string("function"));
-        set(tool, "function", f);
+        hg_tree_set(f, "name", json_deep_copy(json_object_get(t, "name")));
+        hg_tree_set(f, "description", json_deep_copy(hg_tree_get(t, "description")));
+        hg_tree_set(f, "parameters", json_deep_copy(schema));
+        hg_tree_set(f, "strict", json_deep_copy(hg_tree_get(t, "strict")));
+        hg_tree_set(tool, "type", json_string("function"));
+        hg_tree_set(tool, "function", f);
         (void)json_array_append_new(tools, tool);
     }
     return true;
@@ -286,19 +256,19 @@ static bool add_tools(reader *r, const json_t *in)
 
 static bool add_choice(reader *r, const json_t *in)
 {
-    const json_t *choice = member(in, "tool_choice"), *type = json_object_get(choice, "type");
+    const json_t *choice = hg_tree_get(in, "tool_choice"), *type = json_object_get(choice, "type");
 
     if (choice == NULL) return true;
-    if (is_word(type, "auto") || is_word(type, "none")) {
-        set(r->out, "tool_choice", json_deep_copy(type));
-    } else if (is_word(type, "any")) {
-        set(r->out, "tool_choice", json_string("required"));
-    } else if (is_word(type, "tool") && json_is_string(json_object_get(choice, "name"))) {
+    if (hg_tree_is(type, "auto") || hg_tree_is(type, "none")) {
+        hg_tree_set(r->out, "tool_choice", json_deep_copy(type));
+    } else if (hg_tree_is(type, "any")) {
+        hg_tree_set(r->out, "tool_choice", json_string("required"));
+    } else if (hg_tree_is(type, "tool") && json_is_string(json_object_get(choice, "name"))) {
         json_t *f = json_object(), *one = json_object();
-        set(f, "name", json_deep_copy(json_object_get(choice, "name")));
-        set(one, "type", json_string("function"));
-        set(one, "function", f);
-        set(r->out, "tool_choice", one);
+        hg_tree_set(f, "name", json_deep_copy(json_object_get(choice, "name")));
+        hg_tree_set(one, "type", json_string("function"));
+        hg_tree_set(one, "function", f);
+        hg_tree_set(r->out, "tool_choice", one);
     } else {
         return hg_refuse(r->p, 400, NULL, NULL,
                          "tool_choice.type: Input should be 'auto', 'any', 'none' or 'tool' with "
@@ -313,7 +283,7 @@ static bool add_sampling(reader *r, const json_t *in, bool is_new)
     static const char *const keys[] = {"temperature", "top_p", "top_k"};
 
     for (size_t i = 0; i < 3; i++) {
-        const json_t *v = member(in, keys[i]);
+        const json_t *v = hg_tree_get(in, keys[i]);
         if (v == NULL) continue;
         if (is_new)
             return hg_refuse(r->p, 400, NULL, NULL,
@@ -323,14 +293,14 @@ static bool add_sampling(reader *r, const json_t *in, bool is_new)
         if (i < 2 &&
             (!json_is_number(v) || !(json_number_value(v) >= 0 && json_number_value(v) <= 1)))
             return hg_refuse(r->p, 400, NULL, NULL, "%s: Input should be from 0 to 1", keys[i]);
-        copy(r, in, keys[i], keys[i]);
+        hg_tree_copy(r->out, keys[i], in, keys[i]);
     }
     return true;
 }
 
 static bool add_length(reader *r, const json_t *in, bool is_count)
 {
-    const json_t *v = member(in, "max_tokens");
+    const json_t *v = hg_tree_get(in, "max_tokens");
     json_int_t n = json_integer_value(v);
 
     if (v == NULL)
@@ -339,39 +309,40 @@ static bool add_length(reader *r, const json_t *in, bool is_count)
         return hg_refuse(r->p, 400, NULL, NULL,
                          "max_tokens: Input should be a whole number of 1 or more");
     /* Clients ask for what the great models can; a context ends earlier. */
-    set(r->out, "max_tokens", json_integer(n < HG_MAX_CTX ? n : HG_MAX_CTX));
+    hg_tree_set(r->out, "max_tokens", json_integer(n < HG_MAX_CTX ? n : HG_MAX_CTX));
     return true;
 }
 
 static bool add_form(reader *r, const json_t *in)
 {
-    const json_t *format = member(member(in, "output_config"), "format");
+    const json_t *format = hg_tree_get(hg_tree_get(in, "output_config"), "format");
 
-    if (format == NULL) format = member(in, "output_format");
+    if (format == NULL) format = hg_tree_get(in, "output_format");
     if (format == NULL) return true;
-    if (!is_word(json_object_get(format, "type"), "json_schema") ||
+    if (!hg_tree_is(json_object_get(format, "type"), "json_schema") ||
         json_object_get(format, "schema") == NULL)
         return hg_refuse(r->p, 400, NULL, NULL,
                          "output_config.format: must be of type json_schema, with a schema");
     json_t *form = json_object(), *schema = json_object();
-    set(schema, "schema", json_deep_copy(json_object_get(format, "schema")));
-    set(form, "type", json_string("json_schema"));
-    set(form, "json_schema", schema);
-    set(r->out, "response_format", form);
+    hg_tree_set(schema, "schema", json_deep_copy(json_object_get(format, "schema")));
+    hg_tree_set(form, "type", json_string("json_schema"));
+    hg_tree_set(form, "json_schema", schema);
+    hg_tree_set(r->out, "response_format", form);
     return true;
 }
 
 static bool add_rest(reader *r, const json_t *in, bool is_count, bool is_new)
 {
-    if (!json_is_string(member(in, "model")))
+    if (!json_is_string(hg_tree_get(in, "model")))
         return hg_refuse(r->p, 400, NULL, NULL, "model: Field required");
-    if (is_word(json_object_get(member(in, "thinking"), "type"), "enabled"))
+    if (hg_tree_is(json_object_get(hg_tree_get(in, "thinking"), "type"), "enabled"))
         return hg_refuse(r->p, 400, NULL, NULL, "thinking: the models here do not think aloud");
-    if (member(in, "stop_sequences") != NULL && !json_is_array(member(in, "stop_sequences")))
+    if (hg_tree_get(in, "stop_sequences") != NULL &&
+        !json_is_array(hg_tree_get(in, "stop_sequences")))
         return hg_refuse(r->p, 400, NULL, NULL, "stop_sequences: Input should be an array");
-    copy(r, in, "model", "model");
-    copy(r, in, "stream", "stream");
-    copy(r, in, "stop_sequences", "stop");
+    hg_tree_copy(r->out, "model", in, "model");
+    hg_tree_copy(r->out, "stream", in, "stream");
+    hg_tree_copy(r->out, "stop", in, "stop_sequences");
     return add_length(r, in, is_count) && add_sampling(r, in, is_new) && add_form(r, in) &&
            add_tools(r, in) && add_choice(r, in);
 }
@@ -383,7 +354,8 @@ static bool take_prefill(hg_openai_call *c, reader *r, hg_arena *mem)
     const json_t *last = json_array_get(r->messages, n - 1);
     const json_t *text = json_object_get(last, "content");
 
-    if (!is_word(json_object_get(last, "role"), "assistant") || !json_is_string(text)) return true;
+    if (!hg_tree_is(json_object_get(last, "role"), "assistant") || !json_is_string(text))
+        return true;
     if (n == 1 || json_object_get(last, "tool_calls") != NULL)
         return hg_refuse(r->p, 400, NULL, NULL, "messages: the last one must be of the user");
     c->prefill.n = json_string_length(text);
@@ -401,7 +373,7 @@ bool hg_anthropic_parse(hg_openai_call *c, hg_bytes body, bool is_count, bool is
     hg_openai_call begun = {0};
 
     memset(c, 0, sizeof *c);
-    set(r.out, "messages", r.messages);
+    hg_tree_set(r.out, "messages", r.messages);
     bool ok = hg_body_parse(&in, body, p);
     if (ok && !json_is_object(in))
         ok = hg_refuse(p, 400, NULL, NULL, "the body must be a JSON object");

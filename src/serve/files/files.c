@@ -3,6 +3,7 @@
  * bytes are on the disk and goes before them, so that after a kill there may be bytes without a
  * row, which the next start removes, and never a row without bytes. */
 #include "serve/files/files.h"
+#include "serve/ids.h"
 #include "base/clock.h"
 #include "base/hash.h"
 
@@ -103,17 +104,6 @@ static hg_status check_room(hg_files *f, const char *owner, size_t n, hg_err *e)
     return HG_OK;
 }
 
-static void make_id(const char *prefix, char id[HG_FILE_ID_ROOM])
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    unsigned char r[LAST_N];
-    size_t n = (size_t)snprintf(id, HG_FILE_ID_ROOM - LAST_N - 1, "%s", prefix);
-
-    randombytes_buf(r, sizeof r);
-    for (size_t i = 0; i < sizeof r; i++) id[n++] = letters[r[i] % 32];
-    id[n] = '\0';
-}
-
 static hg_status insert(hg_files *f, const hg_file_ask *ask, const char *id, const char *sha256,
                         size_t n, hg_err *e)
 {
@@ -161,7 +151,7 @@ hg_status hg_files_put(hg_files *f, const hg_file_ask *ask, hg_bytes body, char 
         return hg_fail(e, HG_E_LIMIT, "a file has at most %d MiB", HG_FILES_MAX_BYTES >> 20);
     HG_TRY(check_room(f, ask->owner, body.n, e));
     HG_TRY(write_temporary(f, body, temporary, sha256, e));
-    make_id(ask->id_prefix, id);
+    hg_id_make(id, HG_FILE_ID_ROOM, ask->id_prefix, LAST_N);
     (void)pthread_mutex_lock(&f->lock);
     const hg_status s = adopt(f, ask, id, temporary, sha256, body.n, e);
     if (s != HG_OK) (void)unlinkat(f->dir, temporary, 0);

@@ -2,6 +2,7 @@
  * What was made by one face is read, listed and deleted through the same ids; ids that begin with
  * "file-" are answered in OpenAI's form, others in Replicate's, lists by who asks. */
 #include "serve/files/files_call.h"
+#include "serve/ids.h"
 #include "http/multipart.h"
 
 #include <stdio.h>
@@ -110,18 +111,6 @@ static void list(hg_server *s, hg_exchange *x, hg_bytes rest)
         hg_files_openai_list(s, x);
 }
 
-/* The id, and what stands behind the slash after it ("": nothing). */
-static const char *split_path(hg_bytes rest, char id[HG_FILE_ID_ROOM])
-{
-    const char *slash = memchr(rest.p, '/', rest.n);
-    const size_t n = slash != NULL ? (size_t)(slash - rest.p) : rest.n;
-    const bool fits = n < HG_FILE_ID_ROOM;
-
-    if (fits) memcpy(id, rest.p, n);
-    id[fits ? n : 0] = '\0';
-    return slash != NULL ? slash + 1 : "";
-}
-
 static void send_bytes(hg_exchange *x, const hg_file *file, int fd)
 {
     char disposition[600] = "attachment; filename=\"";
@@ -174,7 +163,7 @@ static bool download_signed(hg_server *s, hg_exchange *x, const char *id, hg_pro
 static void get(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     char id[HG_FILE_ID_ROOM];
-    const char *what = split_path(rest, id);
+    const char *what = hg_id_split(rest, id, sizeof id);
     const hg_protocol *face = is_openai_id(id) ? &hg_openai : &hg_replicate_like;
     const bool is_signed =
         strcmp(what, "download") == 0 && hg_exchange_query(x, "signature") != NULL;
@@ -199,7 +188,7 @@ static void delete (hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     char id[HG_FILE_ID_ROOM];
 
-    if (split_path(rest, id)[0] != '\0') id[0] = '\0';
+    if (hg_id_split(rest, id, sizeof id)[0] != '\0') id[0] = '\0';
     if (is_openai_id(id))
         hg_files_openai_delete(s, x, id);
     else

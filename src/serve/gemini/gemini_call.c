@@ -2,6 +2,7 @@
  * further. Its schemas, a dialect of OpenAPI with types in capitals and counts as strings, become
  * JSON Schema. */
 #include "serve/gemini/gemini.h"
+#include "serve/json_read.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -17,11 +18,6 @@ typedef struct reader {
 static bool bad(reader *r, const char *what)
 {
     return hg_refuse(r->p, 400, NULL, NULL, "%s", what);
-}
-
-static bool is_word(const json_t *v, const char *word)
-{
-    return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
 }
 
 /* By the name in camelCase, or else in snake_case; null is absent. */
@@ -41,27 +37,13 @@ static const json_t *member(const json_t *o, const char *key)
     return json_is_null(v) ? NULL : v;
 }
 
-/* Takes `v`; a name that is absent stays absent. */
-static void set(json_t *o, const char *key, json_t *v)
-{
-    if (v != NULL) (void)json_object_set_new(o, key, v);
-}
-
-static json_t *take_text(hg_buf *b)
-{
-    json_t *v = b->failed ? NULL : json_stringn(b->n > 0 ? b->p : "", b->n);
-
-    hg_buf_free(b);
-    return v;
-}
-
 static json_t *json_text_of(const json_t *v)
 {
     hg_buf b = {0};
     hg_err e;
 
     (void)hg_json_put_tree(&b, v, &e);
-    return take_text(&b);
+    return hg_tree_text(&b);
 }
 
 /* ---- schemas ---- */
@@ -85,11 +67,11 @@ static json_t *convert_properties(json_t *in, const json_t *order, int depth)
     for (size_t i = 0; i < json_array_size(order); i++) {
         key = json_string_value(json_array_get(order, i));
         v = key != NULL ? json_object_get(in, key) : NULL;
-        if (v != NULL) set(out, key, convert(v, depth));
+        if (v != NULL) hg_tree_set(out, key, convert(v, depth));
     }
     json_object_foreach(in, key, v)
     {
-        if (json_object_get(out, key) == NULL) set(out, key, convert(v, depth));
+        if (json_object_get(out, key) == NULL) hg_tree_set(out, key, convert(v, depth));
     }
     return out;
 }
@@ -136,20 +118,20 @@ static void convert_member(json_t *out, const char *key, json_t *v, const json_t
                                           "example",  "default",          NULL};
 
     if (is_among(key, dropped)) return;
-    if (strcmp(key, "type") == 0 && json_is_string(v) && !is_word(v, "TYPE_UNSPECIFIED"))
-        set(out, key, convert_type(v, json_is_true(json_object_get(whole, "nullable"))));
+    if (strcmp(key, "type") == 0 && json_is_string(v) && !hg_tree_is(v, "TYPE_UNSPECIFIED"))
+        hg_tree_set(out, key, convert_type(v, json_is_true(json_object_get(whole, "nullable"))));
     else if (strcmp(key, "format") == 0)
         ; /* of numbers: int32, double; and enum */
     else if (is_among(key, counts))
-        set(out, key, convert_count(v));
+        hg_tree_set(out, key, convert_count(v));
     else if (is_among(key, lists) && json_is_array(v))
-        set(out, key, convert_list(v, depth));
+        hg_tree_set(out, key, convert_list(v, depth));
     else if (strcmp(key, "items") == 0)
-        set(out, key, convert(v, depth));
+        hg_tree_set(out, key, convert(v, depth));
     else if (strcmp(key, "properties") == 0 && json_is_object(v))
-        set(out, key, convert_properties(v, member(whole, "propertyOrdering"), depth));
+        hg_tree_set(out, key, convert_properties(v, member(whole, "propertyOrdering"), depth));
     else
-        set(out, key, json_deep_copy(v));
+        hg_tree_set(out, key, json_deep_copy(v));
 }
 
 static json_t *convert(const json_t *in, int depth)
@@ -175,9 +157,9 @@ static void add_turn(reader *r, const char *role, json_t *text, json_t *calls)
 {
     json_t *turn = json_object();
 
-    set(turn, "role", json_string(role));
-    set(turn, "content", text);
-    set(turn, "tool_calls", calls);
+    hg_tree_set(turn, "role", json_string(role));
+    hg_tree_set(turn, "content", text);
+    hg_tree_set(turn, "tool_calls", calls);
     (void)json_array_append_new(r->messages, turn);
 }
 
@@ -189,12 +171,12 @@ static bool add_call(reader *r, const json_t *call, json_t **calls)
 
     if (*calls == NULL) *calls = json_array();
     (void)snprintf(id, sizeof id, "call_%zu", r->n_calls++);
-    set(f, "name", json_deep_copy(name));
-    set(f, "arguments", json_text_of(args != NULL ? args : none));
+    hg_tree_set(f, "name", json_deep_copy(name));
+    hg_tree_set(f, "arguments", json_text_of(args != NULL ? args : none));
     json_decref(none);
-    set(one, "id", json_string(id));
-    set(one, "type", json_string("function"));
-    set(one, "function", f);
+    hg_tree_set(one, "id", json_string(id));
+    hg_tree_set(one, "type", json_string("function"));
+    hg_tree_set(one, "function", f);
     (void)json_array_append_new(*calls, one);
     return json_is_string(name) || bad(r, "contents: a functionCall has no name");
 }
@@ -204,9 +186,9 @@ static bool add_response(reader *r, const json_t *response)
     const json_t *name = json_object_get(response, "name"), *said = member(response, "response");
     json_t *turn = json_object();
 
-    set(turn, "role", json_string("tool"));
-    set(turn, "name", json_deep_copy(name));
-    set(turn, "content", said != NULL ? json_text_of(said) : json_string(""));
+    hg_tree_set(turn, "role", json_string("tool"));
+    hg_tree_set(turn, "name", json_deep_copy(name));
+    hg_tree_set(turn, "content", said != NULL ? json_text_of(said) : json_string(""));
     (void)json_array_append_new(r->messages, turn);
     return json_is_string(name) || bad(r, "contents: a functionResponse has no name");
 }
@@ -244,7 +226,7 @@ static bool add_content(reader *r, const json_t *content, const char *role)
     for (size_t i = 0; ok && i < json_array_size(parts); i++)
         ok = add_part(r, json_array_get(parts, i), &text, &calls);
     if (ok && (text.n > 0 || calls != NULL || json_array_size(r->messages) == before)) {
-        add_turn(r, role, take_text(&text), calls);
+        add_turn(r, role, hg_tree_text(&text), calls);
         return true;
     }
     hg_buf_free(&text);
@@ -262,8 +244,8 @@ static bool add_contents(reader *r, const json_t *in)
     if (system != NULL && !add_content(r, system, "system")) return false;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *content = json_array_get(list, i), *role = member(content, "role");
-        const bool is_model = is_word(role, "model");
-        if (role != NULL && !is_model && !is_word(role, "user") && !is_word(role, "function"))
+        const bool is_model = hg_tree_is(role, "model");
+        if (role != NULL && !is_model && !hg_tree_is(role, "user") && !hg_tree_is(role, "function"))
             return bad(r, "contents: a role is user, model or function");
         if (!add_content(r, content, is_model ? "assistant" : "user")) return false;
     }
@@ -300,11 +282,11 @@ static bool add_numbers(reader *r, const json_t *g)
         if (!check_number(r, table[i].key, v, table[i].min, table[i].max)) return false;
         const bool is_count = i >= 2 && i <= 5;
         if (!is_count) {
-            set(r->out, table[i].to, json_deep_copy(v));
+            hg_tree_set(r->out, table[i].to, json_deep_copy(v));
             continue;
         }
         const json_int_t n = (json_int_t)json_number_value(v);
-        set(r->out, table[i].to, json_integer(i == 4 && n > HG_MAX_CTX ? HG_MAX_CTX : n));
+        hg_tree_set(r->out, table[i].to, json_integer(i == 4 && n > HG_MAX_CTX ? HG_MAX_CTX : n));
     }
     return true;
 }
@@ -313,13 +295,13 @@ static void put_form(reader *r, json_t *schema)
 {
     json_t *form = json_object();
 
-    set(form, "type", json_string(schema != NULL ? "json_schema" : "json_object"));
+    hg_tree_set(form, "type", json_string(schema != NULL ? "json_schema" : "json_object"));
     if (schema != NULL) {
         json_t *holder = json_object();
-        set(holder, "schema", schema);
-        set(form, "json_schema", holder);
+        hg_tree_set(holder, "schema", schema);
+        hg_tree_set(form, "json_schema", holder);
     }
-    set(r->out, "response_format", form);
+    hg_tree_set(r->out, "response_format", form);
 }
 
 static bool add_form(reader *r, const json_t *g)
@@ -329,10 +311,10 @@ static bool add_form(reader *r, const json_t *g)
 
     if (schema != NULL && plain != NULL)
         return bad(r, "generationConfig: responseSchema and responseJsonSchema exclude each other");
-    if (type == NULL || is_word(type, "text/plain"))
+    if (type == NULL || hg_tree_is(type, "text/plain"))
         return (schema == NULL && plain == NULL) ||
                bad(r, "generationConfig.responseMimeType: a schema needs application/json");
-    if (!is_word(type, "application/json"))
+    if (!hg_tree_is(type, "application/json"))
         return bad(r, "generationConfig.responseMimeType: text/plain or application/json");
     put_form(r, schema != NULL ? convert(schema, 0) : json_deep_copy(plain));
     return true;
@@ -349,7 +331,7 @@ static bool add_config(reader *r, const json_t *in)
         return bad(r, "generationConfig.responseLogprobs: not told here; OpenAI's logprobs are");
     if (stop != NULL && (!json_is_array(stop) || json_array_size(stop) > 5))
         return bad(r, "generationConfig.stopSequences: at most 5 strings");
-    set(r->out, "stop", json_deep_copy(stop));
+    hg_tree_set(r->out, "stop", json_deep_copy(stop));
     return add_numbers(r, g) && add_form(r, g);
 }
 
@@ -370,11 +352,11 @@ static void add_function(json_t *tools, const json_t *d, const json_t *allowed)
     if (!is_allowed(allowed, json_object_get(d, "name"))) return;
     f = json_object();
     tool = json_object();
-    set(f, "name", json_deep_copy(json_object_get(d, "name")));
-    set(f, "description", json_deep_copy(member(d, "description")));
-    set(f, "parameters", schema != NULL ? convert(schema, 0) : json_deep_copy(plain));
-    set(tool, "type", json_string("function"));
-    set(tool, "function", f);
+    hg_tree_set(f, "name", json_deep_copy(json_object_get(d, "name")));
+    hg_tree_set(f, "description", json_deep_copy(member(d, "description")));
+    hg_tree_set(f, "parameters", schema != NULL ? convert(schema, 0) : json_deep_copy(plain));
+    hg_tree_set(tool, "type", json_string("function"));
+    hg_tree_set(tool, "function", f);
     (void)json_array_append_new(tools, tool);
 }
 
@@ -387,7 +369,7 @@ static bool add_tools(reader *r, const json_t *in)
 
     if (json_array_size(list) == 0) return true;
     tools = json_array();
-    set(r->out, "tools", tools);
+    hg_tree_set(r->out, "tools", tools);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *f = member(json_array_get(list, i), "functionDeclarations");
         if (!json_is_array(f))
@@ -395,10 +377,10 @@ static bool add_tools(reader *r, const json_t *in)
         for (size_t k = 0; k < json_array_size(f); k++)
             add_function(tools, json_array_get(f, k), allowed);
     }
-    if (is_word(mode, "ANY"))
-        set(r->out, "tool_choice", json_string("required"));
-    else if (is_word(mode, "NONE"))
-        set(r->out, "tool_choice", json_string("none"));
+    if (hg_tree_is(mode, "ANY"))
+        hg_tree_set(r->out, "tool_choice", json_string("required"));
+    else if (hg_tree_is(mode, "NONE"))
+        hg_tree_set(r->out, "tool_choice", json_string("none"));
     return true;
 }
 
@@ -409,7 +391,7 @@ bool hg_gemini_parse(hg_openai_call *c, hg_bytes body, hg_bytes model, bool is_c
     reader r = {.out = json_object(), .messages = json_array(), .p = p};
 
     memset(c, 0, sizeof *c);
-    set(r.out, "messages", r.messages);
+    hg_tree_set(r.out, "messages", r.messages);
     bool ok = hg_body_parse(&in, body, p);
     const json_t *inner = ok && is_count ? member(in, "generateContentRequest") : NULL;
     const json_t *whole = inner != NULL ? inner : in;
@@ -417,8 +399,8 @@ bool hg_gemini_parse(hg_openai_call *c, hg_bytes body, hg_bytes model, bool is_c
     ok = ok && add_contents(&r, whole) && add_config(&r, whole) && add_tools(&r, whole);
     if (ok && member(whole, "cachedContent") != NULL)
         ok = bad(&r, "cachedContent: this server keeps none");
-    set(r.out, "model", json_stringn(model.p, model.n));
-    set(r.out, "stream", json_boolean(is_stream));
+    hg_tree_set(r.out, "model", json_stringn(model.p, model.n));
+    hg_tree_set(r.out, "stream", json_boolean(is_stream));
     json_decref(in);
     if (ok) return hg_openai_read(c, true, r.out, mem, p);
     json_decref(r.out);

@@ -2,9 +2,9 @@
  * change under one lock; what a training is to do next (end, rest) is in the store too, so that a
  * kill between the wish and the deed loses neither. */
 #include "serve/jobs/trainings_impl.h"
+#include "serve/ids.h"
 #include "base/file.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -136,24 +136,13 @@ static bool check_room(hg_trainings *t, const char *owner, hg_problem *p)
     return true;
 }
 
-static void make_id(const char *prefix, char id[HG_TRAINING_ID_ROOM])
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    unsigned char r[LAST_N];
-    size_t n = (size_t)snprintf(id, HG_TRAINING_ID_ROOM - LAST_N - 1, "%s", prefix);
-
-    randombytes_buf(r, sizeof r);
-    for (size_t i = 0; i < sizeof r; i++) id[n++] = letters[r[i] % 32];
-    id[n] = '\0';
-}
-
 bool hg_trainings_create(hg_trainings *t, const hg_training_ask *ask, char id[HG_TRAINING_ID_ROOM],
                          hg_problem *p)
 {
     hg_err e = {0};
 
     if (!check(t, ask, p)) return false;
-    make_id(ask->id_prefix, id);
+    hg_id_make(id, HG_TRAINING_ID_ROOM, ask->id_prefix, LAST_N);
     (void)pthread_mutex_lock(&t->lock);
     const bool has_room = check_room(t, ask->owner, p);
     const hg_status s = has_room ? hg_training_insert(t, ask, id, &e) : HG_OK;

@@ -1,6 +1,7 @@
 /* Reading Ollama's requests: each becomes OpenAI's form of the same, in which it is checked
  * further. */
 #include "serve/ollama/ollama.h"
+#include "serve/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,38 +17,18 @@ static bool bad(reader *r, const char *what)
     return hg_refuse(r->p, 400, NULL, NULL, "%s", what);
 }
 
-static const json_t *member(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-
-    return json_is_null(v) ? NULL : v;
-}
-
-/* Takes `v`; a name that is absent stays absent. */
-static void set(json_t *o, const char *key, json_t *v)
-{
-    if (v != NULL) (void)json_object_set_new(o, key, v);
-}
-
 static bool add_model(reader *r)
 {
     static const char latest[] = ":latest";
-    const json_t *v = member(r->in, "model");
+    const json_t *v = hg_tree_get(r->in, "model");
     size_t n = json_string_length(v);
 
-    if (v == NULL) v = member(r->in, "name");
+    if (v == NULL) v = hg_tree_get(r->in, "name");
     if (!json_is_string(v)) return bad(r, "model is required");
     n = json_string_length(v);
     if (n > 7 && memcmp(json_string_value(v) + n - 7, latest, 7) == 0) n -= 7;
-    set(r->out, "model", json_stringn(json_string_value(v), n));
+    hg_tree_set(r->out, "model", json_stringn(json_string_value(v), n));
     return true;
-}
-
-static void copy(reader *r, const json_t *from, const char *key, const char *to)
-{
-    const json_t *v = member(from, key);
-
-    if (v != NULL) set(r->out, to, json_deep_copy(v));
 }
 
 static bool add_options(reader *r)
@@ -62,20 +43,22 @@ static bool add_options(reader *r)
                                        "repeat_penalty",
                                        "presence_penalty",
                                        "frequency_penalty"};
-    const json_t *o = member(r->in, "options"), *n = member(o, "num_predict");
+    const json_t *o = hg_tree_get(r->in, "options"), *n = hg_tree_get(o, "num_predict");
     const json_int_t want = json_integer_value(n);
 
     if (o != NULL && !json_is_object(o)) return bad(r, "options must be an object");
-    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) copy(r, o, same[i], same[i]);
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
+        hg_tree_copy(r->out, same[i], o, same[i]);
     if (n != NULL && !json_is_integer(n)) return bad(r, "num_predict must be a whole number");
     /* Below nought: as long as it likes; so it is where nothing is said. */
-    if (want > 0) set(r->out, "max_tokens", json_integer(want < HG_MAX_CTX ? want : HG_MAX_CTX));
+    if (want > 0)
+        hg_tree_set(r->out, "max_tokens", json_integer(want < HG_MAX_CTX ? want : HG_MAX_CTX));
     return true;
 }
 
 static bool add_form(reader *r)
 {
-    const json_t *format = member(r->in, "format");
+    const json_t *format = hg_tree_get(r->in, "format");
     const bool is_word = json_is_string(format);
     json_t *form, *holder;
 
@@ -84,13 +67,13 @@ static bool add_form(reader *r)
         (!is_word && !json_is_object(format)))
         return bad(r, "format must be \"json\" or a JSON schema");
     form = json_object();
-    set(form, "type", json_string(is_word ? "json_object" : "json_schema"));
+    hg_tree_set(form, "type", json_string(is_word ? "json_object" : "json_schema"));
     if (!is_word) {
         holder = json_object();
-        set(holder, "schema", json_deep_copy(format));
-        set(form, "json_schema", holder);
+        hg_tree_set(holder, "schema", json_deep_copy(format));
+        hg_tree_set(form, "json_schema", holder);
     }
-    set(r->out, "response_format", form);
+    hg_tree_set(r->out, "response_format", form);
     return true;
 }
 
@@ -104,38 +87,39 @@ static json_t *convert_call(const json_t *call, size_t i)
     char id[32];
     hg_err e;
 
-    const json_t *arguments = member(f, "arguments");
+    const json_t *arguments = hg_tree_get(f, "arguments");
     if (arguments != NULL)
         (void)hg_json_put_tree(&text, arguments, &e);
     else
         hg_buf_puts(&text, "{}");
     (void)snprintf(id, sizeof id, "call_%zu", i);
-    set(to, "name", json_deep_copy(json_object_get(f, "name")));
-    set(to, "arguments", json_stringn(text.n > 0 ? text.p : "", text.n));
-    set(out, "id", json_string(id));
-    set(out, "type", json_string("function"));
-    set(out, "function", to);
+    hg_tree_set(to, "name", json_deep_copy(json_object_get(f, "name")));
+    hg_tree_set(to, "arguments", json_stringn(text.n > 0 ? text.p : "", text.n));
+    hg_tree_set(out, "id", json_string(id));
+    hg_tree_set(out, "type", json_string("function"));
+    hg_tree_set(out, "function", to);
     hg_buf_free(&text);
     return out;
 }
 
 static bool add_message(reader *r, const json_t *m, json_t *messages)
 {
-    const json_t *calls = member(m, "tool_calls"), *name = member(m, "tool_name");
-    const json_t *content = member(m, "content");
+    const json_t *calls = hg_tree_get(m, "tool_calls"), *name = hg_tree_get(m, "tool_name");
+    const json_t *content = hg_tree_get(m, "content");
     json_t *turn;
 
     if (!json_is_object(m)) return bad(r, "messages must be objects");
-    if (json_array_size(member(m, "images")) > 0) return bad(r, "this model cannot read images");
+    if (json_array_size(hg_tree_get(m, "images")) > 0)
+        return bad(r, "this model cannot read images");
     turn = json_object();
-    set(turn, "role", json_deep_copy(json_object_get(m, "role")));
-    set(turn, "content", content != NULL ? json_deep_copy(content) : json_string(""));
-    set(turn, "name", name != NULL ? json_deep_copy(name) : NULL);
+    hg_tree_set(turn, "role", json_deep_copy(json_object_get(m, "role")));
+    hg_tree_set(turn, "content", content != NULL ? json_deep_copy(content) : json_string(""));
+    hg_tree_set(turn, "name", name != NULL ? json_deep_copy(name) : NULL);
     if (json_array_size(calls) > 0) {
         json_t *list = json_array();
         for (size_t i = 0; i < json_array_size(calls); i++)
             (void)json_array_append_new(list, convert_call(json_array_get(calls, i), i));
-        set(turn, "tool_calls", list);
+        hg_tree_set(turn, "tool_calls", list);
     }
     (void)json_array_append_new(messages, turn);
     return true;
@@ -143,18 +127,18 @@ static bool add_message(reader *r, const json_t *m, json_t *messages)
 
 static bool add_chat(reader *r, bool *only_load)
 {
-    const json_t *list = member(r->in, "messages");
+    const json_t *list = hg_tree_get(r->in, "messages");
     json_t *messages;
 
     *only_load = list == NULL || (json_is_array(list) && json_array_size(list) == 0);
     if (*only_load) return true;
     if (!json_is_array(list)) return bad(r, "messages must be an array");
     messages = json_array();
-    set(r->out, "messages", messages);
+    hg_tree_set(r->out, "messages", messages);
     for (size_t i = 0; i < json_array_size(list); i++) {
         if (!add_message(r, json_array_get(list, i), messages)) return false;
     }
-    copy(r, r->in, "tools", "tools");
+    hg_tree_copy(r->out, "tools", r->in, "tools");
     return true;
 }
 
@@ -162,31 +146,31 @@ static void add_said(json_t *messages, const char *role, const json_t *text)
 {
     json_t *turn = json_object();
 
-    set(turn, "role", json_string(role));
-    set(turn, "content", json_deep_copy(text));
+    hg_tree_set(turn, "role", json_string(role));
+    hg_tree_set(turn, "content", json_deep_copy(text));
     (void)json_array_append_new(messages, turn);
 }
 
 static bool add_prompt(reader *r, bool *is_chat, bool *only_load)
 {
-    const json_t *prompt = member(r->in, "prompt"), *system = member(r->in, "system");
+    const json_t *prompt = hg_tree_get(r->in, "prompt"), *system = hg_tree_get(r->in, "system");
     const char *const refused[] = {"suffix", "images", "template", "context"};
 
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        const json_t *v = member(r->in, refused[i]);
+        const json_t *v = hg_tree_get(r->in, refused[i]);
         if (json_string_length(v) > 0 || json_array_size(v) > 0)
             return hg_refuse(r->p, 400, NULL, NULL, "%s: this server cannot do that", refused[i]);
     }
-    *is_chat = !json_is_true(member(r->in, "raw"));
+    *is_chat = !json_is_true(hg_tree_get(r->in, "raw"));
     *only_load = prompt == NULL || (json_is_string(prompt) && json_string_length(prompt) == 0);
     if (*only_load) return true;
     if (!json_is_string(prompt)) return bad(r, "prompt must be a string");
     if (!*is_chat) {
-        set(r->out, "prompt", json_deep_copy(prompt));
+        hg_tree_set(r->out, "prompt", json_deep_copy(prompt));
         return true;
     }
     json_t *messages = json_array();
-    set(r->out, "messages", messages);
+    hg_tree_set(r->out, "messages", messages);
     if (json_string_length(system) > 0) add_said(messages, "system", system);
     add_said(messages, "user", prompt);
     return true;
@@ -194,11 +178,11 @@ static bool add_prompt(reader *r, bool *is_chat, bool *only_load)
 
 static bool read_all(reader *r, bool is_generate, bool *is_chat, bool *only_load)
 {
-    const json_t *stream = member(r->in, "stream");
+    const json_t *stream = hg_tree_get(r->in, "stream");
 
     if (!json_is_object(r->in)) return bad(r, "the body must be a JSON object");
-    if (json_is_true(member(r->in, "think"))) return bad(r, "think: the models here do not");
-    set(r->out, "stream", stream != NULL ? json_deep_copy(stream) : json_true());
+    if (json_is_true(hg_tree_get(r->in, "think"))) return bad(r, "think: the models here do not");
+    hg_tree_set(r->out, "stream", stream != NULL ? json_deep_copy(stream) : json_true());
     return add_model(r) && add_options(r) && add_form(r) &&
            (is_generate ? add_prompt(r, is_chat, only_load) : add_chat(r, only_load));
 }

@@ -1,6 +1,7 @@
 /* OpenAI's fine-tuning jobs over the server's trainings: made, listed, watched, stopped; and the
  * deletion of the models that came of them. */
 #include "serve/openai/fine_tuning.h"
+#include "serve/ids.h"
 #include "serve/files/files_call.h"
 #include "serve/openai/openai.h"
 #include "base/clock.h"
@@ -334,17 +335,6 @@ static bool reply_checkpoints(hg_server *s, hg_exchange *x, const char *id, hg_p
 }
 
 /* ---- one job ---- */
-static const char *split_path(hg_bytes rest, char id[HG_TRAINING_ID_ROOM])
-{
-    const char *slash = memchr(rest.p, '/', rest.n);
-    const size_t n = slash != NULL ? (size_t)(slash - rest.p) : rest.n;
-    const bool fits = n < HG_TRAINING_ID_ROOM;
-
-    if (fits) memcpy(id, rest.p, n);
-    id[fits ? n : 0] = '\0';
-    return slash != NULL ? slash + 1 : "";
-}
-
 static bool is_job(hg_server *s, hg_exchange *x, const char *id, hg_problem *p)
 {
     hg_training one;
@@ -361,7 +351,7 @@ static bool unknown(hg_problem *p, const char *what)
 static void get(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     char id[HG_TRAINING_ID_ROOM];
-    const char *what = split_path(rest, id);
+    const char *what = hg_id_split(rest, id, sizeof id);
     hg_problem p;
     bool ok = is_job(s, x, id, &p);
 
@@ -379,7 +369,7 @@ static void get(hg_server *s, hg_exchange *x, hg_bytes rest)
 static void act(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     char id[HG_TRAINING_ID_ROOM];
-    const char *what = split_path(rest, id), *owner = hg_exchange_owner(x);
+    const char *what = hg_id_split(rest, id, sizeof id), *owner = hg_exchange_owner(x);
     hg_trainings *t = hg_server_trainings(s);
     hg_problem p;
     bool ok = is_job(s, x, id, &p);

@@ -4,6 +4,7 @@
  * and cannot be honoured is refused unless it says what happens anyway (n: 1, logprobs: false): a
  * silent "yes" would be a lie. */
 #include "serve/openai/openai.h"
+#include "serve/json_read.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,18 +18,10 @@ static bool bad(hg_problem *p, const char *param, const char *what)
     return hg_refuse(p, 400, NULL, param, "%s %s", param, what);
 }
 
-/* NULL when absent or null. */
-static const json_t *member(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-
-    return v == NULL || json_is_null(v) ? NULL : v;
-}
-
 static bool opt_number(const json_t *o, const char *key, double min, double max, float *out,
                        hg_problem *p)
 {
-    const json_t *v = member(o, key);
+    const json_t *v = hg_tree_get(o, key);
 
     if (v == NULL) return true;
     double x = json_number_value(v);
@@ -42,7 +35,7 @@ static bool opt_number(const json_t *o, const char *key, double min, double max,
 static bool opt_count(const json_t *o, const char *key, uint32_t min, uint32_t max, uint32_t *out,
                       hg_problem *p)
 {
-    const json_t *v = member(o, key);
+    const json_t *v = hg_tree_get(o, key);
 
     if (v == NULL) return true;
     json_int_t x = json_integer_value(v);
@@ -55,7 +48,7 @@ static bool opt_count(const json_t *o, const char *key, uint32_t min, uint32_t m
 
 static bool opt_flag(const json_t *o, const char *key, bool *out, hg_problem *p)
 {
-    const json_t *v = member(o, key);
+    const json_t *v = hg_tree_get(o, key);
 
     if (v == NULL) return true;
     if (!json_is_boolean(v)) return bad(p, key, "must be true or false");
@@ -64,11 +57,6 @@ static bool opt_flag(const json_t *o, const char *key, bool *out, hg_problem *p)
 }
 
 /* ---- what cannot be honoured ---- */
-static bool is_word(const json_t *v, const char *word)
-{
-    return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
-}
-
 /* null, false, 0, "", [] and {} ask for nothing. */
 static bool is_nothing(const json_t *v)
 {
@@ -81,13 +69,13 @@ static bool is_nothing(const json_t *v)
 
 static bool asks_for_tool(const json_t *v)
 {
-    return !is_nothing(v) && !is_word(v, "none") && !is_word(v, "auto");
+    return !is_nothing(v) && !hg_tree_is(v, "none") && !hg_tree_is(v, "auto");
 }
 
 static bool asks_for_sound(const json_t *v)
 {
-    return !is_nothing(v) &&
-           !(json_is_array(v) && json_array_size(v) == 1 && is_word(json_array_get(v, 0), "text"));
+    return !is_nothing(v) && !(json_is_array(v) && json_array_size(v) == 1 &&
+                               hg_tree_is(json_array_get(v, 0), "text"));
 }
 
 static bool asks_for_several(const json_t *v)
@@ -121,7 +109,7 @@ static bool check_unsupported(const json_t *o, hg_problem *p)
                  {"mirostat", asks, "mirostat sampling"}};
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        const json_t *v = member(o, table[i].key);
+        const json_t *v = hg_tree_get(o, table[i].key);
         if (v != NULL && table[i].asks(v))
             return hg_refuse(p, 400, "unsupported_parameter", table[i].key,
                              "%s: this server cannot do %s yet; leave the parameter out",
@@ -133,7 +121,7 @@ static bool check_unsupported(const json_t *o, hg_problem *p)
 /* ---- sampling ---- */
 static bool parse_seed(hg_openai_call *c, hg_problem *p)
 {
-    const json_t *v = member(c->body, "seed");
+    const json_t *v = hg_tree_get(c->body, "seed");
 
     if (v == NULL) {
         randombytes_buf(&c->sampling.seed, sizeof c->sampling.seed);
@@ -215,7 +203,7 @@ static bool add_stop(hg_openai_call *c, const json_t *v, hg_problem *p)
 
 static bool parse_stop(hg_openai_call *c, hg_problem *p)
 {
-    const json_t *v = member(c->body, "stop");
+    const json_t *v = hg_tree_get(c->body, "stop");
 
     if (v == NULL) return true;
     if (!json_is_array(v)) return add_stop(c, v, p);
@@ -231,7 +219,7 @@ static bool parse_stop(hg_openai_call *c, hg_problem *p)
 /* In chats a flag and a count, in completions a count alone, where 0 means the chosen tokens. */
 static bool parse_logprobs(hg_openai_call *c, hg_problem *p)
 {
-    const json_t *o = c->body, *v = member(o, "logprobs");
+    const json_t *o = c->body, *v = hg_tree_get(o, "logprobs");
 
     if (!c->is_chat) {
         c->tells_tokens = v != NULL && !json_is_false(v);
@@ -262,17 +250,17 @@ static bool parse_schema(hg_openai_call *c, const json_t *o, hg_arena *mem, hg_p
 
 static bool parse_form(hg_openai_call *c, hg_arena *mem, hg_problem *p)
 {
-    const json_t *o = member(c->body, "response_format");
+    const json_t *o = hg_tree_get(c->body, "response_format");
     const json_t *type = json_object_get(o, "type");
 
-    if (is_nothing(o) || is_word(type, "text")) return true;
+    if (is_nothing(o) || hg_tree_is(type, "text")) return true;
     c->has_form = true;
-    if (is_word(type, "json_object")) {
+    if (hg_tree_is(type, "json_object")) {
         c->form = HG_FORM_OBJECT;
         return true;
     }
     c->form = HG_FORM_SCHEMA;
-    if (is_word(type, "json_schema")) return parse_schema(c, o, mem, p);
+    if (hg_tree_is(type, "json_schema")) return parse_schema(c, o, mem, p);
     return hg_refuse(p, 400, "invalid_value", "response_format",
                      "response_format.type must be text, json_object or json_schema");
 }
@@ -292,7 +280,7 @@ static bool join_parts(const json_t *parts, size_t i, hg_arena *mem, hg_bytes *o
 
     for (size_t k = 0; k < json_array_size(parts); k++) {
         const json_t *part = json_array_get(parts, k);
-        if (!is_word(json_object_get(part, "type"), "text"))
+        if (!hg_tree_is(json_object_get(part, "type"), "text"))
             return bad_message(p, i, "content",
                                "may hold parts of type \"text\" only: this server "
                                "cannot read pictures, sound or files");
@@ -317,22 +305,22 @@ static bool parse_role(const json_t *v, size_t i, const char **role, hg_problem 
 
     if (!json_is_string(v)) return bad_message(p, i, "role", "must be a string");
     for (size_t k = 0; k < 4; k++) {
-        if (is_word(v, roles[k])) *role = roles[k];
+        if (hg_tree_is(v, roles[k])) *role = roles[k];
     }
-    if (is_word(v, "developer")) *role = "system";
+    if (hg_tree_is(v, "developer")) *role = "system";
     return *role != NULL ||
            bad_message(p, i, "role", "must be system, developer, user, assistant or tool");
 }
 
 static bool parse_message(const json_t *v, size_t i, hg_arena *mem, hg_message *m, hg_problem *p)
 {
-    const json_t *content = member(v, "content");
+    const json_t *content = hg_tree_get(v, "content");
 
     if (!json_is_object(v)) return bad_message(p, i, "", "must be an object");
     if (!parse_role(json_object_get(v, "role"), i, &m->role, p)) return false;
-    if (!is_nothing(member(v, "function_call")))
+    if (!is_nothing(hg_tree_get(v, "function_call")))
         return bad_message(p, i, "function_call", "is the old form of tool_calls");
-    const bool calls = !is_nothing(member(v, "tool_calls"));
+    const bool calls = !is_nothing(hg_tree_get(v, "tool_calls"));
     if (calls && (content == NULL || json_string_length(content) == 0)) return true;
     if (json_is_string(content)) {
         m->content = (hg_bytes){json_string_value(content), json_string_length(content)};
@@ -344,7 +332,7 @@ static bool parse_message(const json_t *v, size_t i, hg_arena *mem, hg_message *
 
 static bool parse_messages(hg_openai_call *c, hg_arena *mem, hg_problem *p)
 {
-    const json_t *v = member(c->body, "messages");
+    const json_t *v = hg_tree_get(c->body, "messages");
     size_t n = json_array_size(v);
 
     if (!json_is_array(v) || n == 0)
@@ -373,8 +361,8 @@ static bool take_beginning(hg_openai_call *c, hg_arena *mem, hg_problem *p)
 
     if (!opt_flag(c->body, "continue_final_message", &goes_on, p)) return false;
     if (!goes_on) return true;
-    if (n < 2 || !is_word(json_object_get(last, "role"), "assistant") || !json_is_string(text) ||
-        !is_nothing(member(last, "tool_calls")))
+    if (n < 2 || !hg_tree_is(json_object_get(last, "role"), "assistant") || !json_is_string(text) ||
+        !is_nothing(hg_tree_get(last, "tool_calls")))
         return bad(p, "continue_final_message",
                    "needs a last message of the assistant, a text without calls");
     c->prefill.n = json_string_length(text);
@@ -387,7 +375,7 @@ static bool take_beginning(hg_openai_call *c, hg_arena *mem, hg_problem *p)
 /* ---- all of it ---- */
 static bool parse_stream(hg_openai_call *c, hg_problem *p)
 {
-    const json_t *o = member(c->body, "stream_options");
+    const json_t *o = hg_tree_get(c->body, "stream_options");
 
     if (!opt_flag(c->body, "stream", &c->stream, p)) return false;
     if (o == NULL) return true;
@@ -443,7 +431,7 @@ bool hg_openai_read(hg_openai_call *c, bool is_chat, json_t *body, hg_arena *mem
     c->body = body;
     if (!json_is_object(c->body))
         return hg_refuse(p, 400, "invalid_json", NULL, "the body must be a JSON object");
-    const json_t *model = member(c->body, "model");
+    const json_t *model = hg_tree_get(c->body, "model");
     if (!json_is_string(model))
         return hg_refuse(p, 400, "missing_required_parameter", "model",
                          "model must be the name of a model, as GET /v1/models lists them");
@@ -455,7 +443,7 @@ bool hg_openai_read(hg_openai_call *c, bool is_chat, json_t *body, hg_arena *mem
     if (is_chat)
         return take_beginning(c, mem, p) && parse_messages(c, mem, p) &&
                hg_openai_parse_tools(c, p);
-    c->prompt = member(c->body, "prompt");
+    c->prompt = hg_tree_get(c->body, "prompt");
     return c->prompt != NULL || hg_refuse(p, 400, "missing_required_parameter", "prompt",
                                           "prompt must be a string, or an array of strings or ids");
 }

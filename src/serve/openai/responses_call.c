@@ -3,6 +3,7 @@
  * want them. What a model here cannot do (pictures, tools that run at OpenAI) is refused by
  * name. */
 #include "serve/openai/responses.h"
+#include "serve/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,25 +26,6 @@ static bool bad_item(reader *r, size_t i, const char *member, const char *what)
     return bad(r, param, what);
 }
 
-static bool is_word(const json_t *v, const char *word)
-{
-    return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
-}
-
-static const json_t *member(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-
-    return json_is_null(v) ? NULL : v;
-}
-
-static void copy(reader *r, const json_t *in, const char *from, const char *to)
-{
-    const json_t *v = member(in, from);
-
-    if (v != NULL) (void)json_object_set_new(r->out, to, json_deep_copy(v));
-}
-
 /* ---- items ---- */
 
 /* A string, or parts of text joined; NULL: it holds something else. */
@@ -56,9 +38,10 @@ static json_t *text_of(const json_t *v)
     if (json_is_string(v)) return json_deep_copy(v);
     for (size_t i = 0; ok && i < json_array_size(v); i++) {
         const json_t *part = json_array_get(v, i), *type = json_object_get(part, "type");
-        const json_t *text = json_object_get(part, is_word(type, "refusal") ? "refusal" : "text");
+        const json_t *text =
+            json_object_get(part, hg_tree_is(type, "refusal") ? "refusal" : "text");
         bool known = false;
-        for (size_t k = 0; k < 4; k++) known = known || is_word(type, kinds[k]);
+        for (size_t k = 0; k < 4; k++) known = known || hg_tree_is(type, kinds[k]);
         ok = known && json_is_string(text);
         if (ok) hg_buf_put(&b, json_string_value(text), json_string_length(text));
     }
@@ -73,7 +56,7 @@ static bool add_message(reader *r, size_t i, const json_t *item)
     const json_t *role = json_object_get(item, "role");
     bool known = false;
 
-    for (size_t k = 0; k < 4; k++) known = known || is_word(role, roles[k]);
+    for (size_t k = 0; k < 4; k++) known = known || hg_tree_is(role, roles[k]);
     if (!known) return bad_item(r, i, "role", "must be user, assistant, system or developer");
     json_t *text = text_of(json_object_get(item, "content"));
     if (text == NULL)
@@ -93,7 +76,7 @@ static json_t *open_calls(reader *r)
     const size_t n = json_array_size(r->messages);
     json_t *last = n > 0 ? json_array_get(r->messages, n - 1) : NULL;
 
-    if (is_word(json_object_get(last, "role"), "assistant")) {
+    if (hg_tree_is(json_object_get(last, "role"), "assistant")) {
         if (json_object_get(last, "tool_calls") == NULL)
             (void)json_object_set_new(last, "tool_calls", json_array());
         return json_object_get(last, "tool_calls");
@@ -140,13 +123,13 @@ static bool add_output(reader *r, size_t i, const json_t *item)
 
 static bool add_item(reader *r, size_t i, const json_t *item)
 {
-    const json_t *type = member(item, "type");
+    const json_t *type = hg_tree_get(item, "type");
 
     if (!json_is_object(item)) return bad_item(r, i, "", "must be an object");
-    if (type == NULL || is_word(type, "message")) return add_message(r, i, item);
-    if (is_word(type, "function_call")) return add_call(r, i, item);
-    if (is_word(type, "function_call_output")) return add_output(r, i, item);
-    if (is_word(type, "reasoning")) return true; /* thoughts of before are not told again */
+    if (type == NULL || hg_tree_is(type, "message")) return add_message(r, i, item);
+    if (hg_tree_is(type, "function_call")) return add_call(r, i, item);
+    if (hg_tree_is(type, "function_call_output")) return add_output(r, i, item);
+    if (hg_tree_is(type, "reasoning")) return true; /* thoughts of before are not told again */
     return bad_item(r, i, "type",
                     "must be message, function_call, function_call_output or reasoning");
 }
@@ -173,7 +156,7 @@ static bool add_input(reader *r, const json_t *input)
 static bool add_tools(reader *r, const json_t *body)
 {
     static const char *const names[] = {"name", "description", "parameters", "strict"};
-    const json_t *tools = member(body, "tools");
+    const json_t *tools = hg_tree_get(body, "tools");
 
     if (tools == NULL || (json_is_array(tools) && json_array_size(tools) == 0)) return true;
     if (!json_is_array(tools)) return bad(r, "tools", "must be an array");
@@ -185,25 +168,25 @@ static bool add_tools(reader *r, const json_t *body)
         (void)json_object_set_new(one, "type", json_string("function"));
         (void)json_object_set_new(one, "function", f);
         (void)json_array_append_new(out, one);
-        if (!is_word(json_object_get(tool, "type"), "function"))
+        if (!hg_tree_is(json_object_get(tool, "type"), "function"))
             return bad(r, "tools", "must be functions: no others run here");
         for (size_t k = 0; k < 4; k++)
-            if (member(tool, names[k]) != NULL)
-                (void)json_object_set_new(f, names[k], json_deep_copy(member(tool, names[k])));
+            if (hg_tree_get(tool, names[k]) != NULL)
+                (void)json_object_set_new(f, names[k], json_deep_copy(hg_tree_get(tool, names[k])));
     }
     return true;
 }
 
 static bool add_choice(reader *r, const json_t *body)
 {
-    const json_t *choice = member(body, "tool_choice");
+    const json_t *choice = hg_tree_get(body, "tool_choice");
 
     if (!json_is_object(choice)) {
-        copy(r, body, "tool_choice", "tool_choice");
+        hg_tree_copy(r->out, "tool_choice", body, "tool_choice");
         return true;
     }
     const json_t *name = json_object_get(choice, "name");
-    if (!is_word(json_object_get(choice, "type"), "function") || !json_is_string(name))
+    if (!hg_tree_is(json_object_get(choice, "type"), "function") || !json_is_string(name))
         return bad(r, "tool_choice", "must be none, auto, required or name a function");
     json_t *f = json_object(), *one = json_object();
     (void)json_object_set_new(f, "name", json_deep_copy(name));
@@ -215,16 +198,16 @@ static bool add_choice(reader *r, const json_t *body)
 
 static bool add_form(reader *r, const json_t *body)
 {
-    const json_t *format = member(member(body, "text"), "format");
+    const json_t *format = hg_tree_get(hg_tree_get(body, "text"), "format");
     const json_t *type = json_object_get(format, "type");
 
-    if (format == NULL || is_word(type, "text")) return true;
+    if (format == NULL || hg_tree_is(type, "text")) return true;
     json_t *form = json_object();
     (void)json_object_set_new(r->out, "response_format", form);
-    if (!is_word(type, "json_object") && !is_word(type, "json_schema"))
+    if (!hg_tree_is(type, "json_object") && !hg_tree_is(type, "json_schema"))
         return bad(r, "text.format", "must be of type text, json_object or json_schema");
     (void)json_object_set_new(form, "type", json_deep_copy(type));
-    if (is_word(type, "json_schema"))
+    if (hg_tree_is(type, "json_schema"))
         (void)json_object_set_new(form, "json_schema", json_deep_copy(format));
     return true;
 }
@@ -232,15 +215,16 @@ static bool add_form(reader *r, const json_t *body)
 /* ---- all of it ---- */
 static bool check_body(reader *r, const json_t *body)
 {
-    const json_t *include = member(body, "include"), *truncation = member(body, "truncation");
+    const json_t *include = hg_tree_get(body, "include"),
+                 *truncation = hg_tree_get(body, "truncation");
 
-    if (member(body, "conversation") != NULL || member(body, "prompt") != NULL)
-        return bad(r, member(body, "prompt") != NULL ? "prompt" : "conversation",
+    if (hg_tree_get(body, "conversation") != NULL || hg_tree_get(body, "prompt") != NULL)
+        return bad(r, hg_tree_get(body, "prompt") != NULL ? "prompt" : "conversation",
                    "is kept at OpenAI; give the input, or previous_response_id");
-    if (truncation != NULL && !is_word(truncation, "disabled"))
+    if (truncation != NULL && !hg_tree_is(truncation, "disabled"))
         return bad(r, "truncation", "must be disabled: nothing is left out in silence");
     for (size_t i = 0; i < json_array_size(include); i++)
-        if (is_word(json_array_get(include, i), "message.output_text.logprobs"))
+        if (hg_tree_is(json_array_get(include, i), "message.output_text.logprobs"))
             return bad(r, "include", "cannot have log-probabilities; chat completions tell them");
     return true;
 }
@@ -269,14 +253,14 @@ bool hg_responses_read(hg_responses_call *c, hg_bytes body, hg_problem *p)
     if (!hg_body_parse(&c->body, body, p)) return false;
     if (!json_is_object(c->body))
         return hg_refuse(p, 400, "invalid_json", NULL, "the body must be a JSON object");
-    const json_t *previous = member(c->body, "previous_response_id");
-    const json_t *store = member(c->body, "store");
+    const json_t *previous = hg_tree_get(c->body, "previous_response_id");
+    const json_t *store = hg_tree_get(c->body, "store");
     if (previous != NULL && !json_is_string(previous))
         return hg_refuse(p, 400, "invalid_value", "previous_response_id",
                          "previous_response_id must be the id of a response");
     if (store != NULL && !json_is_boolean(store))
         return hg_refuse(p, 400, "invalid_value", "store", "store must be true or false");
-    const json_t *background = member(c->body, "background"), *metadata;
+    const json_t *background = hg_tree_get(c->body, "background"), *metadata;
     if (background != NULL && !json_is_boolean(background))
         return hg_refuse(p, 400, "invalid_value", "background", "background must be true or false");
     if (!hg_openai_metadata(c->body, &metadata, p)) return false;
@@ -294,11 +278,12 @@ static bool make_chat(hg_responses_call *c, reader *r)
 {
     static const char *const same[] = {"model", "temperature", "top_p", "stream",
                                        "top_k", "min_p",       "seed"};
-    const json_t *instructions = member(c->body, "instructions");
+    const json_t *instructions = hg_tree_get(c->body, "instructions");
 
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++) copy(r, c->body, same[i], same[i]);
-    copy(r, c->body, "max_output_tokens", "max_completion_tokens");
-    if (!check_body(r, c->body) || !add_input(r, member(c->body, "input")) ||
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        hg_tree_copy(r->out, same[i], c->body, same[i]);
+    hg_tree_copy(r->out, "max_completion_tokens", c->body, "max_output_tokens");
+    if (!check_body(r, c->body) || !add_input(r, hg_tree_get(c->body, "input")) ||
         !add_tools(r, c->body) || !add_choice(r, c->body) || !add_form(r, c->body))
         return false;
     c->messages = json_incref(r->messages);

@@ -1,6 +1,7 @@
 /* Reads a conversation's JSON, which comes from a browser or from a file that somebody was given:
  * nothing in it is trusted but what is checked here. */
 #include "serve/page/talks.h"
+#include "serve/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,13 +66,6 @@ static bool take_time(const json_t *obj, const char *param, int64_t *out, hg_pro
     return hg_refuse(p, 422, "invalid_time", param, "%s: must be seconds since 1970", param);
 }
 
-static const json_t *member(const json_t *obj, const char *key)
-{
-    const json_t *v = json_object_get(obj, key);
-
-    return json_is_null(v) ? NULL : v;
-}
-
 static const char *named(char out[64], size_t i, const char *key)
 {
     (void)snprintf(out, 64, "messages[%zu].%s", i, key);
@@ -93,7 +87,7 @@ static bool take_role(const json_t *v, const char *param, const char **out, hg_p
 static bool read_message(hg_talk_message *m, const json_t *v, size_t i, hg_arena *mem,
                          hg_problem *p)
 {
-    const json_t *parent = member(v, "parent"), *notes = member(v, "notes");
+    const json_t *parent = hg_tree_get(v, "parent"), *notes = hg_tree_get(v, "notes");
     char name[64];
 
     m->notes = "{}";
@@ -131,8 +125,8 @@ bool hg_talk_read(hg_talk *out, hg_bytes body, hg_arena *mem, hg_problem *p)
     const json_t *o = out->tree;
     if (!json_is_object(o))
         return hg_refuse(p, 400, "invalid_json", NULL, "the body must be an object");
-    const json_t *title = member(o, "title"), *at = member(o, "at"),
-                 *settings = member(o, "settings"), *messages = member(o, "messages");
+    const json_t *title = hg_tree_get(o, "title"), *at = hg_tree_get(o, "at"),
+                 *settings = hg_tree_get(o, "settings"), *messages = hg_tree_get(o, "messages");
     return (title == NULL || take_text(title, "title", HG_TALK_MAX_TITLE, &out->title, p)) &&
            (at == NULL || take_id(at, "at", &out->at, p)) &&
            (settings == NULL || take_object(settings, "settings", mem, &out->settings, p)) &&

@@ -1,6 +1,7 @@
 /* How a prediction comes to be: what is asked of which model, how long the client waits for it,
  * when its time is over, who is told. */
 #include "base/clock.h"
+#include "serve/ids.h"
 #include "serve/replicate/input.h"
 #include "serve/openai/openai.h"
 #include "serve/replicate/replicate.h"
@@ -165,8 +166,8 @@ static bool fill(hg_prediction *one, hg_server *s, const hg_exchange *x, const h
     char base[320];
     hg_err e = {0};
 
-    hg_prediction_make_id(one->id, 26);
-    hg_prediction_make_id(one->secret, 52);
+    hg_id_make(one->id, sizeof one->id, "", 26);
+    hg_id_make(one->secret, sizeof one->secret, "", 52);
     (void)snprintf(one->owner, sizeof one->owner, "%s", hg_exchange_owner(x));
     (void)snprintf(one->backend, sizeof one->backend, "%s", o->card.id);
     hg_replicate_name(o->card.id, one->model);

@@ -7,7 +7,6 @@
 #include "serve/replicate/predictions_impl.h"
 #include "serve/webhooks.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -36,14 +35,6 @@ void hg_predictions_wake(hg_predictions *all)
     (void)pthread_mutex_lock(&all->wake_lock);
     (void)pthread_cond_signal(&all->wake);
     (void)pthread_mutex_unlock(&all->wake_lock);
-}
-
-void hg_prediction_make_id(char *out, size_t n)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-
-    for (size_t i = 0; i < n; i++) out[i] = letters[randombytes_uniform(32)];
-    out[n] = '\0';
 }
 
 /* ---- those that are open ---- */

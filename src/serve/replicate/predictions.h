@@ -70,7 +70,4 @@ hg_server *hg_predictions_server(const hg_predictions *all);
  * ended. */
 hg_status hg_prediction_run(hg_prediction *p);
 
-/* A new name: 26 letters and digits. */
-void hg_prediction_make_id(char *out, size_t n);
-
 #endif
