@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,7 +23,7 @@ struct hg_store {
     pthread_mutex_t lock; /* recursive: a transaction holds it over its queries */
     kept kept[MAX_KEPT];
     size_t n_kept;
-    bool has_deleted;
+    atomic_bool has_deleted;
 };
 
 static hg_status told(hg_store *s, const char *path, hg_err *e)
@@ -225,7 +226,7 @@ hg_status hg_query_close(hg_query *q, hg_err *e)
         s = hg_fail(e, HG_E_STATE, "the store: %s", sqlite3_errmsg(q->store->db));
     else if (q->result != SQLITE_ROW && q->result != SQLITE_DONE)
         s = told(q->store, NULL, e);
-    if (has_deleted(q)) q->store->has_deleted = true;
+    if (has_deleted(q)) atomic_store(&q->store->has_deleted, true);
     if (q->statement != NULL) {
         (void)sqlite3_reset(q->statement);
         (void)sqlite3_clear_bindings(q->statement);
@@ -237,10 +238,7 @@ hg_status hg_query_close(hg_query *q, hg_err *e)
 /* ---- the log ---- */
 bool hg_store_has_deleted(hg_store *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    const bool has = s->has_deleted;
-    (void)pthread_mutex_unlock(&s->lock);
-    return has;
+    return atomic_load(&s->has_deleted);
 }
 
 /* Nobody of this process waits for other processes that read. */
@@ -252,7 +250,7 @@ hg_status hg_store_settle(hg_store *s, hg_err *e)
     (void)sqlite3_busy_timeout(s->db, 0);
     const int r = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (r == SQLITE_OK)
-        s->has_deleted = false;
+        atomic_store(&s->has_deleted, false);
     else if (r != SQLITE_BUSY)
         status = told(s, NULL, e);
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);

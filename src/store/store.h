@@ -47,7 +47,7 @@ hg_status hg_query_close(hg_query *q, hg_err *e);
 /* Rows that the last statement changed. */
 int64_t hg_store_changes(hg_store *s);
 
-/* Whether rows were deleted that the log may still have. */
+/* Whether rows were deleted that the log may still have. Waits for nobody. */
 bool hg_store_has_deleted(hg_store *s);
 /* Writes the log into the database and empties it, so that what was deleted is gone from the disk.
  * Not amid a transaction. While another process reads nothing happens, and has_deleted stays. */
