@@ -21,6 +21,19 @@ static void pool(const hg_session *s, const float *states, size_t n, bool first,
 hg_status hg_session_embed(hg_session *s, const int32_t *ids, size_t n, hg_pooling pooling,
                            bool normalise, float *out, hg_err *e)
 {
+    return hg_session_embed_until(s, ids, n, pooling, normalise, NULL, out, e);
+}
+
+static hg_status add_chunk(hg_session *s, hg_lane *lane, const atomic_bool *stop, hg_err *e)
+{
+    if (stop != NULL && atomic_load(stop)) return hg_fail(e, HG_E_CANCELED, "it was canceled");
+    s->logits = NULL; /* the step's arena begins anew */
+    return hg_stepper_run(&s->step, lane, 1, e);
+}
+
+hg_status hg_session_embed_until(hg_session *s, const int32_t *ids, size_t n, hg_pooling pooling,
+                                 bool normalise, const atomic_bool *stop, float *out, hg_err *e)
+{
     const size_t d = s->m->c.d_model;
     const hg_kernels *k = &s->step.rt->k;
     hg_session_rewind(s, 0);
@@ -30,8 +43,7 @@ hg_status hg_session_embed(hg_session *s, const int32_t *ids, size_t n, hg_pooli
     for (size_t i = 0, rows; i < n; i += rows) {
         rows = n - i < s->chunk ? n - i : s->chunk;
         hg_lane lane = hg_session_lane(s, ids + i, rows, HG_WANT_STATES);
-        s->logits = NULL; /* the step's arena begins anew */
-        const hg_status status = hg_stepper_run(&s->step, &lane, 1, e);
+        const hg_status status = add_chunk(s, &lane, stop, e);
         if (status != HG_OK) {
             hg_session_rewind(s, 0);
             return status;

@@ -20,6 +20,9 @@ struct hg_session {
 hg_lane hg_session_lane(hg_session *s, const int32_t *ids, size_t n, hg_want want);
 /* Reads again what a rewind lost. */
 hg_status hg_session_repay(hg_session *s, hg_err *e);
+/* As hg_session_embed, but HG_E_CANCELED before the next chunk once *stop (may be NULL) is set. */
+hg_status hg_session_embed_until(hg_session *s, const int32_t *ids, size_t n, hg_pooling pooling,
+                                 bool normalise, const atomic_bool *stop, float *out, hg_err *e);
 /* HG_E_ARG for an id outside the vocabulary, HG_E_LIMIT when n more do not fit. */
 hg_status hg_session_check(const hg_session *s, const int32_t *ids, size_t n, hg_err *e);
 

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "text/json.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,10 +15,7 @@ typedef struct weights {
     hg_engine *engine;
     hg_forms *forms;
     hg_call_style call_style;
-    /* for embeddings: a session beside the engine, made when the first is asked for */
-    pthread_mutex_t lock;
-    hg_runtime *side;
-    hg_session *reader;
+    hg_embedder *embedder;
     uint32_t n_ctx;
 } weights;
 
@@ -114,29 +110,14 @@ static void look(void *ctx, hg_engine_state *out)
 }
 
 /* ---- embeddings ---- */
-static hg_status make_reader(weights *w, hg_err *e)
+static hg_status embed(void *ctx, hg_embed_job *job, hg_err *e)
 {
-    const hg_session_options so = {.n_ctx = w->n_ctx};
-
-    if (w->side == NULL)
-        HG_TRY(hg_runtime_new(&w->side, hg_runtime_threads(w->runtime), hg_runtime_isa(w->runtime),
-                              e));
-    return hg_session_new(&w->reader, w->model, w->side, &so, e);
+    return hg_embedder_submit(((weights *)ctx)->embedder, job, e);
 }
 
-static hg_status embed(void *ctx, const hg_ids *ids, float *out, hg_err *e)
+static void cancel_embed(void *ctx, hg_embed_job *job)
 {
-    weights *w = ctx;
-    hg_status s = HG_OK;
-
-    if (ids->n >= w->n_ctx)
-        return hg_fail(e, HG_E_LIMIT, "the text has %zu tokens; the model's context is %u", ids->n,
-                       w->n_ctx);
-    (void)pthread_mutex_lock(&w->lock);
-    if (w->reader == NULL) s = make_reader(w, e);
-    if (s == HG_OK) s = hg_session_embed(w->reader, ids->id, ids->n, HG_POOL_MEAN, true, out, e);
-    (void)pthread_mutex_unlock(&w->lock);
-    return s;
+    hg_embedder_cancel(((weights *)ctx)->embedder, job);
 }
 
 static hg_status encode_whole(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
@@ -154,13 +135,11 @@ static void free_weights(void *ctx)
     weights *w = ctx;
 
     hg_engine_free(w->engine);
-    hg_session_free(w->reader);
+    hg_embedder_free(w->embedder);
     hg_forms_free(w->forms);
     hg_chat_format_free(w->format);
     hg_model_free(w->model);
-    hg_runtime_free(w->side);
     hg_runtime_free(w->runtime);
-    (void)pthread_mutex_destroy(&w->lock);
     hg_free(w);
 }
 
@@ -209,6 +188,7 @@ static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, u
     w->n_ctx = n_ctx;
     HG_TRY(make_chat(w, o, e));
     HG_TRY(make_engine(w, o, e));
+    HG_TRY(hg_embedder_new(&w->embedder, w->model, w->runtime, n_ctx, o->max_queue, e));
     *b = (hg_backend){.created = hg_unix_time(),
                       .n_ctx = n_ctx,
                       .n_vocab = c->n_vocab,
@@ -222,6 +202,7 @@ static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, u
                       .form = form,
                       .encode_whole = encode_whole,
                       .embed = embed,
+                      .cancel_embed = cancel_embed,
                       .d_embed = c->d_model,
                       .piece = piece,
                       .cancel = cancel,
@@ -229,14 +210,6 @@ static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, u
                       .free = free_weights,
                       .ctx = w};
     return HG_OK;
-}
-
-static weights *new_weights(void)
-{
-    weights *w = hg_alloc(1, sizeof *w);
-
-    if (w != NULL) (void)pthread_mutex_init(&w->lock, NULL);
-    return w;
 }
 
 /* ---- loaded on demand ---- */
@@ -272,7 +245,7 @@ static hg_status open_own(weights *w, const char *path, const hg_server_options 
 hg_status hg_backend_open(hg_backend *b, uint64_t *taken, const char *path,
                           const hg_server_options *o, uint64_t room, hg_err *e)
 {
-    weights *w = new_weights();
+    weights *w = hg_alloc(1, sizeof *w);
 
     if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the model's engine");
     hg_status s = open_own(w, path, o, e);

@@ -10,14 +10,24 @@ typedef struct hg_vectors {
     char model[128];
     float *v; /* [n][d], each of length 1 */
     size_t n, d, n_tokens;
+    double began;    /* monotonic: when they were asked for */
+    unsigned choice; /* the wish's */
 } hg_vectors;
 
-/* Reads `input`, a text or token ids, or an array of them, none of them empty. `dimensions` 0: as
- * many as the model has; fewer are the first ones, made of length 1 again. Free *out in either
- * case. False and *p, which names the field `param`. */
-bool hg_embed(hg_server *s, hg_bytes model, const json_t *input, int64_t dimensions,
-              const char *param, hg_vectors *out, hg_problem *p);
-void hg_vectors_free(hg_vectors *v);
+typedef struct hg_embed_wish {
+    hg_bytes model;
+    const json_t *input; /* a text or token ids, or an array of them, none of them empty */
+    int64_t dimensions;  /* 0: as many as the model has; fewer are the first ones, made of length 1
+                            again */
+    const char *param;   /* the field that is named where the input is refused */
+    const hg_protocol *protocol;
+    /* Writes the answer, on another thread. */
+    void (*tell)(hg_exchange *x, const hg_vectors *v);
+    unsigned choice; /* of tell's own */
+} hg_embed_wish;
+/* Reads the wish, and leaves the rest to the model's queue, whence the answer comes, unless the
+ * client goes before. False and *p: it is refused. */
+bool hg_embed(hg_server *s, hg_exchange *x, const hg_embed_wish *w, hg_problem *p);
 /* The i-th, as an array of numbers under `key`. */
 void hg_put_vector(hg_json_out *o, const char *key, const hg_vectors *v, size_t i);
 

@@ -9,26 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct wish {
-    hg_bytes model;
-    const json_t *input;
-    int64_t dimensions;
-    bool as_base64;
-} wish;
+/* What tell_openai and tell_gemini choose by. */
+enum { AS_NUMBERS, AS_BASE64 };
+enum { ONE_CONTENT, MANY_CONTENTS };
 
-static bool read_wish(const json_t *body, wish *w, hg_problem *p)
+static bool read_wish(const json_t *body, hg_embed_wish *w, hg_problem *p)
 {
     hg_bytes format = {"float", 5};
     hg_err e = {0};
 
-    memset(w, 0, sizeof *w);
     hg_status s = hg_json_get_text(body, "model", &w->model, &e);
     if (s == HG_OK) s = hg_json_opt_int(body, "dimensions", 1, 1 << 20, &w->dimensions, &e);
     if (s == HG_OK) s = hg_json_opt_text(body, "encoding_format", &format, &e);
     if (s != HG_OK) return hg_refuse(p, 400, "invalid_value", NULL, "%s", e.msg);
     w->input = json_object_get(body, "input");
-    w->as_base64 = format.n == 6 && memcmp(format.p, "base64", 6) == 0;
-    if (!w->as_base64 && !(format.n == 5 && memcmp(format.p, "float", 5) == 0))
+    const bool is_base64 = format.n == 6 && memcmp(format.p, "base64", 6) == 0;
+    w->choice = is_base64 ? AS_BASE64 : AS_NUMBERS;
+    if (!is_base64 && !(format.n == 5 && memcmp(format.p, "float", 5) == 0))
         return hg_refuse(p, 400, "invalid_value", "encoding_format",
                          "encoding_format must be float or base64");
     return true;
@@ -51,7 +48,7 @@ static void put_base64(hg_json_out *o, const char *key, const hg_vectors *v, siz
     hg_free(text);
 }
 
-static void tell_openai(hg_exchange *x, const hg_vectors *v, bool as_base64)
+static void tell_openai(hg_exchange *x, const hg_vectors *v)
 {
     hg_buf b = {0};
     hg_json_out o;
@@ -65,7 +62,7 @@ static void tell_openai(hg_exchange *x, const hg_vectors *v, bool as_base64)
         hg_json_begin(&o, NULL, '{');
         hg_json_text(&o, "object", "embedding");
         hg_json_int(&o, "index", (int64_t)i);
-        if (as_base64)
+        if (v->choice == AS_BASE64)
             put_base64(&o, "embedding", v, i);
         else
             hg_put_vector(&o, "embedding", v, i);
@@ -80,7 +77,7 @@ static void tell_openai(hg_exchange *x, const hg_vectors *v, bool as_base64)
     hg_reply_json(x, &hg_openai, &b);
 }
 
-static void tell_ollama(hg_exchange *x, const hg_vectors *v, double began)
+static void tell_ollama(hg_exchange *x, const hg_vectors *v)
 {
     hg_buf b = {0};
     hg_json_out o;
@@ -91,43 +88,34 @@ static void tell_ollama(hg_exchange *x, const hg_vectors *v, double began)
     hg_json_begin(&o, "embeddings", '[');
     for (size_t i = 0; i < v->n; i++) hg_put_vector(&o, NULL, v, i);
     hg_json_end(&o);
-    hg_json_int(&o, "total_duration", (int64_t)((hg_seconds() - began) * 1e9));
+    hg_json_int(&o, "total_duration", (int64_t)((hg_seconds() - v->began) * 1e9));
     hg_json_int(&o, "load_duration", 0);
     hg_json_int(&o, "prompt_eval_count", (int64_t)v->n_tokens);
     hg_json_end(&o);
     hg_reply_json(x, &hg_ollama, &b);
 }
 
-static void answer(hg_server *s, hg_exchange *x, const hg_protocol *protocol)
+static void answer(hg_server *s, hg_exchange *x, hg_embed_wish *w)
 {
-    const double began = hg_seconds();
     json_t *body = NULL;
-    hg_vectors v = {0};
     hg_problem p;
-    wish w;
-    const bool ok = hg_body_parse(&body, hg_exchange_body(x), &p) && read_wish(body, &w, &p) &&
-                    hg_embed(s, w.model, w.input, w.dimensions, "input", &v, &p);
+    const bool ok = hg_body_parse(&body, hg_exchange_body(x), &p) && read_wish(body, w, &p) &&
+                    hg_embed(s, x, w, &p);
 
-    if (!ok)
-        hg_answer_problem(x, protocol, &p);
-    else if (protocol == &hg_openai)
-        tell_openai(x, &v, w.as_base64);
-    else
-        tell_ollama(x, &v, began);
-    hg_vectors_free(&v);
+    if (!ok) hg_answer_problem(x, w->protocol, &p);
     json_decref(body);
 }
 
 void hg_openai_embeddings(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     (void)rest;
-    answer(s, x, &hg_openai);
+    answer(s, x, &(hg_embed_wish){.param = "input", .protocol = &hg_openai, .tell = tell_openai});
 }
 
 void hg_ollama_embed(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     (void)rest;
-    answer(s, x, &hg_ollama);
+    answer(s, x, &(hg_embed_wish){.param = "input", .protocol = &hg_ollama, .tell = tell_ollama});
 }
 
 /* ---- Gemini ---- */
@@ -177,8 +165,9 @@ static bool read_gemini(const json_t *body, bool is_batch, json_t *texts, int64_
     return true;
 }
 
-static void tell_gemini(hg_exchange *x, const hg_vectors *v, bool is_batch)
+static void tell_gemini(hg_exchange *x, const hg_vectors *v)
 {
+    const bool is_batch = v->choice == MANY_CONTENTS;
     hg_buf b = {0};
     hg_json_out o;
 
@@ -198,14 +187,15 @@ static void tell_gemini(hg_exchange *x, const hg_vectors *v, bool is_batch)
 bool hg_gemini_embed(hg_server *s, hg_exchange *x, hg_bytes model, bool is_batch, hg_problem *p)
 {
     json_t *body = NULL, *texts = json_array();
-    hg_vectors v = {0};
-    int64_t dimensions = 0;
+    hg_embed_wish w = {.model = model,
+                       .input = texts,
+                       .param = "content",
+                       .protocol = &hg_gemini,
+                       .tell = tell_gemini,
+                       .choice = is_batch ? MANY_CONTENTS : ONE_CONTENT};
     const bool ok = hg_body_parse(&body, hg_exchange_body(x), p) &&
-                    read_gemini(body, is_batch, texts, &dimensions, p) &&
-                    hg_embed(s, model, texts, dimensions, "content", &v, p);
+                    read_gemini(body, is_batch, texts, &w.dimensions, p) && hg_embed(s, x, &w, p);
 
-    if (ok) tell_gemini(x, &v, is_batch);
-    hg_vectors_free(&v);
     json_decref(texts);
     json_decref(body);
     return ok;

@@ -196,3 +196,31 @@ test('200 clients that vanish in the middle leave nothing behind', async () => {
   for (let i = 0; i < 50 && server.descriptors() > before + 4; i++) await sleep(100);
   assert.ok(server.descriptors() <= before + 4, `${server.descriptors()} descriptors, ${before} before`);
 });
+
+test('embeddings hold up nobody else, and end with their clients', async () => {
+  const input = Array(2048).fill('word '.repeat(80));
+  const paths = [['/v1/embeddings', { model: 'random', input }], ['/api/embed', { model: 'random', input }], ['/v1beta/models/random:batchEmbedContents', { requests: input.map((text) => ({ content: { parts: [{ text }] } })) }]];
+  const gone = new AbortController();
+  const asked = Array.from({ length: 12 }, (_, i) => fetch(server.url + paths[i % 3][0], { method: 'POST', signal: gone.signal, body: JSON.stringify(paths[i % 3][1]) }).then((r) => r.status, () => 'left'));
+  const soon = async (what, most, ask) => { const began = Date.now(); await ask(); assert.ok(Date.now() - began < most, `${what} after ${Date.now() - began} ms`); };
+  await sleep(1500);
+  for (let i = 0; i < 5; i++) await soon('health', 1000, alive);
+  await soon('an answer', 5000, async () => assert.equal((await ask('/v1/chat/completions', { model: 'random', messages, max_tokens: 2 })).status, 200));
+  gone.abort();
+  assert.deepEqual(await Promise.all(asked), Array(12).fill('left'));
+  await soon('the next vector', 1500, async () => assert.equal((await ask('/v1/embeddings', { model: 'random', input: 'x' })).status, 200));
+});
+
+test('the server ends while embeddings are made', async () => {
+  const other = await serve('--queue', '2', '--grace', '1');
+  const input = Array(2048).fill('word '.repeat(80));
+  const asked = Array.from({ length: 6 }, () => fetch(`${other.url}/v1/embeddings`, { method: 'POST', body: JSON.stringify({ model: 'random', input }) }).then((r) => r, () => null));
+  const full = (await Promise.race(asked));
+  assert.equal(full.status, 503, 'one is made and two wait');
+  assert.ok(Number(full.headers.get('retry-after')) > 0);
+  assert.match((await full.json()).error.message, /3 requests for embeddings are open already; try again later/);
+  const began = Date.now();
+  await other.stop();
+  assert.ok(Date.now() - began < 5000, `${Date.now() - began} ms`);
+  await Promise.all(asked);
+});
