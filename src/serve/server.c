@@ -7,7 +7,7 @@
 #include "serve/guard.h"
 #include "serve/jobs/trainings.h"
 #include "serve/models.h"
-#include "serve/replicate/replicate.h"
+#include "serve/replicate/made.h"
 #include "serve/replicate/trainings.h"
 #include "serve/openai/kept.h"
 #include "base/clock.h"
@@ -64,6 +64,26 @@ const hg_backend *hg_server_take(hg_server *s, hg_bytes id, hg_problem *p)
     hg_offer *o = hg_models_find(s->models, id);
 
     if (o != NULL) return hg_models_take(s->models, o, p);
+    (void)hg_no_model(p, s, id);
+    return NULL;
+}
+
+bool hg_server_lets(const hg_server *s, const char *owner, const hg_offer *o)
+{
+    const char *id = o->target != NULL ? o->target->card.id : o->card.id;
+    const char *slash = strchr(id, '/'), *colon = slash != NULL ? strchr(slash, ':') : NULL;
+    char name[132];
+
+    if (colon == NULL) return true; /* nothing that was trained for a made name */
+    (void)snprintf(name, sizeof name, "%.*s", (int)(colon - id), id);
+    return hg_made_is_open(hg_data_store(s->data), name, owner);
+}
+
+const hg_backend *hg_server_take_for(hg_server *s, const char *owner, hg_bytes id, hg_problem *p)
+{
+    hg_offer *o = hg_models_find(s->models, id);
+
+    if (o != NULL && hg_server_lets(s, owner, o)) return hg_models_take(s->models, o, p);
     (void)hg_no_model(p, s, id);
     return NULL;
 }

@@ -100,6 +100,11 @@ const hg_card *hg_server_find(const hg_server *s, hg_bytes id);
 /* The model in memory, held for the caller; waits while it is loaded. NULL and *p: there is none,
  * or it cannot be loaded. */
 const hg_backend *hg_server_take(hg_server *s, hg_bytes id, hg_problem *p);
+/* The same for a client's request: another owner's private model is none. */
+const hg_backend *hg_server_take_for(hg_server *s, const char *owner, hg_bytes id, hg_problem *p);
+struct hg_offer;
+/* Whether the owner may use it: all but versions of others' private models. */
+bool hg_server_lets(const hg_server *s, const char *owner, const struct hg_offer *o);
 const hg_server_options *hg_server_get_options(const hg_server *s);
 size_t hg_server_count(const hg_server *s);
 const hg_card *hg_server_model(const hg_server *s, size_t i);

@@ -421,6 +421,84 @@ test('what had said something when it was killed has failed, and its webhook hea
   }
 });
 
+test('private models are their owner\'s, and nobody trains into, changes or deletes what is another\'s', async () => {
+  const own = await serve('--with-token');
+  try {
+    const alice = own.token, bob = own.makeToken('bob');
+    const as = (key) => async (method, path, body) => {
+      const r = await fetch(`${own.base}${path}`, { method, headers: { authorization: `Bearer ${key}` }, body: body && JSON.stringify(body) });
+      return { status: r.status, body: await r.text().then((t) => (t ? JSON.parse(t) : null)) };
+    };
+    const a = as(alice), b = as(bob);
+    for (const [name, visibility] of [['priv', 'private'], ['pub', 'public']])
+      assert.equal((await a('POST', '/models', { owner: 'alice', name, visibility, hardware: 'cpu' })).status, 201);
+    const { latest_version: v } = (await a('GET', '/models/local/random')).body;
+    const train = (who, name, seed) => who('POST', `/models/local/random/versions/${v.id}/trainings`,
+      { destination: `alice/${name}`, input: { train_data: dataUri(lines(8, 'It is a number.')), max_steps: 1, seed } });
+    const done = async (t) => {
+      assert.equal(t.status, 201, JSON.stringify(t.body));
+      for (let i = 0; i < 600; i++) {
+        const now = (await a('GET', `/trainings/${t.body.id}`)).body;
+        if (!['starting', 'processing'].includes(now.status)) return now;
+        await sleep(50);
+      }
+      throw new Error('it never ends');
+    };
+    assert.equal((await train(b, 'pub', 1)).status, 404);
+    const priv = await done(await train(a, 'priv', 3)), pub = await done(await train(a, 'pub', 1)), newer = await done(await train(a, 'pub', 2));
+    assert.deepEqual([priv, pub, newer].map((t) => t.status), ['succeeded', 'succeeded', 'succeeded']);
+    // What is private is not there for others, whichever way they ask.
+    const version = priv.output.version.split(':')[1], id = pub.output.version.split(':')[1];
+    const ask = { input: { prompt: 'x', max_tokens: 2 } };
+    assert.equal((await a('POST', '/models/alice/priv/predictions', ask)).status, 201);
+    assert.equal((await b('POST', '/models/alice/priv/predictions', ask)).status, 404);
+    assert.equal((await b('POST', '/predictions', { version, ...ask })).status, 422);
+    assert.equal((await b('GET', '/models/alice/priv')).status, 404);
+    assert.equal((await b('GET', '/models/alice/priv/versions')).status, 404);
+    const names = (await a('GET', '/models')).body.data?.map((m) => m.id) ?? [];
+    for (const model of names.filter((n) => n.startsWith('alice/priv')))
+      assert.equal((await b('POST', '/chat/completions', { model, messages: [{ role: 'user', content: 'x' }] })).status, 404);
+    // A deployment runs the version that it tells, also an older one.
+    const made = await b('POST', '/deployments', { name: 'mine', model: 'alice/pub', version: id, hardware: 'cpu', min_instances: 0, max_instances: 1 });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    assert.equal(made.body.current_release.version, id);
+    const of = (await b('POST', `/deployments/${made.body.owner}/mine/predictions`, ask)).body;
+    assert.equal(of.version, id);
+    assert.equal((await b('DELETE', `/deployments/${made.body.owner}/mine/more`)).status, 404);
+    assert.equal((await b('GET', `/deployments/${made.body.owner}/mine`)).status, 200);
+    // Only who made it changes it; of two versions one is deleted.
+    for (const method of ['PATCH', 'DELETE']) {
+      assert.equal((await b(method, '/models/alice/pub', method === 'PATCH' ? { description: 'mine' } : undefined)).status, 403);
+      assert.equal((await b(method, '/models/alice/priv', method === 'PATCH' ? { description: 'mine' } : undefined)).status, 404);
+    }
+    assert.equal((await a('PATCH', '/models/alice/pub', { description: 'hers' })).body.description, 'hers');
+    assert.equal((await a('PATCH', '/models/alice/pub/versions/x', { description: 'no' })).status, 404);
+    assert.equal((await a('DELETE', `/models/alice/pub/versions/${id}`)).status, 202);
+    assert.deepEqual((await a('GET', '/models/alice/pub/versions')).body.results.map((r) => r.id), [newer.output.version.split(':')[1]]);
+    assert.equal((await b('POST', `/deployments/${made.body.owner}/mine/predictions`, ask)).status, 404);
+    assert.equal((await a('DELETE', `/predictions/${of.id}/cancel`)).status, 404);
+    assert.equal((await b('DELETE', `/predictions/${of.id}/cancel`)).status, 404);
+    assert.equal((await b('GET', `/predictions/${of.id}`)).status, 200);
+  } finally {
+    await own.stop();
+  }
+});
+
+test('pages of made models, predictions and lists of trainings do not wait for each other', async () => {
+  assert.equal((await post('/models', { owner: 'me', name: 'locked', visibility: 'private', hardware: 'cpu' })).status, 201);
+  const { latest_version: v } = await replicate.models.get('local', 'random');
+  const t = await trained(await replicate.trainings.create('local', 'random', v.id, { destination: 'me/locked', input: { train_data: dataUri(lines(8, 'x')), max_steps: 1 } }));
+  assert.equal(t.status, 'succeeded', t.error);
+  const until = Date.now() + 2000;
+  const again = async (ask) => { while (Date.now() < until) assert.ok((await ask()).status < 300); };
+  await Promise.all([
+    ...Array.from({ length: 4 }, () => again(() => get('/models/me/locked'))),
+    ...Array.from({ length: 3 }, () => again(() => post('/models/me/locked/predictions', { input: { prompt: 'x', max_tokens: 1 } }))),
+    again(() => get('/trainings')),
+  ]);
+  assert.equal((await get('/models/me/locked', { method: 'DELETE' })).status, 204);
+});
+
 test('predictions belong to their token, private addresses get no webhooks', async () => {
   const own = await serve('--with-token');
   try {

@@ -266,7 +266,7 @@ static const hg_teller teller = {.protocol = &hg_ollama,
 static bool answer_loaded(hg_server *s, hg_exchange *x, const hg_openai_call *c, bool is_generate,
                           hg_problem *p)
 {
-    const hg_backend *m = hg_server_take(s, c->model, p);
+    const hg_backend *m = hg_server_take_for(s, hg_exchange_owner(x), c->model, p);
     hg_buf b = {0};
     hg_json_out o;
 

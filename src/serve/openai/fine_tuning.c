@@ -3,6 +3,7 @@
 #include "serve/openai/fine_tuning.h"
 #include "serve/ids.h"
 #include "serve/files/files_call.h"
+#include "serve/models.h"
 #include "serve/openai/openai.h"
 #include "base/clock.h"
 
@@ -160,6 +161,8 @@ static bool make(hg_server *s, hg_exchange *x, const json_t *body, hg_problem *p
 
     if (!hg_fine_tuning_read(&ask, body, hg_exchange_memory(x), p)) return false;
     ask.owner = hg_exchange_owner(x);
+    const hg_offer *base = hg_models_find(hg_server_models(s), ask.model);
+    if (base != NULL && !hg_server_lets(s, ask.owner, base)) return hg_no_model(p, s, ask.model);
     if (!check_purpose(s, x, ask.training_file, "training_file", p) ||
         !check_purpose(s, x, ask.validation_file, "validation_file", p))
         return false;

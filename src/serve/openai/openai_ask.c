@@ -166,7 +166,7 @@ static bool start(hg_exchange *x, const hg_openai_call *c, const hg_backend *m, 
 bool hg_openai_ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, const hg_asker *by,
                    hg_problem *p)
 {
-    const hg_backend *m = hg_server_take(s, c->model, p);
+    const hg_backend *m = hg_server_take_for(s, hg_exchange_owner(x), c->model, p);
     prompts ps = {0};
 
     if (m == NULL) return false;
@@ -179,7 +179,7 @@ bool hg_openai_ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, const 
 bool hg_openai_count(hg_server *s, hg_exchange *x, const hg_openai_call *c, size_t *n,
                      hg_problem *p)
 {
-    const hg_backend *m = hg_server_take(s, c->model, p);
+    const hg_backend *m = hg_server_take_for(s, hg_exchange_owner(x), c->model, p);
     prompts ps = {0};
 
     if (m == NULL) return false;

@@ -114,7 +114,7 @@ static bool is_version(const char *text)
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-static const hg_offer *find_version(hg_server *s, const char *version)
+static const hg_offer *find_version(hg_server *s, const hg_exchange *x, const char *version)
 {
     hg_models *ms = hg_server_models(s);
 
@@ -123,7 +123,7 @@ static const hg_offer *find_version(hg_server *s, const char *version)
         char own[65];
         if (o->card.is_unlisted && o->path != NULL) continue;
         if (hg_version_of(hg_server_replicate(s)->versions, o, own, NULL) == HG_OK &&
-            strcmp(own, version) == 0)
+            strcmp(own, version) == 0 && hg_server_lets(s, hg_exchange_owner(x), o))
             return o;
     }
     return NULL;
@@ -137,24 +137,24 @@ static const hg_offer *no_version(const char *text, hg_problem *p)
 }
 
 /* A version alone, "owner/name", or "owner/name:version". */
-static const hg_offer *model_of(hg_server *s, const char *text, hg_problem *p)
+static const hg_offer *model_of(hg_server *s, const hg_exchange *x, const char *text, hg_problem *p)
 {
     const char *colon = strrchr(text, ':');
     char own[65];
 
     if (is_version(text)) {
-        const hg_offer *o = find_version(s, text);
+        const hg_offer *o = find_version(s, x, text);
         return o != NULL ? o : no_version(text, p);
     }
     const bool has_version = colon != NULL && is_version(colon + 1);
     const size_t n = has_version ? (size_t)(colon - text) : strlen(text);
-    const hg_offer *o = hg_replicate_named(s, (hg_bytes){text, n});
+    const hg_offer *o = hg_replicate_named(s, x, (hg_bytes){text, n});
     if (o == NULL) return no_version(text, p);
     if (!has_version) return o;
     const bool same = hg_version_of(hg_server_replicate(s)->versions, o, own, NULL) == HG_OK &&
                       strcmp(own, colon + 1) == 0;
     if (same) return o;
-    o = find_version(s, colon + 1);
+    o = find_version(s, x, colon + 1);
     return o != NULL ? o : no_version(text, p);
 }
 
@@ -247,7 +247,7 @@ void hg_replicate_create(hg_server *s, hg_exchange *x, hg_bytes rest)
     if (ok) {
         const char *version = json_string_value(json_object_get(body, "version"));
         ok = version != NULL || hg_refuse(&p, 422, NULL, NULL, "- version: is required");
-        if (ok) o = model_of(s, version, &p);
+        if (ok) o = model_of(s, x, version, &p);
     }
     if (o == NULL || !create(s, x, o, NULL, body, &p)) hg_replicate_refuse(x, &p);
     json_decref(body);

@@ -149,7 +149,7 @@ static bool take_number(const json_t *body, const char *key, int64_t *out, hg_pr
 }
 
 /* What the body sets; the rest stays. */
-static bool take(release *r, hg_server *s, const json_t *body, hg_problem *p)
+static bool take(release *r, hg_server *s, const hg_exchange *x, const json_t *body, hg_problem *p)
 {
     const char *model = json_string_value(json_object_get(body, "model"));
     const char *hardware = json_string_value(json_object_get(body, "hardware"));
@@ -165,12 +165,13 @@ static bool take(release *r, hg_server *s, const json_t *body, hg_problem *p)
     if (r->min > r->max)
         return hg_refuse(p, 422, NULL, NULL, "min_instances is more than max_instances");
     if (model != NULL) (void)snprintf(r->model, sizeof r->model, "%.131s", model);
-    const hg_offer *o = hg_replicate_named(s, (hg_bytes){r->model, strlen(r->model)});
-    if (o == NULL) return hg_no_model(p, s, (hg_bytes){r->model, strlen(r->model)});
-    if (hg_version_of(hg_server_replicate(s)->versions, o, r->version, &e) != HG_OK)
-        return hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
-    return wanted == NULL || strcmp(wanted, r->version) == 0 ||
-           hg_refuse(p, 422, NULL, NULL, "%s has no version %.64s", r->model, wanted);
+    const hg_offer *o = hg_replicate_find(s, x, r->model, p);
+    if (o == NULL) return false;
+    if (wanted != NULL) o = hg_replicate_version(s, r->model, o, wanted);
+    if (o == NULL)
+        return hg_refuse(p, 422, NULL, NULL, "%s has no version %.64s", r->model, wanted);
+    return hg_version_of(hg_server_replicate(s)->versions, o, r->version, &e) == HG_OK ||
+           hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
 }
 
 static bool make(hg_server *s, const hg_exchange *x, const json_t *body, release *r, hg_problem *p)
@@ -181,7 +182,7 @@ static bool make(hg_server *s, const hg_exchange *x, const json_t *body, release
         return hg_refuse(p, 422, NULL, NULL, "name is needed: at most 60 characters, no slash");
     (void)snprintf(r->name, sizeof r->name, "%s/%s", hg_exchange_owner(x), name);
     (void)snprintf(r->created_by, sizeof r->created_by, "%s", hg_exchange_owner(x));
-    return take(r, s, body, p) && save(s, r, true, p);
+    return take(r, s, x, body, p) && save(s, r, true, p);
 }
 
 void hg_replicate_make_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
@@ -198,25 +199,27 @@ void hg_replicate_make_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
     json_decref(body);
 }
 
-/* "owner/name" and what may follow it. */
-static size_t name_of(hg_bytes rest, char name[512], hg_segment part[3])
+/* The deployment that "owner/name" of a path says, and what follows it, `n_parts` in all. */
+static bool find(hg_server *s, const hg_exchange *x, hg_bytes rest, size_t n_parts,
+                 hg_segment part[3], release *r, hg_problem *p)
 {
-    const size_t n = hg_replicate_split(rest, part, 3);
+    char name[512];
 
-    name[0] = '\0';
-    if (n >= 2) (void)snprintf(name, 512, "%s/%s", part[0], part[1]);
-    return n;
+    if (hg_replicate_split(rest, part, 3) != n_parts)
+        return hg_refuse(p, 404, NULL, NULL,
+                         "a deployment is /v1/deployments/OWNER/NAME, and is asked at "
+                         ".../predictions");
+    (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
+    return load(s, x, name, r, p);
 }
 
 void hg_replicate_get_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     hg_segment part[3] = {""};
-    char name[512];
     release r;
     hg_problem p;
 
-    (void)name_of(rest, name, part);
-    if (load(s, x, name, &r, &p))
+    if (find(s, x, rest, 2, part, &r, &p))
         answer(x, 200, &r);
     else
         hg_replicate_refuse(x, &p);
@@ -225,14 +228,12 @@ void hg_replicate_get_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
 void hg_replicate_patch_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     hg_segment part[3] = {""};
-    char name[512];
     json_t *body = NULL;
     release r;
     hg_problem p;
 
-    (void)name_of(rest, name, part);
-    bool ok = load(s, x, name, &r, &p) && hg_body_parse(&body, hg_exchange_body(x), &p) &&
-              take(&r, s, body, &p);
+    bool ok = find(s, x, rest, 2, part, &r, &p) && hg_body_parse(&body, hg_exchange_body(x), &p) &&
+              take(&r, s, x, body, &p);
     if (ok) {
         r.number++;
         r.created = hg_unix_ms();
@@ -248,42 +249,45 @@ void hg_replicate_patch_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
 void hg_replicate_delete_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     hg_segment part[3] = {""};
-    char name[512];
     release r;
     hg_problem p;
     hg_query q;
 
-    (void)name_of(rest, name, part);
-    if (!load(s, x, name, &r, &p)) {
+    if (!find(s, x, rest, 2, part, &r, &p)) {
         hg_replicate_refuse(x, &p);
         return;
     }
     hg_query_open(&q, hg_server_replicate(s)->store,
                   "DELETE FROM deployments WHERE name = ? AND token = ?");
-    hg_query_text(&q, 1, name);
+    hg_query_text(&q, 1, r.name);
     hg_query_text(&q, 2, hg_exchange_owner(x));
     (void)hg_query_close(&q, NULL);
     hg_exchange_reply(x, 204, NULL, (hg_bytes){"", 0});
 }
 
-void hg_replicate_post_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
+/* The version that its release tells, also when the model has newer ones. */
+static bool post_deployment(hg_server *s, hg_exchange *x, hg_bytes rest, hg_problem *p)
 {
     hg_segment part[3] = {""};
-    char name[512];
     release r;
-    hg_problem p;
-    const size_t n = name_of(rest, name, part);
-    const hg_offer *o = NULL;
 
-    bool ok = load(s, x, name, &r, &p);
-    if (ok && (n != 3 || strcmp(part[2], "predictions") != 0))
-        ok = hg_refuse(&p, 404, NULL, NULL, "nothing is posted to a deployment but predictions");
-    if (ok) {
-        o = hg_replicate_named(s, (hg_bytes){r.model, strlen(r.model)});
-        if (o == NULL) ok = hg_no_model(&p, s, (hg_bytes){r.model, strlen(r.model)});
-    }
-    if (ok)
-        hg_replicate_create_for(s, x, o, name);
-    else
-        hg_replicate_refuse(x, &p);
+    if (!find(s, x, rest, 3, part, &r, p)) return false;
+    if (strcmp(part[2], "predictions") != 0)
+        return hg_refuse(p, 404, NULL, NULL, "nothing is posted to a deployment but predictions");
+    const hg_offer *o = hg_replicate_find(s, x, r.model, p);
+    if (o == NULL) return false;
+    o = hg_replicate_version(s, r.model, o, r.version);
+    if (o == NULL)
+        return hg_refuse(p, 404, NULL, NULL,
+                         "%s has no version %.64s any more; set another in the deployment", r.model,
+                         r.version);
+    hg_replicate_create_for(s, x, o, r.name);
+    return true;
+}
+
+void hg_replicate_post_deployment(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_problem p;
+
+    if (!post_deployment(s, x, rest, &p)) hg_replicate_refuse(x, &p);
 }

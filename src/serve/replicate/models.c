@@ -4,7 +4,7 @@
 #include "serve/openai/openai.h"
 #include "serve/jobs/trainings.h"
 #include "serve/replicate/input.h"
-#include "serve/replicate/replicate.h"
+#include "serve/replicate/made.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,39 +242,27 @@ void hg_replicate_search(hg_server *s, hg_exchange *x, hg_bytes rest)
 }
 
 /* ---- names that were made ---- */
-static bool put_made(hg_json_out *o, hg_server *s, const hg_exchange *x, const char *name)
-{
-    bool found = false;
-    page g = {.runs = 0};
-    hg_query q;
 
+/* The store is let go before anything is told: to tell a version may mean to read files, with a
+ * lock under which others wait for the store. */
+static bool put_made(hg_json_out *o, hg_server *s, hg_exchange *x, const char *name)
+{
+    hg_replicate_state *r = hg_server_replicate(s);
+    page g = {.runs = hg_predictions_count(r->predictions, name)};
+    hg_made made;
+
+    if (!hg_made_load(r->store, name, hg_exchange_memory(x), &made) ||
+        (made.is_private && strcmp(made.owner, hg_exchange_owner(x)) != 0))
+        return false;
     (void)snprintf(g.name, sizeof g.name, "%s", name);
-    hg_query_open(
-        &q, hg_server_replicate(s)->store,
-        "SELECT description, visibility, github_url, paper_url, license_url, cover_url FROM "
-        "made_models WHERE name = ? AND (visibility = 'public' OR owner = ?)");
-    hg_query_text(&q, 1, name);
-    hg_query_text(&q, 2, hg_exchange_owner(x));
-    if (hg_query_row(&q)) {
-        const char **const fields[] = {&g.description, &g.visibility,  &g.github_url,
-                                       &g.paper_url,   &g.license_url, &g.cover_url};
-        for (int i = 0; i < 6; i++) *fields[i] = hg_column_text(&q, i);
-        put_page(o, NULL, s, x, &g, hg_replicate_trained(s, name, 0));
-        found = true;
-    }
-    (void)hg_query_close(&q, NULL);
-    return found;
-}
-
-bool hg_replicate_is_made(hg_server *s, const hg_exchange *x, const char *name)
-{
-    hg_buf b = {0};
-    hg_json_out o;
-
-    hg_json_out_init(&o, &b, 0);
-    const bool is = put_made(&o, s, x, name);
-    hg_buf_free(&b);
-    return is;
+    g.description = made.description;
+    g.visibility = made.is_private ? "private" : "public";
+    g.github_url = made.github_url;
+    g.paper_url = made.paper_url;
+    g.license_url = made.license_url;
+    g.cover_url = made.cover_url;
+    put_page(o, NULL, s, x, &g, hg_replicate_trained(s, name, 0));
+    return true;
 }
 
 static bool is_name(const char *text)
@@ -288,12 +276,9 @@ static bool is_name(const char *text)
 static bool make(hg_server *s, const hg_exchange *x, const json_t *body, char name[132],
                  hg_problem *p)
 {
-    static const char *const keys[] = {"description", "visibility",  "github_url",
-                                       "paper_url",   "license_url", "cover_image_url"};
     const char *owner = json_string_value(json_object_get(body, "owner"));
     const char *own = json_string_value(json_object_get(body, "name"));
     const char *visibility = json_string_value(json_object_get(body, "visibility"));
-    hg_query q;
 
     if (!is_name(owner) || !is_name(own))
         return hg_refuse(p, 422, NULL, NULL,
@@ -304,29 +289,27 @@ static bool make(hg_server *s, const hg_exchange *x, const json_t *body, char na
     (void)snprintf(name, 132, "%s/%s", owner, own);
     if (hg_models_find(hg_server_models(s), (hg_bytes){name, strlen(name)}) != NULL)
         return hg_refuse(p, 409, NULL, NULL, "there is a model %s already", name);
-    hg_query_open(&q, hg_server_replicate(s)->store,
-                  "INSERT INTO made_models (name, owner, description, visibility, github_url, "
-                  "paper_url, license_url, cover_url, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    hg_query_text(&q, 1, name);
-    hg_query_text(&q, 2, hg_exchange_owner(x));
-    for (int i = 0; i < 6; i++)
-        hg_query_text(&q, i + 3, json_string_value(json_object_get(body, keys[i])));
-    hg_query_int(&q, 9, hg_unix_ms());
-    const hg_status r = hg_query_close(&q, NULL);
+    const hg_status r =
+        hg_made_insert(hg_server_replicate(s)->store, name, hg_exchange_owner(x), body, NULL);
     return r == HG_OK || hg_refuse(p, r == HG_E_STATE ? 409 : 500, NULL, NULL,
                                    r == HG_E_STATE ? "there is a model %s already"
                                                    : "the model %s cannot be kept",
                                    name);
 }
 
-static void answer_made(hg_server *s, hg_exchange *x, int status, const char *name)
+/* False: there is none, or it is another's and private. */
+static bool answer_made(hg_server *s, hg_exchange *x, int status, const char *name)
 {
     hg_buf b = {0};
     hg_json_out o;
 
     hg_json_out_init(&o, &b, 0);
-    (void)put_made(&o, s, x, name);
-    hg_replicate_reply(x, status, &b);
+    const bool is = put_made(&o, s, x, name);
+    if (is)
+        hg_replicate_reply(x, status, &b);
+    else
+        hg_buf_free(&b);
+    return is;
 }
 
 void hg_replicate_make_model(hg_server *s, hg_exchange *x, hg_bytes rest)
@@ -336,9 +319,8 @@ void hg_replicate_make_model(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_problem p;
 
     (void)rest;
-    if (hg_body_parse(&body, hg_exchange_body(x), &p) && make(s, x, body, name, &p))
-        answer_made(s, x, 201, name);
-    else
+    if (!hg_body_parse(&body, hg_exchange_body(x), &p) || !make(s, x, body, name, &p) ||
+        (!answer_made(s, x, 201, name) && !hg_refuse(&p, 500, NULL, NULL, "%s is gone", name)))
         hg_replicate_refuse(x, &p);
     json_decref(body);
 }
@@ -371,10 +353,10 @@ static bool has_version(hg_server *s, const hg_offer *m, const char *id)
            strcmp(own, id) == 0;
 }
 
-/* The model itself, or one of the name's trained versions; NULL: none has that id. */
-static const hg_offer *version_of(hg_server *s, const char *name, const hg_offer *m, const char *id)
+const hg_offer *hg_replicate_version(hg_server *s, const char *name, const hg_offer *m,
+                                     const char *id)
 {
-    if (has_version(s, m, id)) return m;
+    if (m != NULL && has_version(s, m, id)) return m;
     const hg_offer *t = hg_replicate_trained(s, name, 0);
     for (size_t i = 0; t != NULL && !has_version(s, t, id);) t = hg_replicate_trained(s, name, ++i);
     return t;
@@ -386,7 +368,7 @@ static bool answer_version(hg_server *s, hg_exchange *x, const char *name, const
     hg_buf b = {0};
     hg_json_out o;
 
-    m = version_of(s, name, m, id);
+    m = hg_replicate_version(s, name, m, id);
     if (m == NULL) return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", name, id);
     hg_json_out_init(&o, &b, 0);
     put_version(&o, NULL, s, m);
@@ -432,119 +414,111 @@ static bool get_part(hg_server *s, hg_exchange *x, const char *name, const hg_of
     return true;
 }
 
-void hg_replicate_get_model(hg_server *s, hg_exchange *x, hg_bytes rest)
+/* "owner/name" of a path and what may follow it: the number of parts, 0 (and *p, 404) for what no
+ * model's path looks like. */
+static size_t read_path(hg_bytes rest, hg_segment *part, size_t max, char name[260], hg_problem *p)
+{
+    const size_t n = hg_replicate_split(rest, part, max);
+
+    if (n < 2) {
+        (void)hg_refuse(p, 404, NULL, NULL, "a model is /v1/models/OWNER/NAME");
+        return 0;
+    }
+    (void)snprintf(name, 260, "%.127s/%.127s", part[0], part[1]);
+    return n;
+}
+
+static bool get_model(hg_server *s, hg_exchange *x, hg_bytes rest, hg_problem *p)
 {
     hg_segment part[4] = {""};
     char name[260];
-    hg_problem p;
-    const size_t n = hg_replicate_split(rest, part, 4);
-    const hg_offer *m = n >= 2 ? hg_replicate_find(s, part[0], part[1], &p) : NULL;
+    const size_t n = read_path(rest, part, 4, name, p);
 
-    (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
-    bool ok = m != NULL;
-    if (ok && n == 2 && hg_replicate_is_made(s, x, name))
-        answer_made(s, x, 200, name);
-    else if (ok)
-        ok = get_part(s, x, name, m, part, n, &p);
-    if (!ok && m == NULL && n == 2 && hg_replicate_is_made(s, x, name)) {
-        answer_made(s, x, 200, name);
-        ok = true;
-    } else if (!ok && m == NULL && n == 3 && strcmp(part[2], "versions") == 0 &&
-               hg_replicate_is_made(s, x, name)) {
-        answer_versions(s, x, NULL, NULL);
-        ok = true;
+    if (n == 0) return false;
+    if (n == 2 && answer_made(s, x, 200, name)) return true;
+    const hg_offer *m = hg_replicate_find(s, x, name, p);
+    if (m != NULL) return get_part(s, x, name, m, part, n, p);
+    if (n != 3 || strcmp(part[2], "versions") != 0 ||
+        !hg_made_is_owned(hg_server_replicate(s)->store, name, hg_exchange_owner(x)))
+        return false;
+    answer_versions(s, x, NULL, NULL); /* none has been trained yet */
+    return true;
+}
+
+void hg_replicate_get_model(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_problem p;
+
+    if (!get_model(s, x, rest, &p)) hg_replicate_refuse(x, &p);
+}
+
+static bool post_model(hg_server *s, hg_exchange *x, hg_bytes rest, hg_problem *p)
+{
+    hg_segment part[5];
+    char name[260];
+    const size_t n = read_path(rest, part, 5, name, p);
+    const hg_offer *m = n > 0 ? hg_replicate_find(s, x, name, p) : NULL;
+
+    if (m == NULL) return false;
+    if (n == 3 && strcmp(part[2], "predictions") == 0) {
+        hg_replicate_create_for(s, x, m, NULL);
+        return true;
     }
-    if (n < 2) (void)hg_refuse(&p, 404, NULL, NULL, "a model is /v1/models/OWNER/NAME");
-    if (!ok) hg_replicate_refuse(x, &p);
+    if (n != 5 || strcmp(part[2], "versions") != 0 || strcmp(part[4], "trainings") != 0)
+        return hg_refuse(p, 404, NULL, NULL,
+                         "nothing is posted here but .../predictions and "
+                         ".../versions/ID/trainings");
+    m = hg_replicate_version(s, name, m, part[3]);
+    if (m == NULL) return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", name, part[3]);
+    hg_replicate_train(s, x, m, part[3]);
+    return true;
 }
 
 void hg_replicate_post_model(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    hg_segment part[5];
     hg_problem p;
-    const size_t n = hg_replicate_split(rest, part, 5);
 
-    if (n == 5 && strcmp(part[2], "versions") == 0 && strcmp(part[4], "trainings") == 0) {
-        char name[260];
-        const hg_offer *m = hg_replicate_find(s, part[0], part[1], &p);
-        (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
-        const hg_offer *of = m != NULL ? version_of(s, name, m, part[3]) : NULL;
-        if (m != NULL && of == NULL)
-            (void)hg_refuse(&p, 404, NULL, NULL, "%s has no version %.64s", name, part[3]);
-        if (of != NULL)
-            hg_replicate_train(s, x, of, part[3]);
-        else
-            hg_replicate_refuse(x, &p);
-        return;
-    }
-    if (n == 3 && strcmp(part[2], "predictions") == 0) {
-        const hg_offer *m = hg_replicate_find(s, part[0], part[1], &p);
-        if (m != NULL)
-            hg_replicate_create_for(s, x, m, NULL);
-        else
-            hg_replicate_refuse(x, &p);
-        return;
-    }
-    (void)hg_refuse(&p, 404, NULL, NULL,
-                    "nothing is posted here but .../predictions and .../versions/ID/trainings");
-    hg_replicate_refuse(x, &p);
+    if (!post_model(s, x, rest, &p)) hg_replicate_refuse(x, &p);
 }
 
-/* What is at a made name may be changed and taken away; what the server was given may not. */
-static bool own_made(hg_server *s, const hg_exchange *x, const char *name, hg_problem *p)
+/* Who has made a name may change it and take it away; what the server was given nobody may. */
+static bool is_own(hg_server *s, hg_exchange *x, const char *name, hg_problem *p)
 {
-    if (hg_replicate_is_made(s, x, name)) return true;
-    if (hg_models_find(hg_server_models(s), (hg_bytes){name, strlen(name)}) != NULL)
-        return hg_refuse(p, 403, NULL, NULL,
-                         "%s is served from a file of its owner's and is not changed from here",
-                         name);
-    return hg_no_model(p, s, (hg_bytes){name, strlen(name)});
+    hg_store *store = hg_server_replicate(s)->store;
+    hg_made made;
+
+    if (hg_made_is_owned(store, name, hg_exchange_owner(x))) return true;
+    const bool is_seen =
+        (hg_made_load(store, name, hg_exchange_memory(x), &made) && !made.is_private) ||
+        hg_replicate_find(s, x, name, p) != NULL;
+    if (!is_seen) return hg_no_model(p, s, (hg_bytes){name, strlen(name)});
+    return hg_refuse(p, 403, NULL, NULL, "%s is not yours, and is not changed from here", name);
 }
 
-static bool patch(hg_server *s, const hg_exchange *x, const char *name, const json_t *body,
-                  hg_problem *p)
+static bool patch_model(hg_server *s, hg_exchange *x, hg_bytes rest, json_t **body, hg_problem *p)
 {
-    static const struct {
-        const char *key, *sql;
-    } keys[] = {
-        {"description", "UPDATE made_models SET description = ? WHERE name = ? AND owner = ?"},
-        {"github_url", "UPDATE made_models SET github_url = ? WHERE name = ? AND owner = ?"},
-        {"paper_url", "UPDATE made_models SET paper_url = ? WHERE name = ? AND owner = ?"},
-        {"license_url", "UPDATE made_models SET license_url = ? WHERE name = ? AND owner = ?"},
-        {"cover_image_url", "UPDATE made_models SET cover_url = ? WHERE name = ? AND owner = ?"}};
+    hg_segment part[2] = {""};
+    char name[260];
 
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const char *v = json_string_value(json_object_get(body, keys[i].key));
-        hg_query q;
-        if (v == NULL) continue;
-        hg_query_open(&q, hg_server_replicate(s)->store, keys[i].sql);
-        hg_query_text(&q, 1, v);
-        hg_query_text(&q, 2, name);
-        hg_query_text(&q, 3, hg_exchange_owner(x));
-        if (hg_query_close(&q, NULL) != HG_OK)
-            return hg_refuse(p, 500, NULL, NULL, "the change cannot be kept");
-    }
-    return true;
+    if (read_path(rest, part, 2, name, p) == 0 || !is_own(s, x, name, p) ||
+        !hg_body_parse(body, hg_exchange_body(x), p))
+        return false;
+    if (hg_made_change(hg_server_replicate(s)->store, name, *body, NULL) != HG_OK)
+        return hg_refuse(p, 500, NULL, NULL, "the change cannot be kept");
+    return answer_made(s, x, 200, name) || hg_refuse(p, 404, NULL, NULL, "%s is gone", name);
 }
 
 void hg_replicate_patch_model(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    hg_segment part[2] = {""};
     json_t *body = NULL;
-    char name[260];
     hg_problem p;
 
-    (void)hg_replicate_split(rest, part, 2);
-    (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
-    if (own_made(s, x, name, &p) && hg_body_parse(&body, hg_exchange_body(x), &p) &&
-        patch(s, x, name, body, &p))
-        answer_made(s, x, 200, name);
-    else
-        hg_replicate_refuse(x, &p);
+    if (!patch_model(s, x, rest, &body, &p)) hg_replicate_refuse(x, &p);
     json_decref(body);
 }
 
-/* A trained version of that name, or a checkpoint on the way to one; NULL: none is left. */
+/* What was trained under that name: a version, or a checkpoint on the way to one; NULL: none is
+ * left. */
 static const hg_offer *below(hg_server *s, const char *name)
 {
     hg_models *ms = hg_server_models(s);
@@ -558,30 +532,55 @@ static const hg_offer *below(hg_server *s, const char *name)
     return NULL;
 }
 
+static bool delete_offer(hg_server *s, const hg_exchange *x, const char *id, hg_problem *p)
+{
+    return hg_trainings_delete_model(hg_server_trainings(s), hg_exchange_owner(x),
+                                     (hg_bytes){id, strlen(id)}, p);
+}
+
+static bool delete_below(hg_server *s, const hg_exchange *x, const char *name, hg_problem *p)
+{
+    const hg_offer *o;
+
+    while ((o = below(s, name)) != NULL)
+        if (!delete_offer(s, x, o->card.id, p)) return false;
+    return true;
+}
+
+static bool delete_version(hg_server *s, hg_exchange *x, const char *name, const char *id,
+                           hg_problem *p)
+{
+    char own[128];
+    const hg_offer *m = hg_replicate_version(s, name, NULL, id);
+
+    if (m == NULL) return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", name, id);
+    (void)snprintf(own, sizeof own, "%s", m->card.id);
+    return delete_below(s, x, own, p) && delete_offer(s, x, own, p);
+}
+
+static bool delete_model(hg_server *s, hg_exchange *x, hg_bytes rest, int *status, hg_problem *p)
+{
+    hg_segment part[4] = {""};
+    char name[260];
+    const size_t n = read_path(rest, part, 4, name, p);
+
+    if (n == 0 || !is_own(s, x, name, p)) return false;
+    *status = n == 2 ? 204 : 202;
+    if (n == 4 && strcmp(part[2], "versions") == 0) return delete_version(s, x, name, part[3], p);
+    if (n != 2)
+        return hg_refuse(p, 404, NULL, NULL, "what is deleted is a model or .../versions/ID");
+    return delete_below(s, x, name, p) &&
+           (hg_made_delete(hg_server_replicate(s)->store, name, NULL) == HG_OK ||
+            hg_refuse(p, 500, NULL, NULL, "%s cannot be deleted", name));
+}
+
 void hg_replicate_delete_model(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    hg_segment part[2] = {""};
-    char name[260];
+    int status;
     hg_problem p;
-    hg_query q;
 
-    (void)hg_replicate_split(rest, part, 2);
-    (void)snprintf(name, sizeof name, "%s/%s", part[0], part[1]);
-    if (!own_made(s, x, name, &p)) {
+    if (delete_model(s, x, rest, &status, &p))
+        hg_exchange_reply(x, status, NULL, (hg_bytes){"", 0});
+    else
         hg_replicate_refuse(x, &p);
-        return;
-    }
-    const hg_offer *t;
-    while ((t = below(s, name)) != NULL)
-        if (!hg_trainings_delete_model(hg_server_trainings(s), hg_exchange_owner(x),
-                                       (hg_bytes){t->card.id, strlen(t->card.id)}, &p)) {
-            hg_replicate_refuse(x, &p);
-            return;
-        }
-    hg_query_open(&q, hg_server_replicate(s)->store,
-                  "DELETE FROM made_models WHERE name = ? AND owner = ?");
-    hg_query_text(&q, 1, name);
-    hg_query_text(&q, 2, hg_exchange_owner(x));
-    (void)hg_query_close(&q, NULL);
-    hg_exchange_reply(x, 204, NULL, (hg_bytes){"", 0});
 }

@@ -32,7 +32,8 @@ static void put_fields(hg_json_out *o, const char *lines)
 {
     hg_json_begin(o, "invalid_fields", '[');
     for (const char *at = lines; strncmp(at, "- input.", 8) == 0;) {
-        const size_t line = strcspn(at, "\n"), name = strcspn(at + 8, ":");
+        const size_t line = strcspn(at, "\n"), name = strcspn(at + 8, ":\n");
+        if (10 + name > line) break; /* the message was cut off here */
         hg_json_begin(o, NULL, '{');
         hg_json_bytes(o, "field", (hg_bytes){at + 2, 6 + name});
         hg_json_bytes(o, "description", (hg_bytes){at + 10 + name, line - name - 10});
@@ -118,7 +119,7 @@ void hg_replicate_base(const hg_exchange *x, char out[320])
                    host != NULL ? host : "localhost");
 }
 
-size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max)
+static size_t split(hg_bytes rest, hg_segment *out, size_t max)
 {
     size_t n = 0;
 
@@ -135,6 +136,14 @@ size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max)
     return 0;
 }
 
+size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max)
+{
+    const size_t n = split(rest, out, max);
+
+    for (size_t i = n; i < max; i++) out[i][0] = '\0'; /* nothing of what was refused is left */
+    return n;
+}
+
 void hg_replicate_name(const char *id, char out[132])
 {
     const bool has_owner = strchr(id, '/') != NULL;
@@ -143,23 +152,24 @@ void hg_replicate_name(const char *id, char out[132])
     if (has_owner) out[strcspn(out, ":")] = '\0'; /* a trained version */
 }
 
-const hg_offer *hg_replicate_named(hg_server *s, hg_bytes id)
+const hg_offer *hg_replicate_named(hg_server *s, const hg_exchange *x, hg_bytes id)
 {
     const hg_offer *o = hg_models_find(hg_server_models(s), id);
     char name[260];
 
-    if (o != NULL || id.n >= sizeof name) return o;
-    (void)snprintf(name, sizeof name, "%.*s", (int)id.n, id.p);
-    return hg_replicate_trained(s, name, 0);
+    if (o == NULL && id.n < sizeof name) {
+        (void)snprintf(name, sizeof name, "%.*s", (int)id.n, id.p);
+        o = hg_replicate_trained(s, name, 0);
+    }
+    return o != NULL && hg_server_lets(s, hg_exchange_owner(x), o) ? o : NULL;
 }
 
-const hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p)
+const hg_offer *hg_replicate_find(hg_server *s, const hg_exchange *x, const char *name,
+                                  hg_problem *p)
 {
-    char id[260];
-    const int n = snprintf(id, sizeof id, "%s/%s", owner, name);
-    const hg_offer *o = hg_replicate_named(s, (hg_bytes){id, (size_t)n});
+    const hg_offer *o = hg_replicate_named(s, x, (hg_bytes){name, strlen(name)});
 
-    if (o == NULL) (void)hg_no_model(p, s, (hg_bytes){id, (size_t)n});
+    if (o == NULL) (void)hg_no_model(p, s, (hg_bytes){name, strlen(name)});
     return o;
 }
 
@@ -251,13 +261,18 @@ static hg_prediction *find(hg_server *s, hg_exchange *x, const char *id)
     return NULL;
 }
 
+/* The one whose id is all of the rest of the path; NULL: x is answered. */
+static hg_prediction *find_alone(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_segment part[1];
+
+    return find(s, x, hg_replicate_split(rest, part, 1) == 1 ? part[0] : "");
+}
+
 static void get_prediction(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    hg_segment part[1] = {""};
-    hg_prediction *p;
+    hg_prediction *p = find_alone(s, x, rest);
 
-    (void)hg_replicate_split(rest, part, 1);
-    p = find(s, x, part[0]);
     if (p == NULL) return;
     hg_prediction_answer(x, 200, p, false);
     hg_prediction_release(p);
@@ -284,12 +299,9 @@ static void post_prediction(hg_server *s, hg_exchange *x, hg_bytes rest)
 
 static void delete_prediction(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    hg_segment part[1] = {""};
+    hg_prediction *p = find_alone(s, x, rest);
     hg_problem why;
-    hg_prediction *p;
 
-    (void)hg_replicate_split(rest, part, 1);
-    p = find(s, x, part[0]);
     if (p == NULL) return;
     if (hg_predictions_delete(hg_server_replicate(s)->predictions, p)) {
         hg_exchange_reply(x, 204, NULL, (hg_bytes){"", 0});

@@ -20,15 +20,17 @@ hg_replicate_state *hg_server_replicate(const hg_server *s);
 /* "http://host" as the client reached us; 300 bytes at the most. */
 void hg_replicate_base(const hg_exchange *x, char out[320]);
 /* Splits "a/b/c" at its slashes and decodes each part; the number of parts, 0 when there are more
- * than `max` or one is longer than 127 bytes or empty. */
+ * than `max` or one is longer than 127 bytes or empty. Parts that are not there are "". */
 typedef char hg_segment[128];
 size_t hg_replicate_split(hg_bytes rest, hg_segment *out, size_t max);
 /* "owner/name" of a model's id. */
 void hg_replicate_name(const char *id, char out[132]);
-/* The model of an owner and a name; NULL and *p (404): there is none. */
-const hg_offer *hg_replicate_find(hg_server *s, const char *owner, const char *name, hg_problem *p);
-/* By id, or the newest trained version of that name; NULL. */
-const hg_offer *hg_replicate_named(hg_server *s, hg_bytes id);
+/* By id, or the newest trained version of "owner/name"; NULL: there is none, or none that the
+ * client may use. */
+const hg_offer *hg_replicate_named(hg_server *s, const hg_exchange *x, hg_bytes id);
+/* The same; *p (404) says so. */
+const hg_offer *hg_replicate_find(hg_server *s, const hg_exchange *x, const char *name,
+                                  hg_problem *p);
 void hg_replicate_refuse(hg_exchange *x, const hg_problem *p);
 /* A body of JSON with its status; the buffer is freed. */
 void hg_replicate_reply(hg_exchange *x, int status, hg_buf *b);
@@ -51,8 +53,10 @@ hg_replicate_route hg_replicate_list_models, hg_replicate_search_models, hg_repl
     hg_replicate_patch_model, hg_replicate_delete_model;
 void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
                             const hg_offer *m);
-/* Whether the owner has made a model of that name. */
-bool hg_replicate_is_made(hg_server *s, const hg_exchange *x, const char *name);
+/* The version `id` of a name: `m` (the model itself; may be NULL) or one that was trained; NULL:
+ * none has it. */
+const hg_offer *hg_replicate_version(hg_server *s, const char *name, const hg_offer *m,
+                                     const char *id);
 /* The i-th trained version of "owner/name", newest first; NULL behind the last. */
 const hg_offer *hg_replicate_trained(hg_server *s, const char *name, size_t i);
 /* trainings.c */

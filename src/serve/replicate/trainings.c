@@ -1,6 +1,7 @@
 /* Trainings as Replicate has them: a version of a model is tuned, and what comes of it is a version
  * of another one, which had been made for it. A trained version is offered as "owner/name:TIME";
  * the name alone is its newest. */
+#include "serve/replicate/made.h"
 #include "serve/replicate/trainings.h"
 #include "serve/openai/openai.h"
 #include "base/clock.h"
@@ -199,7 +200,8 @@ static char *make_note(const hg_exchange *x, const json_t *body, const char *des
 
 static bool check_destination(hg_server *s, const hg_exchange *x, const char *name, hg_problem *p)
 {
-    if (name != NULL && hg_replicate_is_made(s, x, name)) return true;
+    if (name != NULL && hg_made_is_owned(hg_server_replicate(s)->store, name, hg_exchange_owner(x)))
+        return true;
     return hg_refuse(p, 404, NULL, NULL, "The specified training destination does not exist");
 }
 
@@ -261,47 +263,55 @@ void hg_replicate_train(hg_server *s, hg_exchange *x, const hg_offer *base, cons
 }
 
 /* ---- reading and stopping ---- */
+
+/* They are told once the store is free again: to tell a version may mean to read files, with a lock
+ * under which others wait for the store. */
 typedef struct page {
-    hg_json_out o;
-    hg_server *s;
-    int64_t skip, left;
+    hg_training *one; /* [HG_PAGE] */
+    size_t n;
+    int64_t skip;
     bool has_more;
 } page;
 
-static bool put_one(void *ctx, const hg_training *one)
+static bool take_one(void *ctx, const hg_training *one)
 {
     page *g = ctx;
 
     if (g->skip-- > 0) return true;
-    g->has_more = g->left-- == 0;
-    if (g->has_more) return false;
-    put_training(&g->o, g->s, one);
+    g->has_more = g->n == HG_PAGE;
+    if (!g->has_more) g->one[g->n++] = *one;
+    return !g->has_more;
+}
+
+static bool list(hg_server *s, hg_exchange *x, hg_problem *p)
+{
+    const int64_t cursor = hg_replicate_cursor(x);
+    hg_arena *mem = hg_exchange_memory(x);
+    page g = {.one = HG_NEW(mem, hg_training, HG_PAGE), .skip = cursor};
+    hg_buf b = {0};
+    hg_json_out o;
+
+    if (g.one == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for a list of trainings");
+    if (!hg_trainings_list(hg_server_trainings(s), hg_exchange_owner(x), HG_REPLICATE_FACE, NULL,
+                           mem, take_one, &g, p))
+        return false;
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, "results", '[');
+    for (size_t i = 0; i < g.n; i++) put_training(&o, s, &g.one[i]);
+    hg_json_end(&o);
+    hg_replicate_put_links(&o, x, "/v1/trainings", cursor, g.has_more ? cursor + HG_PAGE : 0);
+    hg_json_end(&o);
+    hg_replicate_reply(x, 200, &b);
     return true;
 }
 
 void hg_replicate_list_trainings(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    const int64_t cursor = hg_replicate_cursor(x);
-    page g = {.s = s, .skip = cursor, .left = HG_PAGE};
-    hg_buf b = {0};
     hg_problem p;
 
     (void)rest;
-    hg_json_out_init(&g.o, &b, 0);
-    hg_json_begin(&g.o, NULL, '{');
-    hg_json_begin(&g.o, "results", '[');
-    const bool ok =
-        hg_trainings_list(hg_server_trainings(s), hg_exchange_owner(x), HG_REPLICATE_FACE, NULL,
-                          hg_exchange_memory(x), put_one, &g, &p);
-    hg_json_end(&g.o);
-    hg_replicate_put_links(&g.o, x, "/v1/trainings", cursor, g.has_more ? cursor + HG_PAGE : 0);
-    hg_json_end(&g.o);
-    if (ok) {
-        hg_replicate_reply(x, 200, &b);
-        return;
-    }
-    hg_buf_free(&b);
-    hg_replicate_refuse(x, &p);
+    if (!list(s, x, &p)) hg_replicate_refuse(x, &p);
 }
 
 void hg_replicate_get_training(hg_server *s, hg_exchange *x, hg_bytes rest)
