@@ -194,6 +194,7 @@ typedef struct hg_usage {
     uint32_t prompt_tokens, completion_tokens, cached_tokens;
     uint32_t drafted_tokens, accepted_tokens; /* guessed ahead, and of them come true */
     double prefill_s, decode_s, queue_s;
+    hg_status status; /* of what ended with HG_FINISH_ERROR; HG_E_NOMEM may pass */
 } hg_usage; /* cached: of the prompt, taken from an earlier request's cache; the end token is not
                counted */
 

@@ -33,6 +33,7 @@ static void work_end(hg_work *w, hg_finish finish, const hg_err *why)
     /* Whoever hears of the end may free what the constraint was made from. */
     hg_constraint_free(w->constraint);
     w->constraint = NULL;
+    if (finish == HG_FINISH_ERROR) w->usage.status = why->status;
     if (w->r.on_text != NULL)
         w->r.on_text(w->r.ctx, (hg_bytes){"", 0}, finish, &w->usage, sentence);
     if (waiter != NULL) {
@@ -456,22 +457,49 @@ hg_status hg_engine_make_slot(hg_engine *en, hg_slot *s, bool drafts, hg_err *e)
     return drafts ? hg_drafter_slot(&en->drafter, s, e) : HG_OK;
 }
 
+enum { SHORT_S = 1 }; /* before memory that was short is asked for again */
+
+/* Behind the making of a slot. */
+static void note_room(hg_engine *en, bool is_short)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < en->n_slots; i++) n += en->slots[i].cache.n_ctx > 0;
+    pthread_mutex_lock(&en->lock);
+    en->n_made = n;
+    en->short_until = is_short ? hg_seconds() + SHORT_S : 0.0;
+    pthread_mutex_unlock(&en->lock);
+}
+
+/* What w needs of its slot. Where memory has no room for a draft model's cache the answer comes
+ * without guesses: it is the same. */
+static hg_status make_room(hg_engine *en, hg_slot *s, hg_work *w, hg_err *e)
+{
+    const bool drafts = (w->r.speculate & HG_SPECULATE_DRAFT) != 0, is_new = s->cache.n_ctx == 0;
+    hg_status status = hg_engine_make_slot(en, s, drafts, e);
+    if (status != HG_OK && drafts) {
+        w->r.speculate &= ~(unsigned)HG_SPECULATE_DRAFT;
+        status = hg_engine_make_slot(en, s, false, e);
+    }
+    if (is_new) note_room(en, status != HG_OK);
+    return status;
+}
+
 /* Gives w its slot; false when all are taken. Where memory ends before max_sessions does, the
- * engine goes on with the slots it has. */
+ * engine goes on with the slots it has, and tries again when a moment has passed. */
 static bool admit_one(hg_engine *en, hg_work *w, bool *waits)
 {
     hg_err why = {0};
     const hg_slot *source;
     size_t shared;
     hg_slot *s;
+    bool made_only = en->n_made > 0 && hg_seconds() < en->short_until;
     *waits = false;
-    while ((s = hg_slots_choose(en->slots, en->n_slots, w, &source, &shared)) != NULL) {
+    while ((s = hg_slots_choose(en->slots, en->n_slots, made_only, w, &source, &shared)) != NULL) {
         *waits = is_being_read(en, w, shared);
         if (*waits) return true;
-        const bool drafts = (w->r.speculate & HG_SPECULATE_DRAFT) != 0;
-        hg_status status = hg_engine_make_slot(en, s, drafts, &why);
-        if (status != HG_OK && s != en->slots) {
-            en->n_slots = (size_t)(s - en->slots);
+        hg_status status = make_room(en, s, w, &why);
+        if (status != HG_OK && en->n_made > 0) {
+            made_only = true;
             continue;
         }
         move_to(en, w, (size_t)(s - en->slots));

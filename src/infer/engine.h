@@ -33,6 +33,10 @@ struct hg_engine {
     hg_engine_state state;
     hg_job last_job;
     bool closing;
+    /* While memory is short (until then, monotonic) there are so many slots; written by the
+     * engine's thread alone. */
+    double short_until;
+    uint32_t n_made;
 
     /* The engine thread's own. */
     hg_stepper step;

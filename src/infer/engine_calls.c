@@ -137,6 +137,13 @@ static void put_in_queue(hg_engine *en, hg_work *w)
     if (w->next == NULL) en->last = w;
 }
 
+/* Work that free slots will take at once does not wait. The lock is held. */
+static uint32_t free_slots(const hg_engine *en)
+{
+    const uint32_t n = hg_seconds() < en->short_until ? en->n_made : en->o.max_sessions;
+    return n > en->state.n_running ? n - en->state.n_running : 0;
+}
+
 /* Puts it into the queue unless that is full. Who has nothing in a full queue finds a few places
  * kept. */
 static hg_status enqueue(hg_engine *en, hg_work *w, hg_job *out, hg_err *e)
@@ -144,8 +151,7 @@ static hg_status enqueue(hg_engine *en, hg_work *w, hg_job *out, hg_err *e)
     hg_status s = HG_OK;
     bool waits = false;
     pthread_mutex_lock(&en->lock);
-    /* Work that a free slot will take at once does not wait. */
-    const uint32_t at_once = en->o.max_sessions - en->state.n_running;
+    const uint32_t at_once = free_slots(en);
     w->turn = turn_of(en, w, &waits);
     const uint32_t kept = waits || en->first == NULL ? 0 : en->o.max_queue / 4 + 1;
     if (en->closing) {

@@ -30,12 +30,12 @@ enum { SAME_TIMELINE = HG_CACHE_SPARE };
 _Static_assert((int)HG_MAX_GUESS < (int)HG_CACHE_SPARE, "guesses can be taken back");
 
 /* The free slot whose cache is missed least: an empty one, else the one used longest ago. */
-static hg_slot *oldest_free(hg_slot *slots, size_t n, const hg_slot *spare)
+static hg_slot *oldest_free(hg_slot *slots, size_t n, bool made_only, const hg_slot *spare)
 {
     hg_slot *best = NULL;
     for (size_t i = 0; i < n; i++) {
         hg_slot *s = &slots[i];
-        if (s->work != NULL || s == spare) continue;
+        if (s->work != NULL || s == spare || (made_only && s->cache.n_ctx == 0)) continue;
         if (best == NULL || s->used_at < best->used_at) best = s;
     }
     return best;
@@ -48,8 +48,8 @@ static bool goes_on(const hg_slot *source, size_t shared)
     return source->work == NULL && source->cache.n - shared <= SAME_TIMELINE;
 }
 
-hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const hg_slot **source,
-                         size_t *shared)
+hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, bool made_only, const hg_work *w,
+                         const hg_slot **source, size_t *shared)
 {
     hg_slot *from = NULL, *to;
     *shared = 0;
@@ -64,7 +64,7 @@ hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const
     }
     *source = from;
     if (from != NULL && goes_on(from, *shared)) return from;
-    to = oldest_free(slots, n_slots, from);
+    to = oldest_free(slots, n_slots, made_only, from);
     return to == NULL && from != NULL && from->work == NULL ? from : to;
 }
 

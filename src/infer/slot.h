@@ -78,9 +78,10 @@ void hg_slot_free(hg_slot *s);
 /* Where a prompt should go: the free slot to use (NULL when all are busy), and the slot, perhaps
  * the same or a busy one, whose timeline is the owner's and begins with *shared of its tokens (NULL
  * when none does). The last token is never counted: it is fed for its logits. Caches of other
- * timelines are kept as long as an older one can be given up instead. */
-hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, const hg_work *w, const hg_slot **source,
-                         size_t *shared);
+ * timelines are kept as long as an older one can be given up instead. With made_only slots whose
+ * cache is not there are none. */
+hg_slot *hg_slots_choose(hg_slot *slots, size_t n_slots, bool made_only, const hg_work *w,
+                         const hg_slot **source, size_t *shared);
 /* Begins w in a free slot whose cache is there, with the first `shared` positions of source. Fails
  * for want of room, and the slot stays free. */
 hg_status hg_slot_begin(hg_slot *s, hg_work *w, const hg_slot *source, size_t shared, hg_err *e);

@@ -79,6 +79,7 @@ static void fail(hg_answer *a, const hg_problem *p)
 static void problem_of(hg_problem *p, hg_status s, const char *why)
 {
     switch (s) {
+    case HG_E_NOMEM: /* what others run takes it; later there may be room */
     case HG_E_STATE:
     case HG_E_CANCELED:
         (void)hg_refuse(p, 503, "server_overloaded", NULL, "%s", why);
@@ -93,6 +94,13 @@ static void problem_of(hg_problem *p, hg_status s, const char *why)
         (void)hg_refuse(p, 500, NULL, NULL, "%s", why);
         break;
     }
+}
+
+/* What an answer that failed is refused for. */
+static hg_status status_of(hg_finish finish, const hg_usage *usage)
+{
+    if (finish != HG_FINISH_ERROR) return HG_E_CANCELED;
+    return usage != NULL && usage->status == HG_E_NOMEM ? HG_E_NOMEM : HG_E_IO;
 }
 
 /* Nothing of the answer runs any more. */
@@ -154,7 +162,7 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
     if (!a->failed && !a->gone) {
         if (!good) {
             hg_problem p;
-            problem_of(&p, finish == HG_FINISH_ERROR ? HG_E_IO : HG_E_CANCELED,
+            problem_of(&p, status_of(finish, usage),
                        error != NULL && error[0] != 0 ? error : "the server is shutting down");
             fail(a, &p);
         } else if (a->tools != NULL) {

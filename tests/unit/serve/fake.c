@@ -44,6 +44,7 @@ static void end(fake *f, job *j, hg_bytes text, hg_finish how, const char *error
     hg_usage u = {.prompt_tokens = (uint32_t)j->r.n_prompt, .completion_tokens = (uint32_t)j->at};
     hg_request r = j->r;
 
+    if (begins(j, "STARVE")) u.status = HG_E_NOMEM;
     if (how == HG_FINISH_CANCELED) f->n_canceled++;
     j->id = 0;
     r.on_text(r.ctx, text, how, &u, error);
@@ -57,7 +58,7 @@ static void step(fake *f, job *j)
     const bool is_asked = j->r.cancel != NULL && atomic_load(j->r.cancel);
     if (f->closing || j->canceled || is_asked) {
         end(f, j, (hg_bytes){"", 0}, HG_FINISH_CANCELED, "");
-    } else if (begins(j, "FAIL") || (begins(j, "BREAK") && j->at == 3)) {
+    } else if (begins(j, "FAIL") || begins(j, "STARVE") || (begins(j, "BREAK") && j->at == 3)) {
         end(f, j, (hg_bytes){"", 0}, HG_FINISH_ERROR, "the fake model broke");
     } else if (begins(j, "FLOOD")) {
         memset(flood, 'x', sizeof flood);

@@ -7,6 +7,7 @@
 #include "serve/server.h"
 
 /* FAIL     ends in an error before the first character
+ * STARVE   the same, for want of memory
  * BREAK    ends in an error after three
  * FOREVER  says x until it is cancelled
  * FLOOD    says 4 KB at a time until it is cancelled
