@@ -103,8 +103,9 @@ void hg_exchange_release(hg_exchange *x)
     if (x == NULL || atomic_fetch_sub_explicit(&x->n_holders, 1, memory_order_acq_rel) != 1) return;
     hg_buf_free(&x->body);
     if (x->spill.is_open) {
+        const size_t place = x->spill.place;
         spill_close(&x->spill);
-        http_spill_closed(x->http);
+        http_spill_closed(x->http, place);
     }
     if (x->file >= 0) (void)close(x->file);
     hg_buf_free(&x->out);

@@ -5,6 +5,7 @@
  */
 #include "http/http_internal.h"
 #include "base/clock.h"
+#include "base/hash.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -18,16 +19,21 @@ enum {
     IGNORED = -1          /* as a refusal: the body is read to be forgotten, the handler refuses */
 };
 
+typedef struct spill_place {
+    bool is_taken;
+    uint64_t owner; /* 0: none */
+} spill_place;
+
 struct hg_http {
     hg_http_options o;
     struct MHD_Daemon *daemon;
     door *door;
     atomic_uint n_open; /* exchanges that libmicrohttpd carries */
     char *spill;        /* folder, or NULL */
-    atomic_uint n_spills;
     pthread_t desk[MAX_DESKS];
     int n_desks;
-    pthread_mutex_t lock; /* guards the queue */
+    pthread_mutex_t lock; /* guards the queue, and the places */
+    spill_place *places;  /* [o.max_spills] */
     pthread_cond_t more;
     hg_exchange *first, *last;
     hg_exchange *inside; /* requests from within that are not done, each held */
@@ -190,11 +196,41 @@ static void *run_desk(void *ctx)
 }
 
 /* ---- libmicrohttpd's callbacks, all on the door's thread ---- */
+/* One of the places for spilled bodies; a single owner has half of them at the most. */
+static bool take_place(hg_http *h, const hg_exchange *x, size_t *place)
+{
+    const uint64_t owner = x->owner[0] != '\0' ? hg_hash64(x->owner, strlen(x->owner), 0) : 0;
+    const size_t n = h->o.max_spills;
+    size_t at = n, n_own = 0;
+
+    (void)pthread_mutex_lock(&h->lock);
+    for (size_t i = 0; i < n; i++) {
+        if (!h->places[i].is_taken)
+            at = i;
+        else
+            n_own += owner != 0 && h->places[i].owner == owner;
+    }
+    const bool ok = at < n && n_own < (n + 1) / 2;
+    if (ok) h->places[at] = (spill_place){true, owner};
+    (void)pthread_mutex_unlock(&h->lock);
+    *place = at;
+    return ok;
+}
+
+void http_spill_closed(hg_http *h, size_t place)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    h->places[place].is_taken = false;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
 static void close_spill(hg_http *h, hg_exchange *x)
 {
+    const size_t place = x->spill.place;
+
     if (!x->spill.is_open) return;
     spill_close(&x->spill);
-    (void)atomic_fetch_sub(&h->n_spills, 1);
+    http_spill_closed(h, place);
 }
 
 /* Nothing half is kept of a body that went wrong. */
@@ -205,17 +241,27 @@ static void spoil(hg_http *h, hg_exchange *x, int status)
     hg_buf_free(&x->body);
 }
 
+/* Whether he may send so much. */
+static bool is_trusted(const hg_http *h, hg_exchange *x)
+{
+    if (!x->is_trusted) x->is_trusted = h->o.trusts == NULL || h->o.trusts(h->o.ctx, x);
+    return x->is_trusted;
+}
+
 static void begin_spill(hg_http *h, hg_exchange *x)
 {
-    if (atomic_fetch_add(&h->n_spills, 1) >= h->o.max_spills) {
-        (void)atomic_fetch_sub(&h->n_spills, 1);
+    size_t place;
+
+    if (!is_trusted(h, x)) {
+        spoil(h, x, IGNORED);
+    } else if (!take_place(h, x, &place)) {
         spoil(h, x, 503);
     } else if (spill_open(&x->spill, h->spill) != HG_OK) {
-        (void)atomic_fetch_sub(&h->n_spills, 1);
-        spoil(h, x, 507);
-    } else if (spill_put(&x->spill, x->body.p, x->body.n) != HG_OK) {
+        http_spill_closed(h, place);
         spoil(h, x, 507);
     } else {
+        x->spill.place = place;
+        if (spill_put(&x->spill, x->body.p, x->body.n) != HG_OK) spoil(h, x, 507);
         hg_buf_free(&x->body);
     }
 }
@@ -274,8 +320,7 @@ static void set_limit(hg_http *h, hg_exchange *x)
     x->max_body = most > 0 ? most : h->o.max_body;
     if (most <= h->o.max_body) return;
     x->is_large = true;
-    if (h->o.trusts == NULL || h->o.trusts(h->o.ctx, x)) return;
-    x->refusal = IGNORED;
+    if (!is_trusted(h, x)) x->refusal = IGNORED;
 }
 
 /* The whole request is there: suspended first, queued second, for the desk may answer at once. */
@@ -444,6 +489,11 @@ hg_status hg_http_start(hg_http **out, const hg_http_options *o, hg_err *e)
         hg_free(h);
         return hg_fail(e, HG_E_NOMEM, "no room for the HTTP server");
     }
+    if ((h->places = hg_alloc(o->max_spills + 1, sizeof *h->places)) == NULL) {
+        hg_free(h->spill);
+        hg_free(h);
+        return hg_fail(e, HG_E_NOMEM, "no room for the HTTP server");
+    }
     (void)pthread_mutex_init(&h->lock, NULL);
     (void)pthread_cond_init(&h->more, NULL);
     hg_status s = start_desks(h, e);
@@ -511,11 +561,7 @@ void hg_http_free(hg_http *h)
     if (h == NULL) return;
     (void)pthread_cond_destroy(&h->more);
     (void)pthread_mutex_destroy(&h->lock);
+    hg_free(h->places);
     hg_free(h->spill);
     hg_free(h);
-}
-
-void http_spill_closed(hg_http *h)
-{
-    (void)atomic_fetch_sub(&h->n_spills, 1);
 }

@@ -15,14 +15,15 @@ typedef struct hg_http_options {
     size_t max_body;          /* more is answered 413 */
     /* How long a body may be for this target, judged by the head alone; NULL or
      * 0: max_body.
-     * What is over max_body is taken only from whom `trusts` lets send so much, called once the
-     * headers are there; of others it is read to be forgotten, and their request is handled
-     * without a body, so that they hear why. Both on the door's thread. */
+     * What is over max_body, and what is to be spilled, is taken only from whom `trusts` lets send
+     * so much, which is asked once, when the headers are there; of others it is read to be
+     * forgotten, and their request is handled without a body, so that they hear why. It may set the
+     * exchange's owner. Both on the door's thread. */
     size_t (*max_body_of)(void *ctx, hg_bytes method, hg_bytes target);
     bool (*trusts)(void *ctx, hg_exchange *x);
     /* Bodies that outgrow max_memory go to a file without a name in the folder `spill` and are
-     * mapped; NULL: all are kept in memory. At most max_spills at a time, more are answered 503; a
-     * full disk is answered 507. */
+     * mapped; NULL: all are kept in memory. At most max_spills at a time, half of them of one owner
+     * (whose request has none is not counted); more are answered 503, a full disk 507. */
     const char *spill;
     size_t max_memory;
     uint32_t max_spills;

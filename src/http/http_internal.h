@@ -39,7 +39,7 @@ void http_wake(hg_http *h);
 bool http_enter_inside(hg_http *h, hg_exchange *x);
 void http_leave_inside(hg_http *h, hg_exchange *x);
 /* A spilled body has ended with its exchange. */
-void http_spill_closed(hg_http *h);
+void http_spill_closed(hg_http *h, size_t place);
 
 /* ---- exchanges ---- */
 typedef enum phase { PHASE_READING, PHASE_WORKING, PHASE_REPLY, PHASE_STREAM } phase;
@@ -53,6 +53,7 @@ enum { MAX_REPLY_HEADERS = 16, MAX_ARGUMENTS = 16, MAX_FIELDS = 128 };
 typedef struct spilled {
     bool is_open;
     int fd;
+    size_t place; /* of the server's, while it is open */
     size_t n;
     void *map; /* [n], once the body is whole; NULL before */
 } spilled;
@@ -78,6 +79,7 @@ struct hg_exchange {
     hg_buf body;
     size_t max_body;     /* for this request */
     bool is_large;       /* more than the usual is allowed */
+    bool is_trusted;     /* and it is known that he may send so much */
     size_t n_swallowed;  /* bytes of a body over the limit, read to be forgotten */
     spilled spill;       /* the body, when it has outgrown memory */
     int refusal;         /* status of what went wrong with the body, or 0 */

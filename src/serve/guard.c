@@ -151,19 +151,29 @@ bool hg_guard_guest(hg_guard *g, hg_exchange *x, hg_who who, hg_problem *p)
     return true;
 }
 
-bool hg_guard_trusts(hg_guard *g, const hg_exchange *x)
+/* Whose it is; false: nobody's. */
+static bool know(hg_guard *g, const char *given, char owner[64])
+{
+    unsigned char digest[crypto_hash_sha256_BYTES];
+
+    (void)snprintf(owner, 64, "%s", HG_DEFAULT_OWNER);
+    (void)crypto_hash_sha256(digest, (const unsigned char *)given, strlen(given));
+    if (g->has_key && sodium_memcmp(digest, g->key, sizeof digest) == 0) return true;
+    return g->o->asks_token &&
+           hg_tokens_know(g->tokens, (hg_bytes){given, strlen(given)}, HG_MAY_RUN, owner);
+}
+
+bool hg_guard_trusts(hg_guard *g, hg_exchange *x)
 {
     const char *given = given_key(x);
-    unsigned char digest[crypto_hash_sha256_BYTES];
+    char owner[64];
     hg_problem p;
 
     if (!hg_guard_place(g, x, &p)) return false;
     if (!g->has_key && !g->o->asks_token) return true;
-    if (given == NULL) return false;
-    (void)crypto_hash_sha256(digest, (const unsigned char *)given, strlen(given));
-    if (g->has_key && sodium_memcmp(digest, g->key, sizeof digest) == 0) return true;
-    return g->o->asks_token &&
-           hg_tokens_know(g->tokens, (hg_bytes){given, strlen(given)}, HG_MAY_RUN);
+    if (given == NULL || !know(g, given, owner)) return false;
+    if (g->o->asks_token) hg_exchange_set_owner(x, owner);
+    return true;
 }
 
 void hg_guard_reread(hg_guard *g)

@@ -16,8 +16,8 @@ bool hg_guard_place(const hg_guard *g, const hg_exchange *x, hg_problem *p);
  * headers about the rate are added to the answer either way. */
 bool hg_guard_guest(hg_guard *g, hg_exchange *x, hg_who who, hg_problem *p);
 /* Whether it would be let in to run models, without counting it: on the door's thread, before a
- * large body is read. */
-bool hg_guard_trusts(hg_guard *g, const hg_exchange *x);
+ * large body is read. Where there are tokens it sets the exchange's owner. */
+bool hg_guard_trusts(hg_guard *g, hg_exchange *x);
 /* A token made now counts with the next request. */
 void hg_guard_reread(hg_guard *g);
 

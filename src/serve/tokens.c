@@ -269,11 +269,12 @@ static token *find(hg_tokens *t, hg_bytes secret)
     return found;
 }
 
-bool hg_tokens_know(hg_tokens *t, hg_bytes secret, unsigned scope)
+bool hg_tokens_know(hg_tokens *t, hg_bytes secret, unsigned scope, char owner[64])
 {
     (void)pthread_mutex_lock(&t->lock);
     const token *found = find(t, secret);
     const bool ok = found != NULL && (found->info.scopes & scope) != 0;
+    if (ok) (void)snprintf(owner, 64, "%s", found->info.name);
     (void)pthread_mutex_unlock(&t->lock);
     return ok;
 }

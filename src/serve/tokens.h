@@ -23,8 +23,8 @@ typedef struct hg_guest {
  * others at five times that. Compares with all tokens, in the same time whichever it is. */
 bool hg_tokens_admit(hg_tokens *t, hg_bytes secret, bool creates, hg_guest *out);
 
-/* The same without counting: whether it is a token's that may do what `scope` says. */
-bool hg_tokens_know(hg_tokens *t, hg_bytes secret, unsigned scope);
+/* The same without counting: whether it is a token's that may do what `scope` says, and whose. */
+bool hg_tokens_know(hg_tokens *t, hg_bytes secret, unsigned scope, char owner[64]);
 
 hg_status hg_token_add(hg_data *d, const char *name, unsigned scopes, uint32_t rate,
                        char secret[HG_TOKEN_ROOM], hg_err *e);

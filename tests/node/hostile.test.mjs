@@ -224,3 +224,22 @@ test('the server ends while embeddings are made', async () => {
   assert.ok(Date.now() - began < 5000, `${Date.now() - began} ms`);
   await Promise.all(asked);
 });
+
+test('large bodies of strangers hold up no upload', async () => {
+  const other = await serve('--with-token');
+  const { hostname, port } = new URL(other.url);
+  const sockets = Array.from({ length: 20 }, () => connect(Number(port), hostname));
+  for (const s of sockets) {
+    s.on('error', () => {});
+    s.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${3 << 20}\r\n\r\n`);
+    s.write(Buffer.alloc(1300000, 32));
+  }
+  await sleep(1000);
+  const form = new FormData();
+  form.set('purpose', 'batch');
+  form.set('file', new Blob(['{"a":1}\n'.repeat(400000)]), 'large.jsonl');
+  const reply = await fetch(`${other.url}/v1/files`, { method: 'POST', body: form, headers: { Authorization: `Bearer ${other.token}` } });
+  assert.equal(reply.status, 200, await reply.text());
+  for (const s of sockets) s.destroy();
+  assert.equal((await other.stop()).code, 0);
+});

@@ -31,7 +31,9 @@ static size_t limit_of(void *ctx, hg_bytes method, hg_bytes target)
 
 static bool trusts(void *ctx, hg_exchange *x)
 {
-    (void)x;
+    const char *who = hg_exchange_header(x, "X-Who");
+
+    if (who != NULL) hg_exchange_set_owner(x, who);
     return ((const place *)ctx)->is_trusting;
 }
 
@@ -209,6 +211,70 @@ TEST(who_is_not_trusted_sends_in_vain)
     char *answer = post(&p, "/large", b, MIB / 2);
     CHECK_EQ(raw_status(answer), 200);
     CHECK_STR(raw_body(answer), "0 0");
+    end(&p);
+    free(b);
+}
+
+TEST(strangers_take_no_place_on_any_path)
+{
+    place p = {0};
+    unsigned sum;
+    char *b = bytes_of(MIB / 4, &sum);
+
+    begin(&p, NULL);
+    p.is_trusting = false;
+    char *answer = post(&p, "/small", b, MIB / 4);
+    CHECK_EQ(raw_status(answer), 200);
+    CHECK_STR(raw_body(answer), "0 0");
+    answer = post(&p, "/small", b, 1000); /* what is not spilled needs no trust */
+    CHECK(strncmp(raw_body(answer), "1000 ", 5) == 0);
+    end(&p);
+    free(b);
+}
+
+static void two_spills(hg_http_options *o)
+{
+    o->max_spills = 2;
+}
+
+/* Sends the first `part` bytes of a large body; its socket. */
+static int begin_post(const place *p, const char *who, const char *bytes, size_t n, size_t part)
+{
+    char head[256];
+    int fd = reach(p);
+
+    (void)snprintf(head, sizeof head,
+                   "POST /large HTTP/1.1\r\nHost: x\r\nX-Who: %s\r\nContent-Length: %zu\r\n\r\n",
+                   who, n);
+    raw_send(fd, head, strlen(head));
+    raw_send(fd, bytes, part);
+    return fd;
+}
+
+static int post_as(const place *p, const char *who, const char *bytes, size_t n)
+{
+    int fd = begin_post(p, who, bytes, n, n);
+    const int status = raw_status(raw_read(fd, 10));
+
+    (void)close(fd);
+    return status;
+}
+
+TEST(one_owner_leaves_half_of_the_places_to_others)
+{
+    place p = {0};
+    unsigned sum;
+    char *b = bytes_of(MIB, &sum);
+
+    begin(&p, two_spills);
+    const int held = begin_post(&p, "ann", b, MIB, MIB / 2);
+    for (int i = 0; i < 100 && post_as(&p, "ann", b, MIB) != 503; i++) (void)usleep(20 * 1000);
+    CHECK_EQ(post_as(&p, "ann", b, MIB), 503);
+    CHECK_EQ(post_as(&p, "bob", b, MIB), 200);
+    raw_send(held, b + MIB / 2, MIB / 2);
+    CHECK_EQ(raw_status(raw_read(held, 10)), 200);
+    (void)close(held);
+    CHECK_EQ(post_as(&p, "ann", b, MIB), 200);
     end(&p);
     free(b);
 }
