@@ -9,13 +9,16 @@
 #define RESERVE 0.06
 enum { LOOKS = 8 };
 
-/* Seconds of a step: the second of two runs of the first batch; the first one takes the memory. */
+/* Seconds of a step: the second of two runs of the first batch; the first one takes the memory. The
+ * sums over the ranks belong to it: they run beside the passes, and one that was begun must end
+ * before gradients are zero again. */
 static hg_status time_step(hg_trainer *t, double *seconds, hg_err *e)
 {
     hg_step_result r;
     for (int i = 0; i < 2; i++) {
         double start = hg_seconds();
         HG_TRY(hg_learner_gradients(&t->learner, 0, &r, e));
+        HG_TRY(hg_optim_reduce(&t->learner.optim, &r.grad_norm, e));
         hg_optim_zero_grad(&t->learner.optim);
         *seconds = hg_seconds() - start;
     }

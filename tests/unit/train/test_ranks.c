@@ -2,6 +2,7 @@
  * one rank learns, the same bits for the same number of ranks, and checkpoints for any number. */
 #include "fixture.h"
 #include "harness/hub.h"
+#include "base/file.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -271,4 +272,31 @@ TEST_SECONDS(ranks_that_see_different_folders_refuse, 60)
     CHECK_HAS(p.err[1].msg, "out and data must lie where all ranks see the same files");
     CHECK_EQ(p.status[0], HG_E_IO);
     hg_hub_free(p.hub);
+}
+
+static double first_norm(const char *out)
+{
+    hg_err e = {0};
+    hg_buf log = {0};
+    char path[1200];
+    static const char key[] = "\"grad_norm\":";
+    (void)snprintf(path, sizeof path, "%s/log.jsonl", out);
+    CHECK_OK(hg_file_read(&log, path, 1 << 24, &e), e);
+    const char *at = strstr(log.p, key);
+    CHECK(at != NULL);
+    const double norm = strtod(at + strlen(key), NULL);
+    hg_buf_free(&log);
+    return norm;
+}
+
+/* What is timed before the first step must leave nothing behind in the rings. */
+TEST_SECONDS(a_time_budget_does_not_change_the_first_step_of_several_ranks, 60)
+{
+    static const char *const set[] = {"max_minutes=0.03", "precision=f32",   "batch_size=6",
+                                      "sample_tokens=0",  "val_every=10000", NULL};
+    prepare();
+    const char *one = out_folder("one"), *two = out_folder("two");
+    train_whole(1, set, one);
+    train_whole(2, set, two);
+    CHECK_NEAR(first_norm(two), first_norm(one), 1e-4 * first_norm(one));
 }
