@@ -25,6 +25,20 @@ typedef struct held {
     double forward, backward;
 } held;
 
+/* A timeline a row, or as long ones as the model reads: the row of a pair is twice as long. */
+static size_t cut_spans(const probe *p, size_t n_rows, hg_rows *r)
+{
+    const size_t most = p->seq_len < p->c.n_ctx ? p->seq_len : p->c.n_ctx;
+    size_t n = 0;
+    for (size_t i = 0; i < n_rows * p->seq_len; i++) {
+        const size_t at = i % p->seq_len % most;
+        if (at == 0) r->spans[n++] = (hg_span){.row = i};
+        r->spans[n - 1].n++;
+        r->pos[i] = (int32_t)at;
+    }
+    return n;
+}
+
 static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena *mem,
                            hg_arena *step, held *out, hg_err *e)
 {
@@ -32,10 +46,8 @@ static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena 
     hg_graph g;
     size_t n = n_rows * p->seq_len;
     HG_TRY(hg_rows_init(&r, n_rows, p->seq_len, mem, e));
-    for (size_t i = 0; i < n_rows; i++)
-        r.spans[i] = (hg_span){.row = i * p->seq_len, .n = p->seq_len};
-    for (size_t i = 0; i < n; i++) r.pos[i] = (int32_t)(i % p->seq_len);
-    hg_batch b = {.n = n, .ids = r.ids, .pos = r.pos, .spans = r.spans, .n_spans = n_rows};
+    const size_t n_spans = cut_spans(p, n_rows, &r);
+    hg_batch b = {.n = n, .ids = r.ids, .pos = r.pos, .spans = r.spans, .n_spans = n_spans};
     hg_graph_init(&g, p->rt, step, p->compute, true);
     g.loss_scale = 1.0f;
     g.again = p->again;

@@ -252,10 +252,11 @@ static void packed_row(const hg_source *source, bool held_out, uint64_t row, int
         }
         done += c->n;
     }
+    /* No timeline is longer than the model may read at once: a pair's row is twice as long. */
     for (size_t t = done; t < source->seq_len; t++) {
         ids[t] = 0;
         targets[t] = -1;
-        begins[t] = t == done;
+        begins[t] = (t - done) % p->max_tokens == 0;
     }
 }
 
