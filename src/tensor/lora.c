@@ -101,7 +101,8 @@ hg_tuned *hg_lora_tuned(hg_graph *g, hg_tensor *x, const hg_tensor *w)
         return NULL;
     }
     *u = (hg_tuned){.in = x, .a = t->a[i], .b = t->b[i], .scale = t->scale};
-    if (t->dropout > 0 && g->drops) u->in = hg_op_dropout(g, x, t->dropout, t->seed + i);
+    if (t->dropout > 0 && g->drops)
+        u->in = hg_op_dropout(g, x, t->dropout, t->seed + i, t->first_row);
     const size_t rank = u->a->dim[0], width = hg_thin_width(rank);
     u->thin = thin_rows(g, n, rank);
     if (g->status != HG_OK) return NULL;

@@ -49,9 +49,9 @@ typedef struct hg_lora_tuning {
     hg_tensor **a,
         **b; /* [n]: [rank][n_in] and [n_out][rank]; NULL: this weight is left as it is */
     size_t n;
-    float scale;   /* alpha / rank */
-    float dropout; /* 0: none */
-    uint64_t seed; /* of this lot's dropout */
+    float scale;              /* alpha / rank */
+    float dropout;            /* 0: none */
+    uint64_t seed, first_row; /* of the dropout; the number in the run of this lot's first token */
 } hg_lora_tuning;
 
 /* What such an adapter keeps of one product for its backward pass. */

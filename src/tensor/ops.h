@@ -33,8 +33,9 @@ typedef struct hg_linear {
 bool hg_op_linears(hg_graph *g, hg_tensor *x, const hg_linear *of, hg_tensor **y, size_t n);
 
 /* Each value is 0 with probability p in [0, 1), the others are divided by 1 - p; which, follows
- * from the seed and the row. In the bf16 family x is rounded first, unless it is already. */
-hg_tensor *hg_op_dropout(hg_graph *g, hg_tensor *x, float p, uint64_t seed);
+ * from the seed and the row's number, which is first_row for the first one. In the bf16 family x is
+ * rounded first, unless it is already. */
+hg_tensor *hg_op_dropout(hg_graph *g, hg_tensor *x, float p, uint64_t seed, uint64_t first_row);
 
 /* Rotary positions (Su et al. 2021). Pairs (i, i + d_rot/2) as in Hugging Face's Llama weights
  * ("half"), or (2i, 2i+1) as in Meta's and GGUF's

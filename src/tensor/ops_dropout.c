@@ -1,14 +1,14 @@
 /* Dropout (Srivastava et al. 2014): in training each value is zero with probability p, and what
- * stays is scaled so that the mean stays. Whether a value stays follows from a seed and its row
- * alone, so that the backward pass, another number of threads and a resumed run make the same
- * choice, and no mask is kept. */
+ * stays is scaled so that the mean stays. Whether a value stays follows from a seed and its row's
+ * number alone, so that the backward pass, another number of threads, lots of another size and a
+ * resumed run make the same choice, and no mask is kept. */
 #include "tensor/ops_impl.h"
 
 #include "base/rng.h"
 #include "kernels/scalar.h"
 
 typedef struct dropout {
-    uint64_t seed;
+    uint64_t seed, first_row;
     float p;
 } dropout;
 
@@ -47,7 +47,7 @@ static void drop_chunk(void *ctx, size_t begin, size_t end, int thread)
         const float *x = row_of(j, r);
         hg_rng rng;
         uint64_t bits = 0;
-        hg_rng_init(&rng, j->how->seed, r);
+        hg_rng_init(&rng, j->how->seed, j->how->first_row + r);
         for (size_t i = 0; i < j->d; i++) {
             bits = i % 2 == 0 ? hg_rng_u64(&rng) : bits >> 32;
             const size_t at = r * j->d + i;
@@ -78,7 +78,7 @@ static void dropout_back(hg_graph *g, hg_step *s)
     run(g, &j, hg_tensor_rows(s->out));
 }
 
-hg_tensor *hg_op_dropout(hg_graph *g, hg_tensor *x, float p, uint64_t seed)
+hg_tensor *hg_op_dropout(hg_graph *g, hg_tensor *x, float p, uint64_t seed, uint64_t first_row)
 {
     bool is_rounded = g->status == HG_OK && x != NULL && x->type == HG_BF16 && x->data != NULL;
     if (!is_rounded && !hg_op_check(g, "dropout", "x", x)) return NULL;
@@ -89,7 +89,7 @@ hg_tensor *hg_op_dropout(hg_graph *g, hg_tensor *x, float p, uint64_t seed)
     dropout *how = HG_NEW(g->mem, dropout, 1);
     if (how == NULL) return hg_graph_fail(g, HG_E_NOMEM, "no memory to record a dropout");
     if (y == NULL) return NULL;
-    *how = (dropout){seed, p};
+    *how = (dropout){seed, first_row, p};
     const drop_job j = {.how = how,
                         .y = y->data,
                         .x = x->data,

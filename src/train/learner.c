@@ -136,9 +136,10 @@ size_t hg_learner_rows(const hg_learner *s)
 size_t hg_learner_fill(hg_learner *s, uint64_t position, size_t at)
 {
     size_t n = s->end - at < s->micro ? s->end - at : s->micro;
-    const uint64_t lot = position + at;
-    if (s->model->tuning != NULL)
-        s->model->tuning->lora.seed = hg_hash64(&lot, sizeof lot, s->seed);
+    if (s->model->tuning != NULL) { /* the same for a row in whatever lot and rank it is */
+        s->model->tuning->lora.seed = hg_hash64("dropout", 7, s->seed);
+        s->model->tuning->lora.first_row = (position + at) * s->source->seq_len;
+    }
     hg_rows_fill(&s->rows, s->source, false, s->seed, position + at, n);
     return n;
 }

@@ -15,7 +15,7 @@ typedef struct args {
 static hg_tensor *build_dropout(lab *l, void *ctx)
 {
     args *a = ctx;
-    return hg_op_dropout(&l->g, a->x, a->p, 7);
+    return hg_op_dropout(&l->g, a->x, a->p, 7, 0);
 }
 
 TEST(dropout_gradient_makes_the_choice_of_the_forward_pass)
@@ -38,8 +38,9 @@ TEST(dropout_leaves_the_mean_and_drops_its_share_by_seed_and_row_alone)
     size_t zeros = 0;
     for (size_t i = 0; i < n * d; i++) v[i] = 1;
     lab_begin(&l, HG_COMPUTE_F32, false);
-    const hg_tensor *y = hg_op_dropout(&l.g, x, 0.25f, 3), *z = hg_op_dropout(&l.g, x, 0.25f, 3);
-    const hg_tensor *other = hg_op_dropout(&l.g, x, 0.25f, 4);
+    const hg_tensor *y = hg_op_dropout(&l.g, x, 0.25f, 3, 0),
+                    *z = hg_op_dropout(&l.g, x, 0.25f, 3, 0);
+    const hg_tensor *other = hg_op_dropout(&l.g, x, 0.25f, 4, 0);
     for (size_t i = 0; i < n * d; i++) {
         sum += (double)((const float *)y->data)[i];
         zeros += ((const float *)y->data)[i] == 0;
@@ -48,6 +49,12 @@ TEST(dropout_leaves_the_mean_and_drops_its_share_by_seed_and_row_alone)
     CHECK_NEAR((double)zeros / (double)(n * d), 0.25, 0.01);
     CHECK_EQ(memcmp(y->data, z->data, n * d * sizeof(float)), 0);
     CHECK(memcmp(y->data, other->data, n * d * sizeof(float)) != 0);
+    /* Rows [20, 64) alone. */
+    hg_tensor rest = *x;
+    rest.dim[0] = n - 20;
+    rest.data = v + 20 * d;
+    z = hg_op_dropout(&l.g, &rest, 0.25f, 3, 20);
+    CHECK_EQ(memcmp((const float *)y->data + 20 * d, z->data, (n - 20) * d * sizeof(float)), 0);
     /* What was kept in bfloat16 gives the bits of a pass that kept floats. */
     hg_tensor half = *x;
     for (size_t i = 0; i < n * d; i++) v[i] = 1 + (float)i / (float)(n * d);
@@ -55,10 +62,10 @@ TEST(dropout_leaves_the_mean_and_drops_its_share_by_seed_and_row_alone)
     half.data = HG_NEW(&l.keep, hg_bf16, n * d);
     l.rt->k.f32_to_bf16(half.data, v, n * d);
     lab_begin(&l, HG_COMPUTE_BF16, false);
-    y = hg_op_dropout(&l.g, x, 0.25f, 3);
-    z = hg_op_dropout(&l.g, &half, 0.25f, 3);
+    y = hg_op_dropout(&l.g, x, 0.25f, 3, 0);
+    z = hg_op_dropout(&l.g, &half, 0.25f, 3, 0);
     CHECK_EQ(memcmp(y->data, z->data, n * d * sizeof(float)), 0);
-    CHECK(hg_op_dropout(&l.g, x, 1.0f, 3) == NULL);
+    CHECK(hg_op_dropout(&l.g, x, 1.0f, 3, 0) == NULL);
     CHECK_STR(l.g.err.msg, "dropout: a probability of 1; 0 to below 1 allowed");
     lab_close(&l);
 }

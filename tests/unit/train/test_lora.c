@@ -2,6 +2,8 @@
 #include "fixture.h"
 #include "model/adapter.h"
 #include "model/tuning.h"
+#include "train/first_model.h"
+#include "train/learner.h"
 #include <higgins/infer.h>
 #include <higgins/quantize.h>
 #include <math.h>
@@ -253,4 +255,77 @@ TEST(an_adapter_on_a_quantised_base_is_gone_on_with_bit_for_bit_and_merged)
     logits_of(at("floats"), at("whole/adapter"), tuned, N_VOCAB);
     logits_of(at("merged"), NULL, merged, N_VOCAB);
     CHECK(apart(tuned, merged, N_VOCAB) < 2e-3);
+}
+
+/* ---- lots ---- */
+
+typedef struct numbers {
+    hg_source source;
+    hg_runtime *rt;
+    hg_recipe r;
+    hg_model *m;
+    hg_learner s;
+    hg_arena mem;
+} numbers;
+
+static void number_row(const hg_source *s, bool held_out, uint64_t i, int32_t *ids,
+                       int32_t *targets, uint8_t *begins)
+{
+    (void)held_out;
+    for (size_t t = 0; t < s->seq_len; t++) {
+        ids[t] = (int32_t)((7 * i + 3 * t) % 300);
+        targets[t] = (int32_t)((5 * i + t) % 300);
+        begins[t] = t == 0;
+    }
+}
+
+/* A learner of an adapter with dropout, whose B is not zero any more. */
+static void numbers_open(numbers *n, const char *base, int64_t micro, hg_compute compute)
+{
+    hg_err e = {0};
+    memset(n, 0, sizeof *n);
+    n->rt = fixture_runtime(2);
+    n->source = (hg_source){.seq_len = 16, .n_rows = 8, .row = number_row};
+    CHECK_OK(hg_recipe_init(&n->r, HG_STAGE_TUNE, &e), e);
+    n->r.base = base;
+    n->r.lora_rank = 4;
+    n->r.lora_dropout = 0.3;
+    n->r.batch_size = 8;
+    n->r.micro_batch = micro;
+    CHECK_OK(hg_first_tuned(&n->m, &n->r, false, &e), e);
+    for (size_t i = 0; i < n->m->tuning->n_params; i++) {
+        hg_tensor *p = n->m->tuning->param[i];
+        for (size_t k = 0; k < hg_tensor_count(p); k++)
+            ((float *)p->data)[k] += 0.02f * (float)((int)(k % 7) - 3);
+    }
+    CHECK_OK(hg_learner_init(&n->s, n->m, n->rt, compute, &n->source, &n->r, 0, &n->mem, &e), e);
+}
+
+static void numbers_close(numbers *n)
+{
+    hg_learner_free(&n->s);
+    hg_model_free(n->m);
+    hg_recipe_free(&n->r);
+    hg_arena_free(&n->mem);
+    hg_runtime_free(n->rt);
+}
+
+TEST(what_a_dropout_leaves_out_does_not_depend_on_how_a_step_is_cut_into_lots)
+{
+    const char *base = base_of("llama");
+    double loss[4], norm[4];
+    for (int i = 0; i < 4; i++) {
+        numbers n;
+        hg_err e = {0};
+        hg_step_result r;
+        numbers_open(&n, base, 1 << i, HG_COMPUTE_F32);
+        CHECK_OK(hg_learner_gradients(&n.s, 24, &r, &e), e);
+        loss[i] = r.loss;
+        norm[i] = hg_optim_grad_norm(&n.s.optim);
+        numbers_close(&n);
+    }
+    for (int i = 1; i < 4; i++) {
+        CHECK_NEAR(loss[i], loss[0], 1e-6 * loss[0]);
+        CHECK_NEAR(norm[i], norm[0], 1e-4 * norm[0]);
+    }
 }
