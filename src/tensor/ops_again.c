@@ -23,6 +23,7 @@ static hg_graph inside(const hg_graph *g, const again *a, bool record)
     in.rope = g->rope;
     in.tuning = a->tuning;
     in.drops = a->drops;
+    in.panels = g->panels; /* of a step's passes, both of them */
     return in;
 }
 

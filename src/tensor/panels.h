@@ -20,7 +20,7 @@ typedef struct hg_panel_set {
 
 /* Bytes that a weight's two forms take. */
 size_t hg_panels_size(const hg_runtime *rt, hg_compute compute, const hg_tensor *w);
-/* Room for both forms of n weights, in `mem`. HG_E_NOMEM. */
+/* Room for both forms of n weights, in `mem`; they change until `are_frozen` is set. HG_E_NOMEM. */
 hg_status hg_panels_init(hg_panel_set *s, const hg_runtime *rt, hg_compute compute,
                          hg_tensor *const *w, size_t n, hg_arena *mem, hg_err *e);
 /* The weights have changed, or may have. */

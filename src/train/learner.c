@@ -86,8 +86,9 @@ static hg_status keep_panels(hg_learner *s, hg_arena *mem, hg_err *e)
             p->packed == NULL)
             w[n++] = p;
     }
+    HG_TRY(hg_panels_init(&s->panels, s->rt, s->compute, w, n, mem, e));
     s->panels.are_frozen = m->tuning != NULL;
-    return hg_panels_init(&s->panels, s->rt, s->compute, w, n, mem, e);
+    return HG_OK;
 }
 
 hg_status hg_learner_init(hg_learner *s, hg_model *model, hg_runtime *rt, hg_compute compute,

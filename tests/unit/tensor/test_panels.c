@@ -74,3 +74,45 @@ TEST(panels_that_are_forgotten_are_packed_again)
     CHECK(memcmp(after->y, before->y, sizeof after->y) == 0);
     lab_close(&l);
 }
+
+static hg_tensor *twice(hg_graph *g, const void *ctx, hg_tensor *x)
+{
+    hg_tensor *w = *(hg_tensor *const *)ctx;
+    return hg_op_linear(g, hg_op_linear(g, x, w, NULL), w, NULL);
+}
+
+TEST(what_is_run_again_packs_a_weight_once_for_all_lots)
+{
+    lab l;
+    hg_err e = {0};
+    hg_panel_set s;
+    lab_open(&l, 1);
+    hg_tensor *x = lab_tensor(&l, N, IN, false), *w = lab_tensor(&l, IN, IN, true);
+    CHECK_OK(hg_panels_init(&s, l.rt, HG_COMPUTE_BF16, &w, 1, &l.keep, &e), e);
+    for (int lot = 0; lot < 2; lot++) {
+        lab_begin(&l, HG_COMPUTE_BF16, true);
+        l.g.panels = &s;
+        x->grad = NULL;
+        x->grad_buf = NULL;
+        hg_tensor *loss = lab_sum(&l.g, hg_op_again(&l.g, twice, &w, x), NULL);
+        CHECK_OK(hg_graph_backward(&l.g, loss, 1.0f, &e), e);
+        CHECK(s.of[0].has_forward && s.of[0].has_back);
+    }
+    lab_close(&l);
+}
+
+TEST(frozen_panels_are_never_forgotten)
+{
+    lab l;
+    hg_err e = {0};
+    hg_panel_set s;
+    lab_open(&l, 1);
+    hg_tensor *x = lab_tensor(&l, N, IN, false), *w = lab_tensor(&l, OUT, IN, true);
+    passes *room = HG_NEW(&l.keep, passes, 1);
+    CHECK_OK(hg_panels_init(&s, l.rt, HG_COMPUTE_BF16, &w, 1, &l.keep, &e), e);
+    s.are_frozen = true;
+    run(&l, HG_COMPUTE_BF16, &s, x, w, room);
+    hg_panels_forget(&s);
+    CHECK(s.of[0].has_forward && s.of[0].has_back);
+    lab_close(&l);
+}

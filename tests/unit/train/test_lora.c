@@ -329,3 +329,18 @@ TEST(what_a_dropout_leaves_out_does_not_depend_on_how_a_step_is_cut_into_lots)
         CHECK_NEAR(norm[i], norm[0], 1e-4 * norm[0]);
     }
 }
+
+TEST(weights_under_an_adapter_are_packed_once_in_a_run)
+{
+    numbers n;
+    hg_err e = {0};
+    hg_step_result r;
+    numbers_open(&n, base_of("llama"), 2, HG_COMPUTE_BF16);
+    if (n.s.panels.n == 0) test_skip("this processor's products pack no 16-bit panels");
+    CHECK_OK(hg_learner_gradients(&n.s, 0, &r, &e), e);
+    hg_panels_forget(&n.s.panels);
+    size_t n_kept = 0;
+    for (size_t i = 0; i < n.s.panels.n; i++) n_kept += n.s.panels.of[i].has_forward;
+    CHECK_EQ(n_kept, n.s.panels.n);
+    numbers_close(&n);
+}
