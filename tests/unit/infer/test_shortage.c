@@ -188,7 +188,7 @@ TEST(a_draft_model_without_room_stops_nobody)
     ask(en, &c, 3, true); /* in the slot above b's, which is soon free */
     (void)sem_post(&a.go_on);
     (void)sem_wait(&c.started);
-    en->drafter.n_ctx = TOO_LONG;
+    en->drafter.n_ctx = SIZE_MAX / 2; /* its bytes cannot be counted: no system is asked for them */
     ask_for(en, &d, 4, false, HG_SPECULATE_DRAFT, ANSWER);
     (void)sem_post(&c.go_on);
     wait_for_end(&a);
