@@ -54,6 +54,7 @@ static const char *const migrations[] = {
     hg_replicate_order,
     "ALTER TABLE trainings ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX trainings_by_turn ON trainings (owner, turn);",
+    hg_replicate_letters,
 };
 
 struct hg_data {

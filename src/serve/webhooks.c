@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { N_SENDERS = 4, N_LOOKED_AT = 64, MAX_TRIES = 7, KEY_BYTES = 24 };
+enum { N_SENDERS = 4, MAX_TRIES = 7, KEY_BYTES = 24, HOST_ROOM = 256 };
 static const double SECONDS_EACH = 10;
 static const int64_t TAKEN_MS = 60 * 1000; /* a row that was taken and not seen to is due again */
 static const int64_t FAR_MS = 180 * 1000; /* nothing is due so far ahead, unless the day's clock was
@@ -28,7 +28,7 @@ struct hg_webhooks {
     int n_senders;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
-    char busy[N_SENDERS][256]; /* hosts that are being called */
+    char busy[N_SENDERS][HOST_ROOM]; /* hosts that are being called */
     bool is_ending;
 };
 
@@ -59,7 +59,7 @@ bool hg_webhook_sign(char out[HG_WEBHOOK_SIGNATURE_ROOM], const char *key, const
 
 /* ---- the outbox ---- */
 typedef struct letter {
-    char id[40], *url, *body;
+    char id[40], owner[64], *url, *body;
     int64_t tries, due; /* tries before this one; due: before it was taken */
     bool retries;
     int place; /* in busy */
@@ -74,45 +74,67 @@ static void make_name(char out[40])
     (void)sodium_bin2hex(out + 4, 36, r, sizeof r);
 }
 
-hg_status hg_webhooks_put(hg_webhooks *w, const char *url, hg_bytes body, bool retries, hg_err *e)
+/* In small letters, as a row keeps it. */
+static void host_of(const char *url, char out[HOST_ROOM])
 {
-    char id[40];
+    const char *host = strstr(url, "://");
+
+    host = host != NULL ? host + 3 : url;
+    (void)snprintf(out, HOST_ROOM, "%.*s", (int)strcspn(host, "/?#"), host);
+    for (char *p = out; *p != '\0'; p++)
+        if (*p >= 'A' && *p <= 'Z') *p = (char)(*p - 'A' + 'a');
+}
+
+/* A receiver that hangs does not fill the disk. */
+static hg_status drop_oldest(hg_webhooks *w, const char *url, bool retries, int64_t most, hg_err *e)
+{
+    hg_query q;
+
+    hg_query_open(&q, w->store,
+                  "DELETE FROM webhooks WHERE rowid IN (SELECT rowid FROM webhooks WHERE url = ? "
+                  "AND retries = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?)");
+    hg_query_text(&q, 1, url);
+    hg_query_int(&q, 2, retries);
+    hg_query_int(&q, 3, most);
+    return hg_query_close(&q, e);
+}
+
+hg_status hg_webhooks_put(hg_webhooks *w, const char *owner, const char *url, hg_bytes body,
+                          bool retries, hg_err *e)
+{
+    char id[40], host[HOST_ROOM];
     hg_query q;
 
     make_name(id);
-    hg_query_open(
-        &q, w->store,
-        "INSERT INTO webhooks (id, url, body, retries, tries, due) VALUES (?, ?, ?, ?, 0, ?)");
+    host_of(url, host);
+    hg_query_open(&q, w->store,
+                  "INSERT INTO webhooks (id, url, body, retries, tries, due, owner, host) VALUES "
+                  "(?, ?, ?, ?, 0, ?, ?, ?)");
     hg_query_text(&q, 1, id);
     hg_query_text(&q, 2, url);
     hg_query_blob(&q, 3, body);
     hg_query_int(&q, 4, retries);
     hg_query_int(&q, 5, hg_unix_ms());
+    hg_query_text(&q, 6, owner);
+    hg_query_text(&q, 7, host);
     HG_TRY(hg_query_close(&q, e));
+    HG_TRY(drop_oldest(w, url, retries, retries ? HG_WEBHOOKS_MOST : HG_WEBHOOKS_MOST_ONCE, e));
     (void)pthread_mutex_lock(&w->lock);
     (void)pthread_cond_signal(&w->wake);
     (void)pthread_mutex_unlock(&w->lock);
     return HG_OK;
 }
 
-static void host_of(const char *url, char out[256])
-{
-    const char *host = strstr(url, "://");
-
-    host = host != NULL ? host + 3 : url;
-    (void)snprintf(out, 256, "%.*s", (int)strcspn(host, "/?#"), host);
-}
-
 /* Claims the host of `url`; -1: it is being called. */
 static int claim(hg_webhooks *w, const char *url)
 {
-    char host[256];
+    char host[HOST_ROOM];
     int place = -1;
 
     host_of(url, host);
     (void)pthread_mutex_lock(&w->lock);
     for (int i = 0; i < N_SENDERS; i++) {
-        if (strcasecmp(w->busy[i], host) == 0) {
+        if (strcmp(w->busy[i], host) == 0) {
             place = -1;
             break;
         }
@@ -140,6 +162,7 @@ static bool copy_row(letter *l, const hg_query *q)
     l->body = hg_strndup(body.p, body.n);
     l->retries = hg_column_int(q, 3) != 0;
     l->tries = hg_column_int(q, 4);
+    (void)snprintf(l->owner, sizeof l->owner, "%s", hg_column_text(q, 5));
     return l->url != NULL && l->body != NULL;
 }
 
@@ -169,6 +192,15 @@ static void free_letter(letter *l)
     hg_free(l->body);
 }
 
+/* Binds the hosts that are being called to the query's parameters from i on. */
+static void bind_busy(hg_webhooks *w, hg_query *q, int i)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    for (int k = 0; k < N_SENDERS; k++)
+        hg_query_text(q, i + k, w->busy[k][0] != '\0' ? w->busy[k] : "-");
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
 /* The first that is due and whose host nobody calls. */
 static bool take(hg_webhooks *w, letter *l)
 {
@@ -177,16 +209,14 @@ static bool take(hg_webhooks *w, letter *l)
 
     memset(l, 0, sizeof *l);
     if (hg_store_begin(w->store, NULL) != HG_OK) return false;
-    hg_query_open(&q, w->store,
-                  "SELECT id, url, body, retries, tries FROM webhooks WHERE due <= ? OR due > ? "
-                  "ORDER BY due, "
-                  "rowid LIMIT ?");
+    hg_query_open(
+        &q, w->store,
+        "SELECT id, url, body, retries, tries, owner FROM webhooks WHERE (due <= ? OR due "
+        "> ?) AND host NOT IN (?, ?, ?, ?) ORDER BY due, rowid LIMIT 1");
     hg_query_int(&q, 1, hg_unix_ms());
     hg_query_int(&q, 2, hg_unix_ms() + FAR_MS);
-    hg_query_int(&q, 3, N_LOOKED_AT);
-    while (!found && hg_query_row(&q)) {
-        l->place = claim(w, hg_column_text(&q, 1));
-        if (l->place < 0) continue;
+    bind_busy(w, &q, 3);
+    if (hg_query_row(&q) && (l->place = claim(w, hg_column_text(&q, 1))) >= 0) {
         found = copy_row(l, &q);
         if (!found) {
             unclaim(w, l->place);
@@ -203,13 +233,15 @@ static bool take(hg_webhooks *w, letter *l)
 static bool send(const hg_webhooks *w, const letter *l)
 {
     char id[64], at[64], signature[32 + HG_WEBHOOK_SIGNATURE_ROOM], sum[HG_WEBHOOK_SIGNATURE_ROOM];
+    char key[HG_WEBHOOK_KEY_ROOM];
     const int64_t now = hg_unix_time();
     const hg_bytes body = {l->body, strlen(l->body)};
     int status = 0;
 
     (void)snprintf(id, sizeof id, "webhook-id: %s", l->id);
     (void)snprintf(at, sizeof at, "webhook-timestamp: %lld", (long long)now);
-    if (!hg_webhook_sign(sum, w->key, l->id, now, body)) return false;
+    hg_webhooks_key(w, l->owner, key);
+    if (!hg_webhook_sign(sum, key, l->id, now, body)) return false;
     (void)snprintf(signature, sizeof signature, "webhook-signature: %s", sum);
     const char *const headers[] = {"Content-Type: application/json", id, at, signature};
     const hg_fetch f = {.url = l->url,
@@ -319,6 +351,7 @@ hg_status hg_webhooks_start(hg_webhooks *w, hg_err *e)
 {
     hg_query q;
 
+    /* Letters of an earlier program have no host: they are told one after another. */
     hg_query_open(&q, w->store, "UPDATE webhooks SET due = ? WHERE due > ?");
     hg_query_int(&q, 1, hg_unix_ms());
     hg_query_int(&q, 2, hg_unix_ms() + TAKEN_MS / 2);
@@ -349,9 +382,19 @@ void hg_webhooks_free(hg_webhooks *w)
     hg_free(w);
 }
 
-const char *hg_webhooks_key(const hg_webhooks *w)
+/* An owner's key is made of the server's, which nobody is told. */
+void hg_webhooks_key(const hg_webhooks *w, const char *owner, char out[HG_WEBHOOK_KEY_ROOM])
 {
-    return w->key;
+    unsigned char mac[crypto_auth_hmacsha256_BYTES];
+    crypto_auth_hmacsha256_state state;
+
+    (void)crypto_auth_hmacsha256_init(&state, (const unsigned char *)w->key, strlen(w->key));
+    (void)crypto_auth_hmacsha256_update(&state, (const unsigned char *)owner, strlen(owner));
+    (void)crypto_auth_hmacsha256_final(&state, mac);
+    memcpy(out, "whsec_", 6);
+    (void)sodium_bin2base64(out + 6, HG_WEBHOOK_KEY_ROOM - 6, mac, KEY_BYTES,
+                            sodium_base64_VARIANT_ORIGINAL);
+    sodium_memzero(mac, sizeof mac);
 }
 
 hg_status hg_webhooks_check(const hg_webhooks *w, const char *url, hg_err *e)

@@ -135,13 +135,15 @@ void hg_replicate_collection(hg_server *s, hg_exchange *x, hg_bytes rest)
 
 void hg_replicate_webhook_secret(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
+    char key[HG_WEBHOOK_KEY_ROOM];
     hg_buf b = {0};
     hg_json_out o;
 
     (void)rest;
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
-    hg_json_text(&o, "key", hg_webhooks_key(hg_server_replicate(s)->webhooks));
+    hg_webhooks_key(hg_server_replicate(s)->webhooks, hg_exchange_owner(x), key);
+    hg_json_text(&o, "key", key);
     hg_json_end(&o);
     hg_replicate_reply(x, 200, &b);
 }

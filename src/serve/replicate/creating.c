@@ -169,6 +169,7 @@ static bool fill(hg_prediction *one, hg_server *s, const hg_exchange *x, const h
     hg_id_make(one->id, sizeof one->id, "", 26);
     hg_id_make(one->secret, sizeof one->secret, "", 52);
     (void)snprintf(one->owner, sizeof one->owner, "%s", hg_exchange_owner(x));
+    one->owner_key = hg_owner_key(one->owner);
     (void)snprintf(one->backend, sizeof one->backend, "%s", o->card.id);
     hg_replicate_name(o->card.id, one->model);
     one->created = hg_unix_ms();

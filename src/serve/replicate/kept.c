@@ -33,6 +33,13 @@ const char hg_replicate_tables[] =
 const char hg_replicate_order[] = "CREATE INDEX predictions_in_order ON predictions (owner);"
                                   "DROP INDEX predictions_by_owner;";
 
+const char hg_replicate_letters[] =
+    "ALTER TABLE webhooks ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE webhooks ADD COLUMN host TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX webhooks_by_url ON webhooks (url, retries);"
+    "CREATE INDEX predictions_to_sweep ON predictions (completed) WHERE source = 'api' AND removed "
+    "= 0;";
+
 hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_err *e)
 {
     hg_query q;
@@ -103,6 +110,7 @@ static hg_prediction *read_row(hg_predictions *all, const hg_query *q)
     copy_text(p->id, sizeof p->id, q, 0);
     copy_text(p->secret, sizeof p->secret, q, 1);
     copy_text(p->owner, sizeof p->owner, q, 2);
+    p->owner_key = hg_owner_key(p->owner);
     copy_text(p->model, sizeof p->model, q, 3);
     copy_text(p->version, sizeof p->version, q, 4);
     copy_text(p->backend, sizeof p->backend, q, 5);

@@ -59,6 +59,28 @@ bool hg_made_is_owned(hg_store *store, const char *name, const char *owner)
     return is_there(store, "SELECT 1 FROM made_models WHERE name = ? AND owner = ?", name, owner);
 }
 
+char **hg_made_names(hg_store *store, const char *owner, hg_arena *mem, size_t *n)
+{
+    enum { MOST = 1000 };
+    char **names = HG_NEW(mem, char *, MOST);
+    hg_query q;
+
+    *n = 0;
+    if (names == NULL) return NULL;
+    hg_query_open(&q, store,
+                  "SELECT name FROM made_models WHERE visibility = 'public' OR owner = ? ORDER BY "
+                  "name LIMIT ?");
+    hg_query_text(&q, 1, owner);
+    hg_query_int(&q, 2, MOST);
+    while (hg_query_row(&q)) {
+        const char *v = hg_column_text(&q, 0);
+        names[*n] = hg_arena_strndup(mem, v, strlen(v));
+        *n += names[*n] != NULL;
+    }
+    (void)hg_query_close(&q, NULL);
+    return names;
+}
+
 hg_status hg_made_insert(hg_store *store, const char *name, const char *owner, const json_t *body,
                          hg_err *e)
 {

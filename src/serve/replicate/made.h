@@ -15,6 +15,8 @@ bool hg_made_load(hg_store *store, const char *name, hg_arena *mem, hg_made *out
 bool hg_made_is_open(hg_store *store, const char *name, const char *owner);
 /* Whether it is that owner's. */
 bool hg_made_is_owned(hg_store *store, const char *name, const char *owner);
+/* Names of public ones and of the owner's, by name: *n of them. */
+char **hg_made_names(hg_store *store, const char *owner, hg_arena *mem, size_t *n);
 hg_status hg_made_insert(hg_store *store, const char *name, const char *owner, const json_t *body,
                          hg_err *e);
 /* Sets what the body has of description and links. */

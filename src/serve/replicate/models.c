@@ -122,25 +122,6 @@ static bool is_listed(const hg_offer *m)
     return !m->card.is_unlisted || m->path == NULL; /* ELIZA is found by who looks for it */
 }
 
-void hg_replicate_list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
-{
-    hg_models *ms = hg_server_models(s);
-    hg_buf b = {0};
-    hg_json_out o;
-
-    (void)rest;
-    hg_json_out_init(&o, &b, 0);
-    hg_json_begin(&o, NULL, '{');
-    hg_json_begin(&o, "results", '[');
-    for (size_t i = 0; i < hg_models_count(ms); i++)
-        if (is_listed(hg_models_get(ms, i)))
-            hg_replicate_put_model(&o, NULL, s, x, hg_models_get(ms, i));
-    hg_json_end(&o);
-    hg_replicate_put_links(&o, x, "/v1/models", 0, 0);
-    hg_json_end(&o);
-    hg_replicate_reply(x, 200, &b);
-}
-
 /* ---- searching ---- */
 static bool has_word(const char *text, hg_bytes word)
 {
@@ -263,6 +244,29 @@ static bool put_made(hg_json_out *o, hg_server *s, hg_exchange *x, const char *n
     g.cover_url = made.cover_url;
     put_page(o, NULL, s, x, &g, hg_replicate_trained(s, name, 0));
     return true;
+}
+
+void hg_replicate_list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_models *ms = hg_server_models(s);
+    hg_buf b = {0};
+    hg_json_out o;
+
+    (void)rest;
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_json_begin(&o, "results", '[');
+    for (size_t i = 0; i < hg_models_count(ms); i++)
+        if (is_listed(hg_models_get(ms, i)))
+            hg_replicate_put_model(&o, NULL, s, x, hg_models_get(ms, i));
+    size_t n;
+    char **made = hg_made_names(hg_server_replicate(s)->store, hg_exchange_owner(x),
+                                hg_exchange_memory(x), &n);
+    for (size_t i = 0; i < n; i++) (void)put_made(&o, s, x, made[i]);
+    hg_json_end(&o);
+    hg_replicate_put_links(&o, x, "/v1/models", 0, 0);
+    hg_json_end(&o);
+    hg_replicate_reply(x, 200, &b);
 }
 
 static bool is_name(const char *text)

@@ -177,6 +177,7 @@ void hg_prediction_listen(hg_prediction *p, hg_exchange *x, size_t from)
     for (size_t i = from; i < p->n_events; i++) put_event(&b, p, i);
     const bool ended = hg_prediction_is_over(p);
     if (ended) put_end(&b, p);
+    hg_exchange_allow(x, b.n); /* all that there has been, at once */
     tell(l, &b);
     if (!ended) {
         l->next = p->listeners;
@@ -265,8 +266,8 @@ void hg_prediction_take_back(hg_prediction *p)
     p->status = HG_STARTING;
     p->started = 0;
     p->running_on = NULL;
-    p->n_events = 0;
-    hg_buf_clear(&p->text);
+    if (p->n_events > 1) p->n_events = 1; /* its seed, which was told */
+    p->text.n = p->n_events > 0 ? p->event[0].n : 0;
     (void)pthread_mutex_unlock(&p->lock);
 }
 

@@ -35,11 +35,13 @@ typedef struct hg_listener hg_listener;
 typedef struct hg_prediction {
     /* Of those that are open, and of those in the queue; their table's lock guards them. */
     struct hg_prediction *next, *next_queued;
+    bool is_given; /* to a starter, and the engine behind it */
     struct hg_predictions *all;
     atomic_uint n_holders;
     /* What it was made with; it does not change. */
     char id[27], secret[53], owner[64], model[132], version[65];
-    char backend[128]; /* the model that answers, as the server knows it */
+    uint64_t owner_key; /* of owner */
+    char backend[128];  /* the model that answers, as the server knows it */
     const char *source;
     char *input, *base, *deployment, *webhook; /* JSON; "http://host"; the last two may be NULL */
     unsigned webhook_events;
@@ -94,7 +96,7 @@ int64_t hg_prediction_now(const hg_prediction *p);
 void hg_prediction_end(hg_prediction *p, hg_prediction_status status, const char *error);
 /* Its end is kept: listeners are told and let go. */
 void hg_prediction_tell_end(hg_prediction *p);
-/* As if it had not begun. Without the lock. */
+/* As if it had not begun, but for its seed. Without the lock. */
 void hg_prediction_take_back(hg_prediction *p);
 /* As clients see it. `waiting`: as one that has not begun, which is how those who waited in vain
  * are told to ask again. */

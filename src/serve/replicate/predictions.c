@@ -82,56 +82,19 @@ uint32_t hg_predictions_open(hg_predictions *all)
     return (uint32_t)n;
 }
 
-/* ---- the queue ---- */
-static void enqueue(hg_predictions *all, hg_prediction *p)
-{
-    hg_prediction_hold(p);
-    hg_predictions_lock(all);
-    if (all->queue == NULL)
-        all->queue = p;
-    else
-        all->queue_end->next_queued = p;
-    all->queue_end = p;
-    all->n_queued++;
-    (void)pthread_cond_signal(&all->more);
-    hg_predictions_unlock(all);
-}
-
-/* NULL: it is empty. */
-static hg_prediction *dequeue_locked(hg_predictions *all)
-{
-    hg_prediction *p = all->queue;
-
-    if (p == NULL) return NULL;
-    all->queue = p->next_queued;
-    p->next_queued = NULL;
-    all->n_queued--;
-    return p;
-}
-
-static hg_prediction *dequeue(hg_predictions *all)
-{
-    hg_prediction *p = NULL;
-
-    hg_predictions_lock(all);
-    while (all->queue == NULL && !all->is_stopping) (void)pthread_cond_wait(&all->more, &all->lock);
-    if (!all->is_stopping) p = dequeue_locked(all);
-    hg_predictions_unlock(all);
-    return p;
-}
-
+/* ---- starting ---- */
+/* What finds no room stays the first of its owner's. */
 static void *run_starter(void *ctx)
 {
     hg_predictions *all = ctx;
-    const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
 
-    for (hg_prediction *p; (p = dequeue(all)) != NULL;) {
+    for (hg_prediction *p; (p = hg_predictions_dequeue(all)) != NULL;) {
         (void)pthread_mutex_lock(&p->lock);
         const bool waits = p->status == HG_STARTING;
         (void)pthread_mutex_unlock(&p->lock);
         if (waits && hg_prediction_run(p) == HG_E_STATE) {
-            (void)nanosleep(&nap, NULL);
-            enqueue(all, p);
+            hg_predictions_note_full(all, p->backend);
+            hg_predictions_enqueue(all, p, true);
         }
         hg_prediction_release(p);
     }
@@ -152,7 +115,7 @@ static hg_status add(hg_predictions *all, hg_prediction *p, hg_err *e)
     if (s != HG_OK)
         unlink_one(all, p);
     else
-        enqueue(all, p);
+        hg_predictions_enqueue(all, p, false);
     return s;
 }
 
@@ -175,11 +138,20 @@ static hg_status tell_webhook(hg_predictions *all, const hg_prediction *p, unsig
     hg_json_out_init(&o, &b, 0);
     hg_prediction_put(&o, NULL, p, false);
     const hg_bytes body = {b.p, b.n};
-    const hg_status s =
-        b.failed ? hg_fail(e, HG_E_NOMEM, "no room for what a webhook is told")
-                 : hg_webhooks_put(all->webhooks, p->webhook, body, news == HG_ON_COMPLETED, e);
+    const hg_status s = b.failed ? hg_fail(e, HG_E_NOMEM, "no room for what a webhook is told")
+                                 : hg_webhooks_put(all->webhooks, p->owner, p->webhook, body,
+                                                   news == HG_ON_COMPLETED, e);
     hg_buf_free(&b);
     return s;
+}
+
+void hg_predictions_tell_start(hg_predictions *all, hg_prediction *p)
+{
+    if (p->start_is_told) return;
+    (void)tell_webhook(all, p, HG_ON_START, NULL);
+    p->start_is_told = true;
+    p->n_told = p->n_events;
+    p->told_s = hg_seconds();
 }
 
 static hg_status write_end(hg_predictions *all, const hg_prediction *p, hg_err *e)
@@ -291,8 +263,6 @@ static unsigned news_of(hg_prediction *p, double now)
 {
     unsigned what = 0;
 
-    if (!p->start_is_told && p->status >= HG_PROCESSING && p->started != 0) what |= HG_ON_START;
-    p->start_is_told = p->start_is_told || what != 0;
     if (hg_prediction_has_ended(p) || p->n_events == p->n_told || now - p->told_s < TELL_EVERY_S)
         return what;
     for (size_t i = p->n_told; i < p->n_events; i++)
@@ -394,11 +364,11 @@ hg_status hg_predictions_new(hg_predictions **out, hg_server *s, hg_data *d, hg_
     all->webhooks = w;
     all->retention_s = retention_s;
     (void)pthread_mutex_init(&all->lock, NULL);
-    (void)pthread_cond_init(&all->more, NULL);
     (void)pthread_mutex_init(&all->wake_lock, NULL);
     (void)pthread_condattr_init(&by);
     (void)pthread_condattr_setclock(&by, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&all->wake, &by);
+    (void)pthread_cond_init(&all->more, &by);
     (void)pthread_condattr_destroy(&by);
     *out = all;
     return HG_OK;
@@ -418,7 +388,7 @@ static void begin_again(hg_predictions *all, hg_prediction *p)
     hg_predictions_lock(all);
     link_locked(all, p);
     hg_predictions_unlock(all);
-    enqueue(all, p);
+    hg_predictions_enqueue(all, p, false);
 }
 
 static hg_status fail_cut_off(hg_predictions *all, hg_prediction *p, hg_err *e)
@@ -473,7 +443,7 @@ static void stop_starters(hg_predictions *all)
     hg_predictions_unlock(all);
     for (int i = 0; i < N_STARTERS; i++)
         if (all->has_starter[i]) (void)pthread_join(all->starter[i], NULL);
-    for (hg_prediction *p; (p = dequeue_locked(all)) != NULL;) hg_prediction_release(p);
+    hg_predictions_empty_queue(all);
 }
 
 static bool some_run(hg_predictions *all)

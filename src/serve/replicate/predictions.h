@@ -12,8 +12,8 @@ enum {
     HG_MAX_PREDICTION_INPUT = 1 << 20
 };
 
-extern const char hg_replicate_tables[],
-    hg_replicate_order[]; /* the migration that makes the tables of this folder */
+extern const char hg_replicate_tables[], hg_replicate_order[],
+    hg_replicate_letters[]; /* the migrations of this folder's tables */
 typedef struct hg_predictions hg_predictions;
 /* Takes up what the server left when it ended: what had not begun begins, what ran has failed. All
  * must outlive it. `retention_s`: how long input and output of those made through the API are kept
@@ -64,10 +64,12 @@ void hg_predictions_unlock(hg_predictions *all);
 /* It has changed: the keeper is to look at it soon. Any thread, with or without its lock. */
 void hg_predictions_wake(hg_predictions *all);
 hg_server *hg_predictions_server(const hg_predictions *all);
+/* Its webhook hears that it has begun, once. With its lock held. */
+void hg_predictions_tell_start(hg_predictions *all, hg_prediction *p);
 
 /* run.c: from the input to an answer that runs, in the calling thread's time, which may wait for
- * the model to be loaded. HG_E_STATE: the engine's queue is full, try again; else it runs or has
- * ended. */
+ * the model to be loaded. HG_E_STATE: the engine's queue is full, or there is no room for its model
+ * just now: try again; else it runs or has ended. */
 hg_status hg_prediction_run(hg_prediction *p);
 
 #endif

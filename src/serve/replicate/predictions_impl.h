@@ -1,10 +1,10 @@
-/* What predictions.c and kept.c share. */
+/* What predictions.c, queue.c and kept.c share. */
 #ifndef HG_SERVE_REPLICATE_PREDICTIONS_IMPL_H
 #define HG_SERVE_REPLICATE_PREDICTIONS_IMPL_H
 
 #include "serve/replicate/predictions.h"
 
-enum { N_STARTERS = 2 };
+enum { N_STARTERS = 2, MOST_FULL = 16 };
 
 typedef struct waiter waiter;
 struct waiter {
@@ -28,6 +28,10 @@ struct hg_predictions {
     size_t n_open;
     hg_prediction *queue, *queue_end; /* each held; what was canceled stays until its turn */
     size_t n_queued;
+    struct {
+        char backend[128];
+        double until;  /* monotonic */
+    } full[MOST_FULL]; /* models that had no room just now */
     waiter *waiters;
     bool is_stopping;
 
@@ -37,6 +41,15 @@ struct hg_predictions {
     pthread_t starter[N_STARTERS], keeper;
     bool has_starter[N_STARTERS], has_keeper;
 };
+
+/* ---- queue.c ---- */
+/* At its end, or `first` again: what had been taken and found no room. */
+void hg_predictions_enqueue(hg_predictions *all, hg_prediction *p, bool first);
+/* Waits for the next, which is the caller's to release. NULL: the server ends. */
+hg_prediction *hg_predictions_dequeue(hg_predictions *all);
+/* The model has no room: for a moment none of its predictions is next. */
+void hg_predictions_note_full(hg_predictions *all, const char *backend);
+void hg_predictions_empty_queue(hg_predictions *all); /* no thread takes from it any more */
 
 /* ---- kept.c ---- */
 hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_err *e);

@@ -181,17 +181,35 @@ int64_t hg_replicate_cursor(const hg_exchange *x)
     return v > 0 ? v : 0;
 }
 
+/* What the page was asked for goes on with its links, as it came. */
+static void put_link(hg_json_out *o, const char *key, const hg_exchange *x, const char *path,
+                     int64_t cursor)
+{
+    static const char *const filters[] = {"created_after", "created_before", "model"};
+    char base[320];
+    hg_buf b = {0};
+
+    hg_replicate_base(x, base);
+    hg_buf_printf(&b, "%s%s?cursor=%lld", base, path, (long long)cursor);
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+        const char *v = hg_exchange_query(x, filters[i]);
+        if (v != NULL) hg_buf_printf(&b, "&%s=%s", filters[i], v);
+    }
+    hg_json_text(o, key, b.failed ? NULL : b.p);
+    hg_buf_free(&b);
+}
+
 void hg_replicate_put_links(hg_json_out *o, const hg_exchange *x, const char *path, int64_t cursor,
                             int64_t next)
 {
-    char base[320], url[512];
-    const int64_t before = cursor > HG_PAGE ? cursor - HG_PAGE : 0;
-
-    hg_replicate_base(x, base);
-    (void)snprintf(url, sizeof url, "%s%s?cursor=%lld", base, path, (long long)next);
-    hg_json_text(o, "next", next > 0 ? url : NULL);
-    (void)snprintf(url, sizeof url, "%s%s?cursor=%lld", base, path, (long long)before);
-    hg_json_text(o, "previous", cursor > 0 ? url : NULL);
+    if (next > 0)
+        put_link(o, "next", x, path, next);
+    else
+        hg_json_null(o, "next");
+    if (cursor > 0)
+        put_link(o, "previous", x, path, cursor > HG_PAGE ? cursor - HG_PAGE : 0);
+    else
+        hg_json_null(o, "previous");
 }
 
 /* ---- predictions ---- */
@@ -207,39 +225,66 @@ void hg_prediction_answer(hg_exchange *x, int status, hg_prediction *p, bool wai
     hg_replicate_reply(x, status, &b);
 }
 
-/* 2026-01-31T12:00:00Z, with or without a fraction; 0: not given or none. */
-static int64_t time_of(const hg_exchange *x, const char *name)
+/* A number of n digits and what stands behind it, which may be the end. */
+static bool take_digits(const char **at, int n, const char *behind, int min, int max, int *out)
 {
-    char raw[96];
-    const char *text = hg_exchange_query(x, name);
-    int v[6] = {0};
-    const size_t n = text != NULL ? strlen(text) : 0;
-
-    if (n == 0 || n >= sizeof raw) return 0;
-    const hg_bytes plain = hg_path_decode((hg_bytes){text, n}, raw, sizeof raw - 1);
-    raw[plain.n] = '\0';
-    const char *at = raw;
-    for (int i = 0; i < 6; i++) {
-        char *end;
-        v[i] = (int)strtol(at, &end, 10);
-        if (end == at) return 0;
-        at = end + (*end != '\0');
+    *out = 0;
+    for (int i = 0; i < n; i++) {
+        if ((*at)[i] < '0' || (*at)[i] > '9') return false;
+        *out = 10 * *out + ((*at)[i] - '0');
     }
+    *at += n;
+    if (**at != '\0' && strchr(behind, **at) == NULL) return false;
+    *at += **at != '\0' && **at != '.';
+    return *out >= min && *out <= max;
+}
+
+/* 2026-01-31, 2026-01-31T12:00:00Z or 2026-01-31T12:00:00.123Z in unix milliseconds. */
+static bool parse_time(const char *at, int64_t *out)
+{
+    int v[6] = {0};
+    const bool has_day = take_digits(&at, 4, "-", 1970, 9999, &v[0]) &&
+                         take_digits(&at, 2, "-", 1, 12, &v[1]) &&
+                         take_digits(&at, 2, "Tt ", 1, 31, &v[2]);
+    const bool ok = has_day && (*at == '\0' || (take_digits(&at, 2, ":", 0, 23, &v[3]) &&
+                                                take_digits(&at, 2, ":", 0, 59, &v[4]) &&
+                                                take_digits(&at, 2, ".Zz+", 0, 60, &v[5])));
     const int64_t m = v[1] > 2 ? v[1] - 3 : v[1] + 9, y = v[0] - (v[1] <= 2);
     const int64_t days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + v[2] - 719469;
-    return ((days * 24 + v[3]) * 60 + v[4]) * 60000 + v[5] * 1000;
+
+    *out = ((days * 24 + v[3]) * 60 + v[4]) * 60000 + v[5] * 1000;
+    if (*at == '.') *out += (int64_t)(strtod(at, NULL) * 1000 + 0.5);
+    return ok;
+}
+
+/* *out 0: it is not given. False: it is no time. */
+static bool read_time(const hg_exchange *x, const char *name, int64_t *out, hg_problem *p)
+{
+    char raw[96] = "";
+    const char *text = hg_exchange_query(x, name);
+    const size_t n = text != NULL ? strlen(text) : 0;
+
+    *out = 0;
+    if (n == 0) return true;
+    if (n < sizeof raw) raw[hg_path_decode((hg_bytes){text, n}, raw, sizeof raw - 1).n] = '\0';
+    return parse_time(raw, out) ||
+           hg_refuse(p, 422, NULL, NULL, "%s is no time; 2026-01-31T12:00:00Z would be one", name);
 }
 
 static void list_predictions(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    const hg_prediction_range range = {.created_after = time_of(x, "created_after"),
-                                       .created_before = time_of(x, "created_before"),
-                                       .cursor = hg_replicate_cursor(x),
-                                       .model = hg_exchange_query(x, "model")};
+    hg_prediction_range range = {.cursor = hg_replicate_cursor(x),
+                                 .model = hg_exchange_query(x, "model")};
     hg_buf b = {0};
     hg_json_out o;
+    hg_problem p;
 
     (void)rest;
+    if (!read_time(x, "created_after", &range.created_after, &p) ||
+        !read_time(x, "created_before", &range.created_before, &p)) {
+        hg_replicate_refuse(x, &p);
+        return;
+    }
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
     const int64_t next = hg_predictions_put_page(hg_server_replicate(s)->predictions, &o,

@@ -12,8 +12,9 @@ typedef struct hg_replicate_state {
     hg_versions *versions;
     hg_webhooks *webhooks;
     hg_store *store;
-    pthread_mutex_t lock; /* guards what was told of the training that runs */
-    void *teller;         /* trainings.c's */
+    atomic_uint n_fetching; /* desks that fetch a training's data */
+    pthread_mutex_t lock;   /* guards what was told of the training that runs */
+    void *teller;           /* trainings.c's */
 } hg_replicate_state;
 hg_replicate_state *hg_server_replicate(const hg_server *s);
 

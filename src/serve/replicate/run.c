@@ -5,12 +5,16 @@
 #include "serve/replicate/predictions.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what the model reads ---- */
 
+/* A template may name the prompt many times: what it comes to is bounded, too. */
+enum { MOST_FILLED = 16 << 20 };
+
 /* {system_prompt} first, so that what people write is never looked through for names. */
-static void fill_template(hg_buf *out, const hg_input *in)
+static hg_status fill_template(hg_buf *out, const hg_input *in, hg_err *e)
 {
     static const hg_bytes system_name = {"{system_prompt}", 15}, prompt_name = {"{prompt}", 8};
     hg_bytes form = in->prompt_template;
@@ -30,22 +34,28 @@ static void fill_template(hg_buf *out, const hg_input *in)
                                            : (hg_bytes){form.p, 1};
         const size_t used = is_system ? system_name.n : is_prompt ? prompt_name.n : 1;
         hg_buf_put(out, value.p, value.n);
+        if (out->n > MOST_FILLED)
+            return hg_fail(e, HG_E_LIMIT,
+                           "prompt_template with its prompts comes to more than %d bytes",
+                           MOST_FILLED);
         form = (hg_bytes){form.p + used, form.n - used};
     }
+    return HG_OK;
 }
 
 static hg_status read_plain(const hg_backend *m, const hg_input *in, hg_ids *ids, hg_err *e)
 {
     hg_buf b = {0};
+    hg_status s = HG_OK;
 
     if (in->prompt_template.n > 0) {
-        fill_template(&b, in);
+        s = fill_template(&b, in, e);
     } else {
         hg_buf_put(&b, in->system_prompt.p, in->system_prompt.n);
         if (in->system_prompt.n > 0) hg_buf_puts(&b, "\n\n");
         hg_buf_put(&b, in->prompt.p, in->prompt.n);
     }
-    hg_status s = hg_buf_status(&b, e);
+    if (s == HG_OK) s = hg_buf_status(&b, e);
     if (s == HG_OK) s = m->encode(m->ctx, (hg_bytes){b.n > 0 ? b.p : "", b.n}, ids, e);
     hg_buf_free(&b);
     return s;
@@ -145,11 +155,28 @@ static void end_now(hg_prediction *p, hg_prediction_status status, const char *w
     hg_predictions_wake(p->all);
 }
 
-/* False when it has been canceled before it began. */
-static bool begin(hg_prediction *p, const hg_backend *m, uint64_t seed)
+/* The first line of its logs: the engine may have refused it after that was told, or the server may
+ * have ended. */
+static void choose_seed(hg_prediction *p, uint64_t *seed)
 {
+    static const char name[] = "Seed: ";
     char line[64];
-    int n;
+
+    (void)pthread_mutex_lock(&p->lock);
+    (void)snprintf(line, sizeof line, "%.*s", p->n_events > 0 ? (int)p->event[0].n : 0,
+                   p->n_events > 0 ? p->text.p : "");
+    if (strncmp(line, name, sizeof name - 1) == 0) {
+        *seed = strtoull(line + sizeof name - 1, NULL, 10);
+    } else {
+        const int n = snprintf(line, sizeof line, "%s%llu\n", name, (unsigned long long)*seed);
+        hg_prediction_add(p, 'l', (hg_bytes){line, (size_t)n});
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* False when it has been canceled before it began. */
+static bool begin(hg_prediction *p, const hg_backend *m)
+{
 
     (void)pthread_mutex_lock(&p->lock);
     /* A cancel that came while the engine refused it was only noted. */
@@ -161,8 +188,7 @@ static bool begin(hg_prediction *p, const hg_backend *m, uint64_t seed)
         p->started = hg_prediction_now(p);
         p->started_s = hg_seconds();
         p->running_on = m;
-        n = snprintf(line, sizeof line, "Seed: %llu\n", (unsigned long long)seed);
-        hg_prediction_add(p, 'l', (hg_bytes){line, (size_t)n});
+        hg_predictions_tell_start(p->all, p);
     }
     (void)pthread_mutex_unlock(&p->lock);
     return ok;
@@ -198,13 +224,14 @@ static hg_status submit(hg_prediction *p, const hg_backend *m, const hg_input *i
 }
 
 /* With the model in memory, whose hold goes to the answer. */
-static hg_status run_on(hg_prediction *p, const hg_backend *m, const hg_input *in)
+static hg_status run_on(hg_prediction *p, const hg_backend *m, hg_input *in)
 {
     hg_ids ids = {0};
     hg_err e = {0};
     hg_status s = read_prompt(m, in, &ids, &e);
 
-    if (s == HG_OK && !begin(p, m, in->sampling.seed)) {
+    if (s == HG_OK) choose_seed(p, &in->sampling.seed);
+    if (s == HG_OK && !begin(p, m)) {
         s = HG_E_CANCELED;
     } else if (s == HG_OK) {
         s = submit(p, m, in, &ids, &e);
@@ -218,6 +245,15 @@ static hg_status run_on(hg_prediction *p, const hg_backend *m, const hg_input *i
     p->running_on = NULL;
     (void)pthread_mutex_unlock(&p->lock);
     if (s != HG_E_CANCELED) end_now(p, HG_FAILED, e.msg);
+    return HG_OK;
+}
+
+/* A model that cannot be had just now may be had later. */
+static hg_status fail_or_wait(hg_prediction *p, const hg_problem *why)
+{
+    if (why->status == 503 && why->code != NULL && strcmp(why->code, "server_overloaded") == 0)
+        return HG_E_STATE;
+    end_now(p, HG_FAILED, why->msg);
     return HG_OK;
 }
 
@@ -238,7 +274,7 @@ hg_status hg_prediction_run(hg_prediction *p)
         end_now(p, HG_FAILED, why.msg);
     else if ((m = hg_server_take(hg_predictions_server(p->all),
                                  (hg_bytes){p->backend, strlen(p->backend)}, &why)) == NULL)
-        end_now(p, HG_FAILED, why.msg);
+        s = fail_or_wait(p, &why);
     else
         s = run_on(p, m, &in);
     json_decref(input);

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MOST_LINES = 200 };
 
@@ -177,11 +178,22 @@ static bool reply(hg_server *s, hg_exchange *x, int status, const char *id, hg_p
 }
 
 /* ---- making one ---- */
-static char *make_note(const hg_exchange *x, const json_t *body, const char *destination,
-                       const char *version, hg_arena *mem)
+/* A data URI, which may be long, is told as the file that it has become. */
+static void tell_as_file(json_t *input, const char *key, const char *base, const char *file)
+{
+    const char *given = json_string_value(json_object_get(input, key));
+    char url[400];
+
+    if (given == NULL || strncasecmp(given, "data:", 5) != 0) return;
+    (void)snprintf(url, sizeof url, "%.300s/v1/files/%.48s", base, file);
+    (void)json_object_set_new(input, key, json_string(url));
+}
+
+static char *make_note(const hg_exchange *x, const json_t *body, const hg_training_ask *ask,
+                       const char *destination, const char *version, hg_arena *mem)
 {
     char base[320];
-    json_t *note = json_object();
+    json_t *note = json_object(), *input = json_copy(json_object_get(body, "input"));
     hg_buf b = {0};
     char *text = NULL;
 
@@ -189,7 +201,9 @@ static char *make_note(const hg_exchange *x, const json_t *body, const char *des
     (void)json_object_set_new(note, "destination", json_string(destination));
     (void)json_object_set_new(note, "version", json_string(version));
     (void)json_object_set_new(note, "base", json_string(base));
-    (void)json_object_set(note, "input", json_object_get(body, "input"));
+    tell_as_file(input, "train_data", base, ask->training_file);
+    tell_as_file(input, "eval_data", base, ask->validation_file);
+    (void)json_object_set_new(note, "input", input);
     (void)json_object_set(note, "webhook", json_object_get(body, "webhook"));
     (void)json_object_set(note, "filter", json_object_get(body, "webhook_events_filter"));
     if (hg_json_put_tree(&b, note, NULL) == HG_OK) text = hg_arena_strndup(mem, b.p, b.n);
@@ -247,9 +261,11 @@ static bool create(hg_server *s, hg_exchange *x, const hg_offer *base, const cha
         return false;
     (void)snprintf(name, sizeof name, "%.90s:%013lld", destination,
                    (long long)next_time(hg_server_store(s), destination));
-    ask.note = make_note(x, body, destination, own, mem);
-    if (ask.note == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the training");
-    return hg_trainings_create(hg_server_trainings(s), &ask, id, p) && reply(s, x, 201, id, p);
+    ask.note = make_note(x, body, &ask, destination, own, mem);
+    const bool ok = ask.note != NULL ? hg_trainings_create(hg_server_trainings(s), &ask, id, p)
+                                     : hg_refuse(p, 500, NULL, NULL, "no room for the training");
+    if (!ok) hg_replicate_drop_data(&ask, s, x, json_object_get(body, "input"));
+    return ok && reply(s, x, 201, id, p);
 }
 
 void hg_replicate_train(hg_server *s, hg_exchange *x, const hg_offer *base, const char *version)
@@ -352,11 +368,12 @@ static unsigned news_of(teller *t, const hg_training *j)
 {
     const double now = hg_seconds();
 
+    /* Also one that waits may be canceled while another runs. */
+    if (hg_training_has_ended(j->state)) return HG_ON_COMPLETED;
     if (strcmp(t->id, j->id) != 0) {
         *t = (teller){.told_s = 0};
         (void)snprintf(t->id, sizeof t->id, "%s", j->id);
     }
-    if (hg_training_has_ended(j->state)) return HG_ON_COMPLETED;
     if (j->state != HG_TRAINING_RUNNING) return 0;
     if (!t->start_is_told) {
         t->start_is_told = true;
@@ -382,8 +399,8 @@ static void tell(hg_server *s, const hg_training *j, unsigned news)
         hg_json_out_init(&o, &b, 0);
         put_training(&o, s, j);
         if (!b.failed)
-            (void)hg_webhooks_put(hg_server_replicate(s)->webhooks, url, (hg_bytes){b.p, b.n},
-                                  news == HG_ON_COMPLETED, NULL);
+            (void)hg_webhooks_put(hg_server_replicate(s)->webhooks, j->owner, url,
+                                  (hg_bytes){b.p, b.n}, news == HG_ON_COMPLETED, NULL);
     }
     hg_buf_free(&b);
     json_decref(note);

@@ -12,6 +12,9 @@
  * and *p (422), with a line for what is wrong. */
 bool hg_replicate_read_training(hg_training_ask *ask, hg_server *s, hg_exchange *x,
                                 const json_t *input, hg_arena *mem, hg_problem *p);
+/* Deletes again what that had made files of. */
+void hg_replicate_drop_data(const hg_training_ask *ask, hg_server *s, const hg_exchange *x,
+                            const json_t *input);
 /* Lets webhooks hear of trainings; before they start. */
 void hg_replicate_watch_trainings(hg_server *s);
 

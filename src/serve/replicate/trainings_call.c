@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_DATA = 128 * 1024 * 1024 };
+enum { MAX_DATA = 128 * 1024 * 1024, MOST_FETCHING = 2 };
 static const double FETCH_S = 60;
 
 static bool wrong(hg_problem *p, const char *key, const char *what)
@@ -80,6 +80,8 @@ static bool read_numbers(hg_training_wish *w, const json_t *input, hg_problem *p
                     read_number(input, "train_eval_split", 0.01, 1, &split, p) &&
                     read_whole(input, "seed", 0, 9007199254740991.0, &w->seed, p);
 
+    if (ok && accumulation > 1 && w->batch_size == 0)
+        return wrong(p, "gradient_accumulation_steps", "Needs train_batch_size beside it");
     if (w->batch_size > 0) w->batch_size *= accumulation;
     if (steps > 0) w->n_steps = steps;
     w->val_share = 1 - split;
@@ -136,6 +138,17 @@ static bool take_data_uri(hg_server *s, const char *owner, const char *uri, cons
     return keep(s, owner, (hg_bytes){(char *)out, n_out}, key, mem, id, p);
 }
 
+/* Who fetches keeps a desk that long: of those there are few, and others answer. */
+static bool begin_fetch(hg_server *s, hg_problem *p)
+{
+    atomic_uint *n = &hg_server_replicate(s)->n_fetching;
+
+    if (atomic_fetch_add(n, 1) < MOST_FETCHING) return true;
+    (void)atomic_fetch_sub(n, 1);
+    return hg_refuse(p, 503, NULL, NULL,
+                     "other data is being fetched already; try again, or upload it as a file");
+}
+
 static bool fetch_data(hg_server *s, const char *owner, const char *url, const char *key,
                        hg_arena *mem, const char **id, hg_problem *p)
 {
@@ -146,8 +159,10 @@ static bool fetch_data(hg_server *s, const char *owner, const char *url, const c
     hg_buf b = {0};
     hg_err e = {0};
     int status = 0;
+    if (!begin_fetch(s, p)) return false;
     bool ok = hg_fetch_run(&f, &status, &b, &e) == HG_OK ||
               hg_refuse(p, 422, "invalid_input", key, "- input.%s: %s", key, e.msg);
+    (void)atomic_fetch_sub(&hg_server_replicate(s)->n_fetching, 1);
 
     if (ok && status != 200)
         ok = hg_refuse(p, 422, "invalid_input", key, "- input.%s: the server there answers %d", key,
@@ -174,6 +189,23 @@ static bool read_data(hg_server *s, hg_exchange *x, const json_t *input, const c
         return fetch_data(s, hg_exchange_owner(x), text, key, mem, id, p);
     *id = text; /* the id of a file */
     return true;
+}
+
+static void drop(hg_server *s, const hg_exchange *x, const json_t *input, const char *key,
+                 const char *id)
+{
+    const char *given = json_string_value(json_object_get(input, key));
+
+    if (id == NULL || given == NULL || strcmp(given, id) == 0) return;
+    if (strncasecmp(given, "data:", 5) != 0 && strstr(given, id) != NULL) return; /* its own */
+    (void)hg_files_delete(hg_server_files(s), hg_exchange_owner(x), id, NULL);
+}
+
+void hg_replicate_drop_data(const hg_training_ask *ask, hg_server *s, const hg_exchange *x,
+                            const json_t *input)
+{
+    drop(s, x, input, "train_data", ask->training_file);
+    drop(s, x, input, "eval_data", ask->validation_file);
 }
 
 bool hg_replicate_read_training(hg_training_ask *ask, hg_server *s, hg_exchange *x,
