@@ -8,6 +8,9 @@ import { createInterface } from 'node:readline';
 const build = new URL('../../build/release/', import.meta.url).pathname;
 export const higgins = process.env.HIGGINS ?? `${build}higgins`;
 
+// Writes a small model with random weights to that folder.
+export const makeModel = (folder) => execFileSync(`${build}tests/make_model`, [folder]);
+
 // Starts the program on that folder and resolves once it answers.
 async function start(folder, given, env) {
   const child = spawn(higgins, ['serve', join(folder, 'random'), '--port', '0', '--json', '--quiet', '--data', join(folder, 'data'), ...given], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
@@ -28,7 +31,7 @@ export const serve = (...options) => serveIn({}, ...options);
 // The same with these variables in its environment.
 export async function serveIn(env, ...options) {
   const folder = mkdtempSync(join(tmpdir(), 'higgins-serve-'));
-  execFileSync(`${build}tests/make_model`, [join(folder, 'random')]);
+  makeModel(join(folder, 'random'));
   const access = options.some((o) => ['--api-key', '--with-token'].includes(o)) ? [] : ['--no-token'];
   const given = [...access, ...options.filter((o) => o !== '--with-token')];
   let now = await start(folder, given, env);
