@@ -195,6 +195,8 @@ typedef struct hg_usage {
     uint32_t drafted_tokens, accepted_tokens; /* guessed ahead, and of them come true */
     double prefill_s, decode_s, queue_s;
     hg_status status; /* of what ended with HG_FINISH_ERROR; HG_E_NOMEM may pass */
+    bool has_end;     /* of HG_FINISH_STOP: a token of the model's ended it, and no stop string */
+    int32_t end_id;   /* that token */
 } hg_usage; /* cached: of the prompt, taken from an earlier request's cache; the end token is not
                counted */
 

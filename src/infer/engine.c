@@ -284,6 +284,9 @@ static bool take(hg_engine *en, hg_slot *s, size_t i)
         } else {
             finish = HG_FINISH_ERROR;
         }
+    } else {
+        w->usage.has_end = true;
+        w->usage.end_id = id;
     }
     if (finish == HG_FINISH_NONE) return false;
     hg_slot_keep(s, i + 1);

@@ -19,7 +19,9 @@ typedef struct answer {
     hg_ids ids;
     hg_buf text;
     hg_finish finish;
-    hg_err err; /* of the engine, or of ids */
+    bool has_end;
+    int32_t end_id; /* which of the tokens that end an answer was drawn */
+    hg_err err;     /* of the engine, or of ids */
     waiter *w;
 } answer;
 
@@ -33,10 +35,11 @@ static void on_text(void *ctx, hg_bytes text, hg_finish finish, const hg_usage *
                     const char *error)
 {
     answer *a = ctx;
-    (void)u;
     hg_buf_put(&a->text, text.p, text.n);
     if (finish == HG_FINISH_NONE) return;
     a->finish = finish;
+    a->has_end = finish == HG_FINISH_STOP && u->has_end;
+    a->end_id = u->end_id;
     if (finish == HG_FINISH_ERROR) (void)hg_fail(&a->err, HG_E_STATE, "%s", error);
     pthread_mutex_lock(&a->w->lock);
     a->w->left--;
@@ -145,26 +148,25 @@ static void advantages(hg_grpo *g)
 
 /* ---- rows ---- */
 
-/* Prompt, answer and, where the model ended it, the end, behind each other in rows; an answer is
- * whole in one row. Rows that are left over teach nothing. */
+/* Prompt, answer and, where the model ended it, the token by which it did, behind each other in
+ * rows; an answer is whole in one row. Rows that are left over teach nothing. */
 static void lay(hg_grpo *g, const answer *a)
 {
     size_t len = g->source.seq_len, row = 0, used = 0, all = g->n * len;
-    int32_t end = hg_chat_end_id(g->model->tokenizer);
     memset(g->ids, 0, all * sizeof *g->ids);
     memset(g->targets, 0xff, all * sizeof *g->targets); /* -1 */
     memset(g->begins, 0, all);
     for (size_t i = 0; i < g->n; i++) {
         hg_rollout *o = &g->rollout[i];
         const hg_task *t = &g->task[o->task];
-        bool ended = a[i].finish == HG_FINISH_STOP && end >= 0;
+        const bool ended = a[i].has_end;
         o->n_prompt = t->n;
         o->n = t->n + a[i].ids.n + ended;
         if (used + o->n > len) row++, used = 0;
         o->at = row * len + used;
         memcpy(g->ids + o->at, g->prompts.id + t->at, t->n * sizeof *g->ids);
         if (a[i].ids.n > 0) memcpy(g->ids + o->at + t->n, a[i].ids.id, a[i].ids.n * sizeof *g->ids);
-        if (ended) g->ids[o->at + o->n - 1] = end;
+        if (ended) g->ids[o->at + o->n - 1] = a[i].end_id;
         for (size_t k = t->n; k < o->n; k++) g->targets[o->at + k - 1] = g->ids[o->at + k];
         g->begins[o->at] = 1;
         used += o->n;

@@ -1,6 +1,8 @@
 /* Rewards, a checker's limits, and runs of GRPO that raise the reward, stop and go on. */
 #include "base/clock.h"
+#include "base/file.h"
 #include "fixture.h"
+#include "train/grpo.h"
 #include "train/reward.h"
 #include <math.h>
 #include <stdio.h>
@@ -286,6 +288,65 @@ TEST(reward_and_checker_go_together)
     hg_err e = {0};
     CHECK_EQ(grpo("run", false, NULL, more, &e), HG_E_ARG);
     CHECK_STR(e.msg, "reward \"program\" and the key checker go together");
+}
+
+/* A model that says one token whatever it is asked: no block adds anything to a stream of ones. */
+static void say_always(const char *from, const char *to, int32_t *end)
+{
+    hg_err e = {0};
+    hg_model *m = NULL;
+    CHECK_OK(hg_model_open_trainable(&m, from, &e), e);
+    *end = hg_tokenizer_special(m->tokenizer, "<|endoftext|>");
+    CHECK(*end >= 0 && *end != hg_chat_end_id(m->tokenizer));
+    for (size_t i = 0; i < m->n_params; i++) {
+        hg_tensor *p = m->param[i];
+        for (size_t k = 0; k < hg_tensor_count(p); k++)
+            ((float *)p->data)[k] = p->n_dims == 1 || p == m->embed ? 1.0f : 0.0f;
+    }
+    for (size_t k = 0; k < m->c.d_model; k++)
+        ((float *)m->head->data)[(size_t)*end * m->c.d_model + k] = 4.0f;
+    CHECK_OK(hg_model_save(m, to, HG_WEIGHTS_F32, NULL, &e), e);
+    hg_model_free(m);
+}
+
+TEST(grpo_learns_the_end_token_that_was_drawn)
+{
+    static const char *const untied[] = {"steps=1", "seq_len=64", "tie_embeddings=false", NULL};
+    hg_train_result result;
+    hg_err e = {0};
+    int32_t end = -1;
+    char from[1200], to[1200];
+    hg_recipe r;
+    hg_model *m = NULL;
+    hg_chats tasks = {.form = HG_FORM_TASK};
+    hg_grpo g;
+    hg_arena mem;
+    hg_runtime *rt = fixture_runtime(2);
+    hg_arena_init(&mem, 0);
+    (void)fixture_tokenizer(fixture_corpus());
+    CHECK_OK(fixture_train(rt, NULL, false, test_path("base"), untied, &result, &e), e);
+    (void)snprintf(from, sizeof from, "%s", test_path("base/model"));
+    (void)snprintf(to, sizeof to, "%s", test_path("ends"));
+    say_always(from, to, &end);
+    CHECK_OK(hg_recipe_init(&r, HG_STAGE_TUNE, &e), e);
+    CHECK_OK(hg_recipe_set(&r, "seq_len=48", &e), e);
+    CHECK_OK(hg_recipe_set(&r, "answer_tokens=4", &e), e);
+    CHECK_OK(hg_model_open_trainable(&m, to, &e), e);
+    CHECK_OK(hg_chats_parse(&tasks, bytes("{\"prompt\":\"fox?\",\"answer\":\"\"}"), "t", &e), e);
+    CHECK_OK(hg_grpo_init(&g, &tasks, m, &r, rt, &mem, NULL, &e), e);
+    CHECK_OK(hg_grpo_answer(&g, 0, 1, &e), e);
+    for (size_t i = 0; i < g.n; i++) {
+        const hg_rollout *o = &g.rollout[i];
+        CHECK_EQ(o->n, o->n_prompt + 1);
+        CHECK_EQ(g.ids[o->at + o->n_prompt], end);
+        CHECK_EQ(g.targets[o->at + o->n_prompt - 1], end);
+    }
+    hg_grpo_free(&g);
+    hg_chats_free(&tasks);
+    hg_model_free(m);
+    hg_recipe_free(&r);
+    hg_arena_free(&mem);
+    hg_runtime_free(rt);
 }
 
 TEST(prompts_without_room_for_an_answer_are_told_and_left_out)
