@@ -152,7 +152,8 @@ static hg_status add_task(hg_grpo *g, const hg_chat *c, const hg_chat_format *f,
     const hg_chat_input in = {.m = c->message, .n = c->n, .open_answer = true};
     hg_task t = {.at = g->prompts.n,
                  .ask = {.prompt = c->message[c->n - 1].content, .expected = c->answer}};
-    hg_status s = hg_chat_format_ids(f, &in, &g->prompts, NULL, &why);
+    hg_status s = hg_reward_check(g->r, c->answer, &why);
+    if (s == HG_OK) s = hg_chat_format_ids(f, &in, &g->prompts, NULL, &why);
     if (s != HG_OK) return hg_fail(e, s, "%s, line %zu: %s", c->file, c->line, why.msg);
     t.n = g->prompts.n - t.at;
     if (t.n + 2 <= g->source.seq_len) {

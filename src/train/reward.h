@@ -23,6 +23,9 @@ typedef struct hg_reward {
  * HG_E_FORMAT for an expected number, JSON or pattern that is none: a mistake of the task. */
 hg_status hg_reward_of(const hg_recipe *r, const hg_answer *a, hg_reward *out, hg_err *e);
 
+/* That mistake alone, before there are answers. */
+hg_status hg_reward_check(const hg_recipe *r, hg_bytes expected, hg_err *e);
+
 /* Runs argv[0..n) (found by PATH, no shell) with {"prompt", "answer", "expected"} as JSON on its
  * stdin, and reads the number that it prints. It gets `seconds`, `megabytes` of address space, no
  * core file, and a process group of its own that is killed at the end, whatever is left of it.

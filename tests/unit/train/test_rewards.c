@@ -40,6 +40,11 @@ TEST(rewards_say_what_is_right)
         {HG_REWARD_NUMBER, "3 and 4 make 7.", "7", 1},
         {HG_REWARD_NUMBER, "7 is 3 and 4", "7", 0},
         {HG_REWARD_NUMBER, "it is 1,234.50", "1234.5", 1},
+        {HG_REWARD_NUMBER, "1,234,567", "1234567", 1},
+        {HG_REWARD_NUMBER, "1,2,3", "3", 1},
+        {HG_REWARD_NUMBER, "1,2,3", "123", 0},
+        {HG_REWARD_NUMBER, "2,0000", "20000", 0},
+        {HG_REWARD_NUMBER, "(12,345)", "12345", 1},
         {HG_REWARD_NUMBER, "10-3", "3", 1},
         {HG_REWARD_NUMBER, "x = -3", "-3", 1},
         {HG_REWARD_NUMBER, "none", "3", 0},
@@ -288,6 +293,26 @@ TEST(reward_and_checker_go_together)
     hg_err e = {0};
     CHECK_EQ(grpo("run", false, NULL, more, &e), HG_E_ARG);
     CHECK_STR(e.msg, "reward \"program\" and the key checker go together");
+}
+
+TEST(expected_answers_that_make_no_sense_are_told_with_their_line_before_the_start)
+{
+    static const char *const rewards[] = {"reward=number", "reward=json", "reward=regex"};
+    static const char *const words[] = {"the answer \"(\" of a task holds no number",
+                                        "the answer of a task is not JSON", ""};
+    make_base();
+    (void)fixture_file("tasks.jsonl", "{\"prompt\": \"fox?\", \"answer\": \"1\"}\n"
+                                      "{\"prompt\": \"hen?\", \"answer\": \"(\"}\n");
+    for (size_t i = 0; i < 3; i++) {
+        const char *const more[] = {rewards[i], NULL};
+        char where[1300];
+        hg_err e = {0};
+        CHECK(grpo("run", false, NULL, more, &e) != HG_OK);
+        (void)snprintf(where, sizeof where, "%s, line 2: ", test_path("tasks.jsonl"));
+        CHECK_HAS(e.msg, where);
+        CHECK_HAS(e.msg, words[i]);
+        CHECK(!hg_path_exists(test_path("run/log.jsonl")));
+    }
 }
 
 /* A model that says one token whatever it is asked: no block adds anything to a stream of ones. */
