@@ -86,7 +86,11 @@ hg_status hg_trainer_sample(hg_trainer *t, hg_err *e)
     hg_status s = hg_choices_init(&room, m->c.n_vocab, &t->job->rt->k, e);
     size_t n = hg_ranks_me(t->ranks) == 0 ? r->sample_prompts.n : 0;
     if (s == HG_OK) s = hg_optim_swap(&t->learner.optim, e);
-    for (size_t i = 0; s == HG_OK && i < n; i++) s = one_sample(t, &room, i, e);
+    for (size_t i = 0; s == HG_OK && i < n; i++) {
+        if (hg_ranks_n(t->ranks) > 1 && hg_watch_stopped(t->job->watch))
+            break; /* the others wait */
+        s = one_sample(t, &room, i, e);
+    }
     if (s == HG_OK) s = hg_optim_swap(&t->learner.optim, e);
     hg_choices_free(&room);
     return s;

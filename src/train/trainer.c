@@ -230,11 +230,15 @@ static bool is_due(const hg_trainer *t, uint64_t every)
     return t->state.step % every == 0 && t->state.step < t->state.total_steps;
 }
 
+/* Ranks that were asked to end have no time: a launcher kills half a minute later, and who waits
+ * for rank 0 while it samples takes it for lost. Validation and samples are left out then. */
 static hg_status between_steps(hg_trainer *t, hg_err *e)
 {
     const hg_recipe *r = t->job->recipe;
-    if (is_due(t, val_interval(t))) HG_TRY(validate(t, e));
-    if (is_due(t, interval(t, r->sample_every, SAMPLES_A_RUN, 1))) HG_TRY(hg_trainer_sample(t, e));
+    const bool hurries = t->is_stop && hg_ranks_n(t->ranks) > 1;
+    if (!hurries && is_due(t, val_interval(t))) HG_TRY(validate(t, e));
+    if (!hurries && is_due(t, interval(t, r->sample_every, SAMPLES_A_RUN, 1)))
+        HG_TRY(hg_trainer_sample(t, e));
     HG_TRY(hg_trainer_refit(t, e));
     if (t->is_due) HG_TRY(checkpoint(t, e));
     return HG_OK;
@@ -386,8 +390,8 @@ static hg_status save_model(hg_trainer *t, hg_train_result *r, hg_err *e)
 static hg_status finish(hg_trainer *t, hg_train_result *r, hg_err *e)
 {
     HG_TRY(validate(t, e));
-    HG_TRY(hg_trainer_sample(t, e));
     if (t->last_checkpoint_step != t->state.step) HG_TRY(checkpoint(t, e));
+    HG_TRY(hg_trainer_sample(t, e));
     HG_TRY(save_model(t, r, e));
     r->is_finished = true;
     fill_result(t, r);
@@ -428,10 +432,9 @@ static hg_status loop(hg_trainer *t, hg_train_result *r, hg_err *e)
     while (t->state.step < t->state.total_steps) {
         HG_TRY(one_step(t, e));
         HG_TRY(agree(t, e));
-        bool is_stop =
-            t->is_stop; /* what is due at this step comes first: a resumed run is past it */
+        /* What is due at this step comes first: a resumed run is past it. */
         HG_TRY(between_steps(t, e));
-        if (is_stop) return stop_early(t, r, e);
+        if (t->is_stop) return stop_early(t, r, e);
     }
     return finish(t, r, e);
 }

@@ -300,3 +300,34 @@ TEST_SECONDS(a_time_budget_does_not_change_the_first_step_of_several_ranks, 60)
     train_whole(2, set, two);
     CHECK_NEAR(first_norm(two), first_norm(one), 1e-4 * first_norm(one));
 }
+
+static bool has_samples(const char *out)
+{
+    hg_err e = {0};
+    hg_buf log = {0};
+    char path[1200];
+    (void)snprintf(path, sizeof path, "%s/log.jsonl", out);
+    CHECK_OK(hg_file_read(&log, path, 1 << 24, &e), e);
+    const bool has = strstr(log.p, "\"sample\"") != NULL;
+    hg_buf_free(&log);
+    return has;
+}
+
+/* Rank 0 samples while the others wait, and they have little patience when they were asked to end.
+ */
+TEST_SECONDS(ranks_that_are_asked_to_end_write_their_checkpoint_and_do_not_sample, 60)
+{
+    static const char *const set[] = {"steps=12",       "precision=f32",   "batch_size=6",
+                                      "sample_every=5", "sample_tokens=8", NULL};
+    prepare();
+    for (int n = 1; n <= 2; n++) {
+        const char *out = out_folder(n == 1 ? "one" : "two");
+        party p = {.n = n, .out = out, .set = set, .stop_after = 5};
+        train(&p);
+        for (int i = 0; i < n; i++) CHECK_EQ(p.status[i], HG_E_CANCELED);
+        char path[1200];
+        (void)snprintf(path, sizeof path, "%s/checkpoints/step-000000005.hgc", out);
+        CHECK(hg_path_exists(path));
+        CHECK_EQ(has_samples(out), n == 1);
+    }
+}
