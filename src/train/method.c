@@ -14,8 +14,20 @@ static bool is_preference(const hg_recipe *r)
     return r->method >= HG_METHOD_DPO && r->method <= HG_METHOD_KTO;
 }
 
+/* Told before anything is measured or written. */
+static hg_status check_ranks(const hg_recipe *r, hg_err *e)
+{
+    static const char *const names[] = {"sft",  "dpo", "ipo",  "hinge",
+                                        "orpo", "kto", "grpo", "distill"};
+    if (r->ranks == NULL || r->method == HG_METHOD_SFT) return HG_OK;
+    return hg_fail(e, HG_E_UNSUPPORTED,
+                   "method \"%s\" is learnt by one process; launch it without mpirun or srun",
+                   names[r->method]);
+}
+
 hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
 {
+    HG_TRY(check_ranks(r, e));
     if (r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL && !hg_recipe_given(r, "lr"))
         r->lr = PREFERENCE_LR;
     if (r->lora_dropout > 0 && r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL)

@@ -2,6 +2,7 @@
  * one rank learns, the same bits for the same number of ranks, and checkpoints for any number. */
 #include "fixture.h"
 #include "harness/hub.h"
+#include "train/method.h"
 #include "base/file.h"
 #include <math.h>
 #include <pthread.h>
@@ -329,5 +330,28 @@ TEST_SECONDS(ranks_that_are_asked_to_end_write_their_checkpoint_and_do_not_sampl
         (void)snprintf(path, sizeof path, "%s/checkpoints/step-000000005.hgc", out);
         CHECK(hg_path_exists(path));
         CHECK_EQ(has_samples(out), n == 1);
+    }
+}
+
+/* Before anything is measured or written. */
+TEST_SECONDS(methods_that_one_process_learns_refuse_several_at_once, 60)
+{
+    static const char *const methods[] = {"dpo", "ipo", "hinge", "orpo", "kto", "grpo"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        hg_recipe r;
+        hg_err e = {0};
+        char assign[64], want[200];
+        hg_ranks *two = (hg_ranks *)&r; /* looked at by nobody */
+        CHECK_OK(hg_recipe_init(&r, HG_STAGE_TUNE, &e), e);
+        (void)snprintf(assign, sizeof assign, "method=%s", methods[i]);
+        CHECK_OK(hg_recipe_set(&r, assign, &e), e);
+        CHECK_OK(hg_method_defaults(&r, &e), e);
+        r.ranks = two;
+        CHECK_EQ(hg_method_defaults(&r, &e), HG_E_UNSUPPORTED);
+        (void)snprintf(want, sizeof want,
+                       "method \"%s\" is learnt by one process; launch it without mpirun or srun",
+                       methods[i]);
+        CHECK_STR(e.msg, want);
+        hg_recipe_free(&r);
     }
 }
