@@ -6,6 +6,7 @@
 #include "model/tuning.h"
 #include "train/checkpoint.h"
 #include "train/first_model.h"
+#include "train/method.h"
 #include <string.h>
 
 /* The recipe from the text of its fixed keys. */
@@ -23,6 +24,7 @@ static hg_status read_recipe(hg_recipe *r, hg_bytes text, const char *run, hg_er
 static hg_status first_tuned(hg_model **out, const hg_recipe *r, hg_err *e)
 {
     HG_TRY(hg_first_tuned(out, r, true, e));
+    HG_TRY(hg_method_template(*out, r, e));
     if ((*out)->chat_template != NULL) return HG_OK;
     return hg_model_set_chat_template(*out, hg_chat_template_default(), e);
 }

@@ -53,6 +53,13 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
     return HG_OK;
 }
 
+hg_status hg_method_template(hg_model *m, const hg_recipe *r, hg_err *e)
+{
+    const bool is_plain = r->task != HG_PRESET_NONE && r->task != HG_PRESET_CHAT;
+    if (m->tokenizer == NULL || m->chat_template != NULL || !is_plain) return HG_OK;
+    return hg_model_set_chat_template(m, hg_preset_template(), e);
+}
+
 hg_chat_form hg_method_form(const hg_recipe *r)
 {
     if (r->method == HG_METHOD_KTO) return HG_FORM_LABEL;

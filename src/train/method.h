@@ -16,6 +16,8 @@ typedef struct hg_tuning {
 /* Defaults that follow from the method where the recipe leaves them open; HG_E_ARG for keys that do
  * not go together. */
 hg_status hg_method_defaults(hg_recipe *r, hg_err *e);
+/* A model without a chat template gets the task's, where the recipe's task has one of its own. */
+hg_status hg_method_template(hg_model *m, const hg_recipe *r, hg_err *e);
 hg_chat_form hg_method_form(const hg_recipe *r);
 /* Reads the recipe's data into c; of a task, what it makes of them. */
 hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_err *e);

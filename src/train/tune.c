@@ -5,7 +5,6 @@
 #include "train/first_model.h"
 #include "model/tuning.h"
 #include "train/method.h"
-#include "train/preset.h"
 #include <string.h>
 
 enum { DEFAULT_SEQ_LEN = 1024 };
@@ -46,13 +45,10 @@ static hg_status check_chat_tokens(const hg_model *m, const char *base, hg_err *
     return HG_OK;
 }
 
-/* A task but chat has a plain template for models without one. */
 static hg_status choose_template(hg_model *m, const hg_recipe *r, hg_err *e)
 {
-    const bool is_plain = r->task != HG_PRESET_NONE && r->task != HG_PRESET_CHAT;
-    if (m->tokenizer == NULL || m->chat_template != NULL || !is_plain)
-        return check_chat_tokens(m, r->base, e);
-    return hg_model_set_chat_template(m, hg_preset_template(), e);
+    HG_TRY(hg_method_template(m, r, e));
+    return check_chat_tokens(m, r->base, e);
 }
 
 static hg_status choose_seq_len(hg_recipe *r, const hg_model_config *c, hg_err *e)

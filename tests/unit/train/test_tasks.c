@@ -339,3 +339,37 @@ TEST(what_belongs_to_tasks_only_is_refused_without_one)
     CHECK_STR(e.msg, "a task is learnt by method \"sft\" or \"distill\"");
     hg_runtime_free(rt);
 }
+
+/* The run's base without a chat template. */
+static const char *bare_base(void)
+{
+    hg_err e = {0};
+    hg_model *m = NULL;
+    char base[1200];
+    (void)snprintf(base, sizeof base, "%s", make_base());
+    CHECK_OK(hg_model_open_trainable(&m, base, &e), e);
+    m->chat_template = NULL;
+    CHECK_OK(hg_model_save(m, test_path("bare"), HG_WEIGHTS_F32, NULL, &e), e);
+    hg_model_free(m);
+    return test_path("bare");
+}
+
+TEST(a_checkpoint_of_a_task_is_exported_with_the_template_it_was_tuned_through)
+{
+    hg_err e = {0};
+    hg_train_result r;
+    hg_model *m = NULL;
+    uint64_t step = 0;
+    char base[1200], data[1300], run[1200];
+    hg_runtime *rt = fixture_runtime(2);
+    (void)snprintf(base, sizeof base, "%s", bare_base());
+    (void)snprintf(data, sizeof data, "data=%s", put_labels());
+    (void)snprintf(run, sizeof run, "%s", test_path("run"));
+    const char *const set[] = {data, "task=sentiment", "steps=2", "sample_tokens=0", NULL};
+    CHECK_OK(fixture_tune(rt, NULL, false, base, run, set, &r, &e), e);
+    CHECK_OK(hg_train_export(run, 0, test_path("out"), HG_WEIGHTS_F32, false, NULL, &step, &e), e);
+    CHECK_OK(hg_model_open(&m, test_path("out"), HG_WEIGHTS_F32, rt, &e), e);
+    CHECK_STR(m->chat_template, hg_preset_template());
+    hg_model_free(m);
+    hg_runtime_free(rt);
+}
