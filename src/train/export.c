@@ -63,18 +63,31 @@ static hg_status put_weights(hg_model *m, const hg_checkpoint *c, const char *pa
     return HG_OK;
 }
 
-static hg_status open_model(hg_model **out, const char *run, const char *path, uint64_t *step,
-                            hg_err *e)
+/* An adapter is merged into the base that it was trained on and into no other. The hash is that of
+ * the weights as the files store them. */
+static hg_status check_base(const hg_recipe *r, const hg_checkpoint *c, const char *path, hg_err *e)
+{
+    hg_model *m = NULL;
+    HG_TRY(hg_first_tuned(&m, r, false, e));
+    const bool is_same = hg_weights_hash(m) == c->state.base_hash;
+    hg_model_free(m);
+    if (is_same) return HG_OK;
+    return hg_fail(e, HG_E_STATE,
+                   "%s was made with another base model; put it back where the recipe has it (%s)",
+                   path, r->base);
+}
+
+/* `r` is filled in, and the caller's to free. */
+static hg_status open_model(hg_model **out, hg_recipe *r, const char *run, const char *path,
+                            bool merge, uint64_t *step, hg_err *e)
 {
     hg_checkpoint c;
-    hg_recipe r;
-    memset(&r, 0, sizeof r);
     HG_TRY(hg_checkpoint_open(&c, path, e));
     *step = c.state.step;
-    hg_status s = read_recipe(&r, c.recipe, run, e);
-    if (s == HG_OK) s = first_model(out, &r, e);
+    hg_status s = read_recipe(r, c.recipe, run, e);
+    if (s == HG_OK && merge && r->lora_rank > 0) s = check_base(r, &c, path, e);
+    if (s == HG_OK) s = first_model(out, r, e);
     if (s == HG_OK) s = put_weights(*out, &c, path, e);
-    hg_recipe_free(&r);
     hg_checkpoint_close(&c);
     return s;
 }
@@ -121,19 +134,22 @@ hg_status hg_train_export(const char *run, uint64_t step, const char *to, hg_wei
 {
     char folder[1100], path[1200];
     hg_model *m = NULL;
+    hg_recipe r;
+    memset(&r, 0, sizeof r);
     if (strlen(run) > 1000) return hg_fail(e, HG_E_ARG, "%s: a path of over 1000 bytes", run);
     (void)snprintf(folder, sizeof folder, "%s/checkpoints", run);
     if (step > 0)
         (void)snprintf(path, sizeof path, "%s/step-%09llu.hgc", folder, (unsigned long long)step);
     else if (!hg_checkpoint_newest(folder, path))
         return hg_fail(e, HG_E_MISSING, "%s: no checkpoint in it", folder);
-    hg_status s = open_model(&m, run, path, of_step, e);
+    hg_status s = open_model(&m, &r, run, path, merge, of_step, e);
     if (s == HG_OK && m->tuning != NULL && !merge)
-        s = save_adapter(m, to, run, e);
+        s = save_adapter(m, to, r.base, e);
     else if (s == HG_OK) {
         if (m->tuning != NULL) hg_tuning_merge(m);
         s = save(m, run, to, as, *of_step, w, e);
     }
     hg_model_free(m);
+    hg_recipe_free(&r);
     return s;
 }

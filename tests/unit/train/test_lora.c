@@ -1,4 +1,5 @@
 /* Tuning an adapter: the weights stay, resuming is exact, and what is written adds the same. */
+#include "base/file.h"
 #include "fixture.h"
 #include "model/adapter.h"
 #include "model/tuning.h"
@@ -185,6 +186,34 @@ TEST(targets_are_chosen_by_name)
               "lora_targets: \"w\" is none; all, or some of q, k, v, o, gate, up and down are");
     tune(base_of("gpt2"), at("none"), none, false, NULL, 1, HG_E_ARG, &e);
     CHECK_STR(e.msg, "lora_targets: a model of gpt2 has no matrix gate");
+}
+
+TEST(an_exported_adapter_names_its_base_and_is_merged_into_no_other)
+{
+    static const char *const other[] = {"steps=3", "save_type=f32", "seed=5", NULL};
+    static const char weights[] = "model.safetensors";
+    hg_err e = {0};
+    uint64_t step = 0;
+    hg_buf config = {0};
+    hg_train_result r;
+    char from[1300], to[1300], want[1300];
+    const char *base = base_of("llama");
+    tune(base, at("run"), lora, false, NULL, 2, HG_OK, &e);
+    CHECK_OK(hg_train_export(at("run"), 0, at("out"), HG_WEIGHTS_F32, false, NULL, &step, &e), e);
+    CHECK_OK(hg_file_read(&config, at("out/adapter_config.json"), 1 << 16, &e), e);
+    (void)snprintf(want, sizeof want, "\"base_model_name_or_path\": \"%s\"", base);
+    CHECK_HAS(config.p, want);
+    hg_buf_free(&config);
+    hg_runtime *rt = fixture_runtime(2);
+    CHECK_OK(fixture_train(rt, NULL, false, at("other"), other, &r, &e), e);
+    hg_runtime_free(rt);
+    (void)snprintf(from, sizeof from, "%s/model/%s", at("other"), weights);
+    (void)snprintf(to, sizeof to, "%s/%s", base, weights);
+    CHECK_EQ(rename(from, to), 0);
+    CHECK_EQ(hg_train_export(at("run"), 0, at("whole"), HG_WEIGHTS_F32, true, NULL, &step, &e),
+             HG_E_STATE);
+    CHECK_HAS(e.msg, "was made with another base model; put it back where the recipe has it");
+    CHECK(!hg_path_exists(at("whole")));
 }
 
 /* ---- bases that are quantised ---- */
