@@ -219,8 +219,8 @@ static hg_status find_keys(reader *r, const json_t *o, hg_err *e)
 {
     char what[120];
     for (size_t i = 0; i < r->n_columns; i++) r->key[role_of(i, r->n_columns)] = r->columns[i];
-    for (int role = 0; role < N_ROLES && r->n_columns == 0; role++)
-        for (const char *const *name = usual[role]; is_asked(r, role) && *name != NULL; name++)
+    for (int role = INPUT; role < N_ROLES && r->n_columns == 0; role++)
+        for (const char *const *name = usual[role]; *name != NULL; name++)
             if (r->key[role] == NULL && json_object_get(o, *name) != NULL) r->key[role] = *name;
     for (int role = INPUT; role < N_ROLES; role++) {
         if (r->key[role] != NULL) continue;
@@ -270,13 +270,23 @@ static hg_status json_answers(const reader *r, hg_preset_row *row, const json_t 
     return HG_OK;
 }
 
+/* Where nothing is named, each row says itself whether it has one. */
+static const char *context_key(const reader *r, const json_t *o)
+{
+    if (r->n_columns > 0 || !is_asked(r, CONTEXT)) return r->key[CONTEXT];
+    for (const char *const *name = usual[CONTEXT]; *name != NULL; name++)
+        if (json_object_get(o, *name) != NULL) return *name;
+    return NULL;
+}
+
 static hg_status json_row(reader *r, const json_t *o, hg_err *e)
 {
     hg_preset_row row = {.n = 0};
     if (!json_is_object(o)) return fail(r, "not a JSON object", e);
     if (r->key[INPUT] == NULL) HG_TRY(find_keys(r, o, e));
-    const json_t *context = r->key[CONTEXT] != NULL ? json_object_get(o, r->key[CONTEXT]) : NULL;
-    if (context != NULL) HG_TRY(scalar(r, context, r->key[CONTEXT], &row.context, e));
+    const char *key = context_key(r, o);
+    const json_t *context = key != NULL ? json_object_get(o, key) : NULL;
+    if (context != NULL) HG_TRY(scalar(r, context, key, &row.context, e));
     HG_TRY(scalar(r, json_object_get(o, r->key[INPUT]), r->key[INPUT], &row.input, e));
     HG_TRY(json_answers(r, &row, json_object_get(o, r->key[ANSWER]), e));
     return add_row(r, &row, e);

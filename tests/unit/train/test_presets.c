@@ -157,6 +157,20 @@ TEST(json_lines_have_members_and_several_right_answers)
     unload(&l);
 }
 
+TEST(each_question_has_its_context_or_none)
+{
+    loaded l;
+    load(&l, HG_PRESET_QA,
+         "{\"question\": \"1?\", \"answer\": \"a\"}\n"
+         "{\"context\": \"so\", \"question\": \"2?\", \"answer\": \"b\"}\n"
+         "{\"passage\": \"or\", \"question\": \"3?\", \"answer\": \"c\"}\n",
+         "q.jsonl", NULL);
+    check_row(&l, 0, "", "1?", "a");
+    check_row(&l, 1, "so", "2?", "b");
+    check_row(&l, 2, "or", "3?", "c");
+    unload(&l);
+}
+
 TEST(what_is_wrong_with_a_tasks_file_is_told_with_its_line)
 {
     static const char *const cases[][3] = {
