@@ -48,6 +48,8 @@ hg_status hg_grpo_init(hg_grpo *g, const hg_chats *tasks, const hg_model *m, con
 void hg_grpo_free(hg_grpo *g);
 
 /* ---- grpo_answers.c ---- */
+/* How many answers are made at a time. */
+size_t hg_grpo_at_once(const hg_grpo *g);
 /* Fills rollouts and rows with answers of the model as it is, to the prompts at `position`, and
  * their rewards. Follows from weights, seed and position alone. */
 hg_status hg_grpo_answer(hg_grpo *g, uint64_t position, uint64_t seed, hg_err *e);

@@ -88,6 +88,11 @@ static hg_status check(const answer *a, hg_err *e)
     return hg_buf_status(&a->text, e);
 }
 
+size_t hg_grpo_at_once(const hg_grpo *g)
+{
+    return g->n < MAX_AT_ONCE ? g->n : MAX_AT_ONCE;
+}
+
 static hg_status run_engine(const hg_grpo *g, answer *a, uint64_t position, uint64_t seed,
                             hg_err *e)
 {
@@ -95,7 +100,7 @@ static hg_status run_engine(const hg_grpo *g, answer *a, uint64_t position, uint
     hg_engine_options o;
     waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
     hg_engine_options_init(&o);
-    o.max_sessions = (uint32_t)(g->n < MAX_AT_ONCE ? g->n : MAX_AT_ONCE);
+    o.max_sessions = (uint32_t)hg_grpo_at_once(g);
     o.max_queue = (uint32_t)g->n;
     o.n_ctx = (uint32_t)g->source.seq_len;
     o.cache = HG_CACHE_F32;

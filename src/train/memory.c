@@ -3,6 +3,8 @@
  * row and over two, and what their arenas held gives the bytes a layer and a row; the loss over the
  * real vocabulary is measured for itself. So the figure stays right whatever the ops save. */
 #include "train/memory.h"
+#include "infer/cache.h"
+#include "infer/step.h"
 #include "tensor/matmul.h"
 #include "tensor/thin.h"
 #include "train/learner.h"
@@ -188,15 +190,17 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
         p->gradients = 4 * adapter;
         p->moments = (r->ema > 0 ? 12 : 8) * adapter;
     }
-    if (r->wire == HG_WIRE_BF16 && r->ranks != NULL) p->moments += 4 * p->n_params; /* exact ones */
+    if (r->wire == HG_WIRE_BF16 && r->ranks != NULL) /* exact weights of what is trained */
+        p->moments += 4 * (adapter > 0 ? adapter : p->n_params);
     p->moments /= (uint64_t)hg_ranks_n(r->ranks);
     p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;
     p->total = p->weights + p->gradients + p->moments + p->data;
     HG_TRY(hg_memory_plan_check(p, e));
     HG_TRY(activations(&pr, rows, &p->activations, e));
     if (adapter > 0) p->activations += adapter_activations(c, r, tokens);
-    const uint64_t step_rows =
-        (uint64_t)r->batch_size * (uint64_t)r->accumulation / (uint64_t)hg_ranks_n(r->ranks);
+    const uint64_t units = (uint64_t)r->batch_size * (uint64_t)r->accumulation;
+    const uint64_t step_rows = units * (source->rows_a_unit > 0 ? source->rows_a_unit : 1) /
+                               (uint64_t)hg_ranks_n(r->ranks);
     /* Weights in blocks are not kept packed, but made floats some at a time. */
     const bool is_blocks = adapter > 0 && stored < 3 * p->n_params / 2;
     p->scratch = scratch(rt, compute, c, (size_t)tokens) + (is_blocks ? HG_SLICE_BYTES : 0);
@@ -232,18 +236,29 @@ void hg_memory_plan_teach(hg_memory_plan *p, const hg_model *teacher, const hg_m
     p->total += p->teacher + p->activations - before;
 }
 
+void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_once,
+                           const hg_source *source)
+{
+    const size_t rows = hg_stepper_rows(m);
+    p->answers = n_at_once * hg_cache_bytes(m, source->seq_len, rows, HG_F32) +
+                 hg_stepper_bytes(m, rows, (size_t)n_at_once);
+    p->total += p->answers;
+}
+
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w)
 {
-    char teacher[40] = "";
+    char more[40] = "";
     if (p->teacher > 0)
-        (void)snprintf(teacher, sizeof teacher, ", teacher %.0f", (double)p->teacher / 1e6);
+        (void)snprintf(more, sizeof more, ", teacher %.0f", (double)p->teacher / 1e6);
+    if (p->answers > 0)
+        (void)snprintf(more, sizeof more, ", answers %.0f", (double)p->answers / 1e6);
     hg_watch_log(w, HG_INFO,
                  "memory: %.0f MB in all: weights %.0f, gradients %.0f, optimiser %.0f, "
                  "activations %.0f, scratch %.0f, "
                  "data %.0f%s",
                  (double)p->total / 1e6, (double)p->weights / 1e6, (double)p->gradients / 1e6,
                  (double)p->moments / 1e6, (double)p->activations / 1e6, (double)p->scratch / 1e6,
-                 (double)p->data / 1e6, teacher);
+                 (double)p->data / 1e6, more);
 }
 
 hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e)

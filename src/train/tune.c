@@ -123,6 +123,8 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     if (n->tuning.distilling.teacher != NULL)
         hg_memory_plan_teach(&n->plan, n->tuning.distilling.teacher, &n->model->c, n->source, r, rt,
                              compute);
+    if (r->method == HG_METHOD_GRPO)
+        hg_memory_plan_answer(&n->plan, n->model, hg_grpo_at_once(&n->tuning.grpo), n->source);
     hg_memory_plan_say(&n->plan, w);
     HG_TRY(hg_memory_plan_check(&n->plan, e));
     hg_result_plan(result, r, &n->plan, n->source);

@@ -31,6 +31,9 @@ hg_status fixture_tune(hg_runtime *rt, const hg_watch *w, bool resume, const cha
 hg_watch *fixture_stop_after(int steps);
 /* A watch that keeps the log's lines in one text. */
 hg_watch *fixture_listen(hg_buf *lines);
+/* A random model of the tokenizer's vocabulary, written by a process of its own, so that this one's
+ * peak of memory stays what the run takes. */
+void fixture_model(const char *out, uint32_t width, uint32_t n_layers);
 bool fixture_same_file(const char *a, const char *b);
 
 #endif

@@ -7,8 +7,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static void put_pairs(const char *name, bool labels)
 {
@@ -490,36 +488,6 @@ TEST(distillation_needs_its_teacher)
     CHECK_STR(e.msg, "method \"distill\" and the key teacher go together");
 }
 
-/* A random model of the tokenizer's vocabulary, written by a process of its own, so that this one's
- * peak of memory stays what the run takes. */
-static void put_model(const char *out, uint32_t width, uint32_t n_layers)
-{
-    const pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        hg_err e = {0};
-        hg_model *m = NULL;
-        const hg_model_config c = {.arch = "llama",
-                                   .n_layers = n_layers,
-                                   .d_model = width,
-                                   .n_heads = width / 64,
-                                   .d_ff = 4 * width,
-                                   .n_vocab = 320,
-                                   .n_ctx = 256,
-                                   .tie_embeddings = true,
-                                   .bos_id = -1,
-                                   .eos_id = -1,
-                                   .pad_id = -1};
-        hg_status s = hg_model_new(&m, &c, 3, &e);
-        if (s == HG_OK) s = hg_tokenizer_open(&m->tokenizer, test_path("tokenizer.json"), &e);
-        if (s == HG_OK) s = hg_model_save(m, out, HG_WEIGHTS_F32, NULL, &e);
-        _exit(s == HG_OK ? 0 : 1);
-    }
-    int how = 1;
-    CHECK_EQ(waitpid(child, &how, 0), child);
-    CHECK_EQ(how, 0);
-}
-
 TEST_SECONDS(the_memory_said_before_a_distillation_counts_its_teacher, 120)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -533,8 +501,8 @@ TEST_SECONDS(the_memory_said_before_a_distillation_counts_its_teacher, 120)
     (void)snprintf(base, sizeof base, "%s", test_path("small"));
     (void)snprintf(large, sizeof large, "%s", test_path("large"));
     (void)snprintf(teacher, sizeof teacher, "teacher=%s", large);
-    put_model(base, 192, 4);
-    put_model(large, 768, 8);
+    fixture_model(base, 192, 4);
+    fixture_model(large, 768, 8);
     const char *const set[] = {"method=distill", teacher,         "steps=2", "seq_len=128",
                                "batch_size=8",   "precision=f32", NULL};
     hg_runtime *rt = fixture_runtime(2);

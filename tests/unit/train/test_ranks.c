@@ -3,6 +3,7 @@
 #include "fixture.h"
 #include "harness/hub.h"
 #include "train/method.h"
+#include "train/shape.h"
 #include "base/file.h"
 #include <math.h>
 #include <pthread.h>
@@ -354,4 +355,31 @@ TEST_SECONDS(methods_that_one_process_learns_refuse_several_at_once, 60)
         CHECK_STR(e.msg, want);
         hg_recipe_free(&r);
     }
+}
+
+TEST(exact_weights_beside_a_bfloat16_wire_are_counted_of_what_is_trained)
+{
+    const hg_source source = {.seq_len = 32};
+    hg_recipe r;
+    hg_model_config c;
+    hg_memory_plan p;
+    hg_hub *hub = NULL;
+    hg_ranks_options o;
+    hg_err e = {0};
+    hg_runtime *rt = fixture_runtime(1);
+    hg_ranks_options_init(&o);
+    CHECK_OK(hg_hub_new(&hub, 2, &e), e);
+    const hg_transport t = hg_hub_transport(hub, 0);
+    CHECK_OK(hg_recipe_init(&r, HG_STAGE_TRAIN, &e), e);
+    CHECK_OK(hg_recipe_set(&r, "depth=2", &e), e);
+    CHECK_OK(hg_recipe_set(&r, "d_model=32", &e), e);
+    CHECK_OK(hg_recipe_set(&r, "wire=bf16", &e), e);
+    CHECK_OK(hg_recipe_shape(&r, 320, &c, &e), e);
+    CHECK_OK(hg_ranks_new(&r.ranks, &t, &o, &e), e);
+    CHECK_OK(hg_memory_plan_make(&p, &c, 1000, 100000, &source, &r, rt, HG_COMPUTE_F32, &e), e);
+    CHECK_EQ(p.moments, (8 + 4) * 1000 / 2);
+    hg_ranks_close(r.ranks);
+    hg_hub_free(hub);
+    hg_recipe_free(&r);
+    hg_runtime_free(rt);
 }

@@ -374,6 +374,30 @@ TEST(grpo_learns_the_end_token_that_was_drawn)
     hg_runtime_free(rt);
 }
 
+TEST_SECONDS(the_memory_said_before_grpo_counts_the_answers_caches, 120)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    test_skip("a sanitizer's own memory is counted too");
+#endif
+    char base[1200], data[1300];
+    hg_train_result r;
+    hg_err e = {0};
+    (void)fixture_tokenizer(fixture_corpus());
+    (void)snprintf(base, sizeof base, "%s", test_path("small"));
+    (void)snprintf(data, sizeof data, "data=%s",
+                   fixture_file("one.jsonl", "{\"prompt\": \"fox?\", \"answer\": \"hen\"}\n"));
+    fixture_model(base, 256, 6);
+    const char *const set[] = {"method=grpo",   data,          "steps=2",          "batch_size=4",
+                               "group_size=16", "seq_len=128", "answer_tokens=40", "kl=0",
+                               "precision=f32", NULL};
+    hg_runtime *rt = fixture_runtime(2);
+    CHECK_OK(fixture_tune(rt, NULL, false, base, test_path("run"), set, &r, &e), e);
+    /* 64 answers of 6 layers with a tile of 128 keys and values of 256 floats */
+    CHECK((double)r.need_bytes > 64.0 * 6 * 2 * 128 * 256 * 4);
+    CHECK_NEAR((double)r.need_bytes / (double)r.peak_bytes, 1, 0.15);
+    hg_runtime_free(rt);
+}
+
 TEST(prompts_without_room_for_an_answer_are_told_and_left_out)
 {
     hg_err e = {0};
