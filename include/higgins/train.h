@@ -31,9 +31,18 @@ HG_API const char *hg_preset_name(hg_preset p);
 /* False when no preset is called that. */
 HG_API bool hg_preset_parse(const char *name, hg_preset *out);
 
+/* A key that takes a list, item by item: commas are part of an item. */
+typedef struct hg_train_list {
+    const char *key;
+    const char *const *item;
+    size_t n;
+} hg_train_list;
+
 typedef struct hg_train_options {
-    const char *recipe;     /* a YAML file, or NULL: defaults and `set` */
-    const char *const *set; /* "key=value", in order, over the recipe */
+    const char *recipe;         /* a YAML file, or NULL: defaults and `set` */
+    const hg_train_list *lists; /* over the recipe */
+    size_t n_lists;
+    const char *const *set; /* "key=value", in order, over the recipe and the lists */
     size_t n_set;
     bool resume;     /* go on from the newest checkpoint; without one, begin */
     hg_ranks *ranks; /* the others that train this run, borrowed; NULL: this process alone */

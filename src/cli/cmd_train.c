@@ -158,6 +158,19 @@ bool cli_train_sets(cli_sets *s, const cli_list *set, const char *out)
     return out == NULL || cli_train_set(s, "out", out) != NULL;
 }
 
+void cli_train_files(cli_sets *s, const char *key, const char *const *item, size_t n)
+{
+    if (n > 0) s->list[s->n_lists++] = (hg_train_list){key, item, n};
+}
+
+void cli_train_give(const cli_sets *s, hg_train_options *o)
+{
+    o->lists = s->list;
+    o->n_lists = s->n_lists;
+    o->set = s->item;
+    o->n_set = s->n;
+}
+
 void cli_train_free(cli_sets *s)
 {
     for (size_t i = 0; i < s->n_own; i++) free(s->own[i]);
@@ -169,8 +182,7 @@ int cli_train_go(cli *c, cli_sets *sets, hg_train_options *o, hg_stage stage)
     hg_runtime *rt = NULL;
     hg_train_result result;
     hg_task_report *task = NULL;
-    o->set = sets->item;
-    o->n_set = sets->n;
+    cli_train_give(sets, o);
     hg_status s = cli_ranks_open(c, sets->mpi, &o->ranks, &e);
     if (s == HG_OK) s = cli_runtime(c, &rt, &e);
     if (s == HG_OK)
@@ -192,34 +204,20 @@ static bool is_recipe(const char *path)
            (n > 4 && strcmp(path + n - 4, ".yml") == 0);
 }
 
-static bool set_all(cli_sets *sets, const values *v, const char *corpora)
+static bool set_all(cli_sets *sets, const values *v, bool has_corpora)
 {
     char depth[32], out[64];
     (void)snprintf(depth, sizeof depth, "%lld", (long long)v->depth);
     (void)snprintf(out, sizeof out, "runs/depth-%s", v->depth > 0 ? depth : "6");
-    bool dial = v->depth > 0 || *corpora != '\0', ok = true;
-    if (*corpora != '\0') ok = cli_train_set(sets, "corpus", corpora) != NULL;
+    bool dial = v->depth > 0 || has_corpora, ok = true;
     if (dial) ok = ok && cli_train_set(sets, "auto", "true") != NULL;
     if (v->depth > 0) ok = ok && cli_train_set(sets, "depth", depth) != NULL;
     if (v->base != NULL) ok = ok && cli_train_set(sets, "base", v->base) != NULL;
     if (v->tokenizer != NULL) ok = ok && cli_train_set(sets, "tokenizer", v->tokenizer) != NULL;
     /* A recipe has its own folder; a dial or a base alone gets one that is named after it. */
     if (v->base != NULL && v->depth == 0) (void)snprintf(out, sizeof out, "runs/further");
-    if (*corpora != '\0' && v->out == NULL) ok = ok && cli_train_set(sets, "out", out) != NULL;
+    if (has_corpora && v->out == NULL) ok = ok && cli_train_set(sets, "out", out) != NULL;
     return ok && cli_train_sets(sets, &v->set, v->out);
-}
-
-/* Corpora as the recipe's list, "a,b"; the caller frees it. */
-static char *join_corpora(int n_args, char **args)
-{
-    size_t n = 1;
-    for (int i = 0; i < n_args; i++) n += strlen(args[i]) + 1;
-    char *text = malloc(n);
-    if (text == NULL) return NULL;
-    *text = '\0';
-    for (int i = 0, at = 0; i < n_args; i++)
-        at += snprintf(text + at, n - (size_t)at, "%s%s", i > 0 ? "," : "", args[i]);
-    return text;
 }
 
 static int run(cli *c, void *values_, int n_args, char **args)
@@ -236,13 +234,12 @@ static int run(cli *c, void *values_, int n_args, char **args)
         return cli_misuse(c, "train needs RECIPE.yaml, or CORPUS... and --depth N, or keys by "
                              "--set; see higgins train --keys");
     bool has_recipe = n_args > 0 && is_recipe(args[0]);
-    char *corpora = join_corpora(n_args - has_recipe, args + has_recipe);
+    const size_t n_corpora = (size_t)(n_args - has_recipe);
     o.recipe = has_recipe ? args[0] : NULL;
     o.resume = v->resume;
     o.plan_only = v->plan;
-    bool ok = corpora != NULL && set_all(&sets, v, corpora);
-    free(corpora);
-    if (!ok) {
+    cli_train_files(&sets, "corpus", (const char *const *)args + has_recipe, n_corpora);
+    if (!set_all(&sets, v, n_corpora > 0)) {
         cli_train_free(&sets);
         return cli_misuse(c, "train: more than %d values by --set", CLI_MAX_SETS);
     }

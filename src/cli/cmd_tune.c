@@ -107,8 +107,7 @@ static int show_mask(cli *c, cli_sets *sets, hg_train_options *o, size_t n)
 {
     hg_err e = {0};
     shower s = {.colour = cli_stdout_is_terminal()};
-    o->set = sets->item;
-    o->n_set = sets->n;
+    cli_train_give(sets, o);
     hg_status status = hg_tune_show(o, n, show, &s, &e);
     cli_train_free(sets);
     return status == HG_OK ? 0 : cli_fail(c, &e);
@@ -124,42 +123,31 @@ static bool set_number(cli_sets *s, const char *key, double v)
     return cli_train_set(s, key, text) != NULL;
 }
 
-static bool set_files(cli_sets *s, const char *key, const cli_list *data)
-{
-    char text[4096] = "";
-    size_t n = 0;
-    for (size_t i = 0; i < data->n; i++) {
-        int k = snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? "," : "", data->item[i]);
-        if (k < 0 || (size_t)k >= sizeof text - n) return false;
-        n += (size_t)k;
-    }
-    return data->n == 0 || cli_train_set(s, key, text) != NULL;
-}
-
 static bool set_text(cli_sets *s, const char *key, const char *value)
 {
     return value == NULL || cli_train_set(s, key, value) != NULL;
 }
 
-/* Data are what stands behind the base and what --data names. */
-static bool set_data(cli_sets *s, const values *v, int n_args, char **args)
+/* Data are what stands behind the base and what --data names; `item` keeps them. */
+static bool set_data(cli_sets *s, const values *v, int n_args, char **args,
+                     const char *item[CLI_MAX_FILES])
 {
-    const char *item[256];
-    cli_list all = {item, 0};
-    for (int i = 1; i < n_args && all.n < 256; i++) item[all.n++] = args[i];
-    for (size_t i = 0; i < v->data.n && all.n < 256; i++) item[all.n++] = v->data.item[i];
-    return set_files(s, "data", &all);
+    size_t n = 0;
+    if (n_args > 0 && (size_t)n_args + v->data.n > CLI_MAX_FILES) return false;
+    for (int i = 1; i < n_args; i++) item[n++] = args[i];
+    for (size_t i = 0; i < v->data.n; i++) item[n++] = v->data.item[i];
+    cli_train_files(s, "data", item, n);
+    cli_train_files(s, "val_data", v->valid.item, v->valid.n);
+    return true;
 }
 
 static bool collect_sets(cli_sets *s, const values *v, int n_args, char **args)
 {
-    return set_text(s, "base", n_args > 0 ? args[0] : NULL) && set_data(s, v, n_args, args) &&
-           set_files(s, "val_data", &v->valid) && set_text(s, "method", v->method) &&
+    return set_text(s, "base", n_args > 0 ? args[0] : NULL) && set_text(s, "method", v->method) &&
            set_text(s, "task", v->task) && set_text(s, "columns", v->columns) &&
            set_text(s, "instruction", v->instruction) && set_number(s, "epochs", v->epochs) &&
            set_number(s, "lr", v->lr) && set_number(s, "batch_size", (double)v->batch) &&
-           set_number(s, "seq_len", (double)v->seq_len) &&
-           set_number(s, "lora_rank", v->lora ? 16 : 0) && cli_train_sets(s, &v->set, v->out);
+           set_number(s, "seq_len", (double)v->seq_len) && cli_train_sets(s, &v->set, v->out);
 }
 
 static int run(cli *c, void *values_, int n_args, char **args)
@@ -167,6 +155,7 @@ static int run(cli *c, void *values_, int n_args, char **args)
     const values *v = values_;
     cli_sets sets = {.mpi = v->mpi};
     hg_train_options o;
+    const char *data[CLI_MAX_FILES];
     hg_train_options_init(&o);
     if (v->keys) {
         cli_train_print_keys(HG_STAGE_TUNE);
@@ -177,7 +166,7 @@ static int run(cli *c, void *values_, int n_args, char **args)
     o.recipe = v->recipe;
     o.resume = v->resume;
     o.plan_only = v->plan;
-    if (!collect_sets(&sets, v, n_args, args)) {
+    if (!set_data(&sets, v, n_args, args, data) || !collect_sets(&sets, v, n_args, args)) {
         cli_train_free(&sets);
         return cli_misuse(c, "tune: too many values or too long ones");
     }

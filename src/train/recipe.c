@@ -365,11 +365,18 @@ hg_status hg_recipe_check(const hg_recipe *r, bool needs_out, hg_err *e)
     return HG_OK;
 }
 
+static hg_status set_whole_list(hg_recipe *r, const hg_train_list *l, hg_err *e)
+{
+    const place p = {l->key, 0};
+    return set_named(r, l->key, l->item, l->n, &p, e);
+}
+
 hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o, hg_err *e)
 {
     HG_TRY(hg_recipe_init(r, stage, e));
     r->ranks = o->ranks;
     if (o->recipe != NULL) HG_TRY(hg_recipe_load(r, o->recipe, e));
+    for (size_t i = 0; i < o->n_lists; i++) HG_TRY(set_whole_list(r, &o->lists[i], e));
     for (size_t i = 0; i < o->n_set; i++) HG_TRY(hg_recipe_set(r, o->set[i], e));
     return HG_OK;
 }

@@ -128,6 +128,15 @@ expect_err "40 conversations: 40 learnt from or held out, 0 of them cut, 0 left 
 expect_file "$TMP/tuned/model/model.safetensors"
 expect grep -q im_start "$TMP/tuned/model/tokenizer_config.json" "$TMP/tuned/model/tokenizer.json"
 
+golden_case a_comma_in_the_name_of_a_file_is_part_of_it
+cp "$TMP/chat.jsonl" "$TMP/chat,1.jsonl"
+cp "$TMP/corpus.jsonl" "$TMP/corpus,1.jsonl"
+run "$HIGGINS" tune "$TMP/run/model" "$TMP/chat,1.jsonl" --data "$TMP/chat.jsonl" --valid "$TMP/chat,1.jsonl" -o "$TMP/comma" --plan
+expect_code 0
+expect_err "120 conversations: 120 learnt"
+run "$HIGGINS" train "$TMP/corpus,1.jsonl" --depth 2 --tokenizer "$TMP/tok.json" -o "$TMP/comma2" --plan
+expect_code 0
+
 golden_case tune_survives_kill_9
 for i in 1 2 3 4 5 6; do
     "$HIGGINS" tune "$TMP/run/model" --data "$TMP/chat.jsonl" -o "$TMP/tk" --epochs 2 --batch 2 --set checkpoint_every=1 --resume >/dev/null 2>&1 &

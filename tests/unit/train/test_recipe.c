@@ -199,3 +199,26 @@ TEST(one_dial_refuses_params_where_depth_decides)
                      "instead of params, or seq_len and tokenizer too");
     hg_recipe_free(&r);
 }
+
+TEST(lists_are_given_as_lists_and_a_comma_stays_within_its_item)
+{
+    static const char *const files[] = {"a,b.jsonl", "c"};
+    static const char *const set[] = {"corpus=d,e,f"};
+    const hg_train_list list = {"corpus", files, 2};
+    hg_recipe r;
+    hg_err e = {0};
+    hg_train_options o;
+    hg_train_options_init(&o);
+    o.lists = &list;
+    o.n_lists = 1;
+    CHECK_OK(hg_recipe_make(&r, HG_STAGE_TRAIN, &o, &e), e);
+    CHECK_EQ(r.corpus.n, 2);
+    CHECK_STR(r.corpus.item[0], "a,b.jsonl");
+    CHECK(hg_recipe_given(&r, "corpus"));
+    hg_recipe_free(&r);
+    o.set = set; /* which comes later */
+    o.n_set = 1;
+    CHECK_OK(hg_recipe_make(&r, HG_STAGE_TRAIN, &o, &e), e);
+    CHECK_EQ(r.corpus.n, 3);
+    hg_recipe_free(&r);
+}
