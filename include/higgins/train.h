@@ -44,10 +44,12 @@ typedef struct hg_train_options {
     size_t n_lists;
     const char *const *set; /* "key=value", in order, over the recipe and the lists */
     size_t n_set;
+    bool lora;       /* tune an adapter, of rank HG_LORA_RANK where lora_rank gives none */
     bool resume;     /* go on from the newest checkpoint; without one, begin */
     hg_ranks *ranks; /* the others that train this run, borrowed; NULL: this process alone */
     bool plan_only;  /* fill in the result's plan and stop before anything is trained */
 } hg_train_options;
+enum { HG_LORA_RANK = 16 };
 HG_API void hg_train_options_init(hg_train_options *o);
 
 typedef struct hg_train_result {

@@ -166,6 +166,7 @@ static int run(cli *c, void *values_, int n_args, char **args)
     o.recipe = v->recipe;
     o.resume = v->resume;
     o.plan_only = v->plan;
+    o.lora = v->lora;
     if (!set_data(&sets, v, n_args, args, data) || !collect_sets(&sets, v, n_args, args)) {
         cli_train_free(&sets);
         return cli_misuse(c, "tune: too many values or too long ones");

@@ -378,6 +378,7 @@ hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o
     if (o->recipe != NULL) HG_TRY(hg_recipe_load(r, o->recipe, e));
     for (size_t i = 0; i < o->n_lists; i++) HG_TRY(set_whole_list(r, &o->lists[i], e));
     for (size_t i = 0; i < o->n_set; i++) HG_TRY(hg_recipe_set(r, o->set[i], e));
+    if (o->lora && r->lora_rank == 0) r->lora_rank = HG_LORA_RANK;
     return HG_OK;
 }
 

@@ -188,6 +188,23 @@ TEST(targets_are_chosen_by_name)
     CHECK_STR(e.msg, "lora_targets: a model of gpt2 has no matrix gate");
 }
 
+TEST(an_adapter_that_is_asked_for_has_the_recipes_rank_or_sixteen)
+{
+    static const char *const set[] = {"lora_rank=4"};
+    for (size_t n = 0; n < 2; n++) {
+        hg_recipe r;
+        hg_err e = {0};
+        hg_train_options o;
+        hg_train_options_init(&o);
+        o.lora = true;
+        o.set = set;
+        o.n_set = n;
+        CHECK_OK(hg_recipe_make(&r, HG_STAGE_TUNE, &o, &e), e);
+        CHECK_EQ(r.lora_rank, n == 0 ? 16 : 4);
+        hg_recipe_free(&r);
+    }
+}
+
 TEST(an_exported_adapter_names_its_base_and_is_merged_into_no_other)
 {
     static const char *const other[] = {"steps=3", "save_type=f32", "seed=5", NULL};
