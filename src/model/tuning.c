@@ -21,6 +21,10 @@ static hg_status read_targets(const hg_model *m, const hg_adapter_options *o, un
                               hg_err *e)
 {
     *mask = 0;
+    if (o->n_targets == 0)
+        return hg_fail(e, HG_E_ARG,
+                       "lora_targets: an empty list trains nothing; all, or some of q, k, v, o, "
+                       "gate, up and down are meant");
     for (size_t k = 0; k < o->n_targets; k++) {
         size_t i = 0;
         if (strcmp(o->target[k], "all") == 0) *mask = (1u << N_TARGETS) - 1;
@@ -52,6 +56,16 @@ static bool has_target(const hg_model *m, const hg_stored *st, unsigned mask)
     for (size_t i = 0; i < st->n_parts; i++)
         if (is_target(m, st->part[i].t, mask)) return true;
     return false;
+}
+
+/* Targets that are not in the mask and lie in that stored matrix. */
+static unsigned beside(const hg_model *m, const hg_stored *st, unsigned mask)
+{
+    unsigned all = 0;
+    for (size_t p = 0; p < st->n_parts; p++)
+        for (unsigned i = 0; i < N_TARGETS; i++)
+            if (is_target(m, st->part[p].t, 1u << i)) all |= 1u << i;
+    return all & ~mask;
 }
 
 static hg_tensor *new_matrix(hg_adapter_tuning *u, hg_arena *mem, const char *name, size_t rows,
@@ -95,8 +109,11 @@ static hg_status fill(hg_model *m, const hg_adapter_options *o, unsigned mask, h
     size_t n = 0;
     HG_TRY(hg_stored_list(m, HG_FORMAT_SAFETENSORS, &list, &n, e));
     hg_status s = HG_OK;
-    for (size_t i = 0; i < n && s == HG_OK; i++)
-        if (list[i].cols > 0 && has_target(m, &list[i], mask)) s = add_matrix(m, &list[i], o, i, e);
+    for (size_t i = 0; i < n && s == HG_OK; i++) {
+        if (list[i].cols == 0 || !has_target(m, &list[i], mask)) continue;
+        m->tuning->beside |= beside(m, &list[i], mask);
+        s = add_matrix(m, &list[i], o, i, e);
+    }
     hg_free(list);
     return s;
 }
@@ -124,6 +141,17 @@ hg_status hg_model_tune(hg_model *m, const hg_adapter_options *o, hg_err *e)
         return hg_fail(e, HG_E_NOMEM, "no room for an adapter");
     m->tuning = u;
     return fill(m, o, mask, e);
+}
+
+void hg_tuning_beside(const hg_model *m, char text[HG_TARGETS_SIZE])
+{
+    const unsigned mask = m->tuning != NULL ? m->tuning->beside : 0;
+    size_t n = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < N_TARGETS; i++)
+        if ((mask >> i & 1) != 0)
+            n += (size_t)snprintf(text + n, HG_TARGETS_SIZE - n, "%s%s", n > 0 ? ", " : "",
+                                  targets[i].name);
 }
 
 hg_tensor *const *hg_model_trainables(const hg_model *m, size_t *n)

@@ -13,6 +13,7 @@ typedef struct hg_adapter_tuning {
     size_t n_params;
     size_t rank;
     double alpha;
+    unsigned beside; /* targets that are trained because they are stored with others; a bit each */
     hg_tensor *tensors;
 } hg_adapter_tuning;
 
@@ -28,6 +29,11 @@ typedef struct hg_adapter_options {
  * zero). It lives in the model's memory. HG_E_ARG: an unknown target, or one that this model has
  * no matrix for; HG_E_UNSUPPORTED: experts. */
 hg_status hg_model_tune(hg_model *m, const hg_adapter_options *o, hg_err *e);
+
+/* "k, v": targets that were not asked for and are trained all the same, because the model's files
+ * hold them in one matrix with some that were (gpt2's c_attn); "" for none. */
+enum { HG_TARGETS_SIZE = 64 };
+void hg_tuning_beside(const hg_model *m, char text[HG_TARGETS_SIZE]);
 
 /* What is trained of a model: its adapter's matrices, or all of its parameters. */
 hg_tensor *const *hg_model_trainables(const hg_model *m, size_t *n);

@@ -25,9 +25,21 @@ static hg_status check_ranks(const hg_recipe *r, hg_err *e)
                    names[r->method]);
 }
 
+static hg_status check_adapter(const hg_recipe *r, hg_err *e)
+{
+    static const char *const keys[] = {"lora_alpha", "lora_dropout", "lora_targets"};
+    for (size_t i = 0; r->lora_rank == 0 && i < sizeof keys / sizeof *keys; i++)
+        if (hg_recipe_given(r, keys[i]))
+            return hg_fail(e, HG_E_ARG,
+                           "%s is for adapters; give lora_rank (or --lora) too, or leave it out",
+                           keys[i]);
+    return HG_OK;
+}
+
 hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
 {
     HG_TRY(check_ranks(r, e));
+    HG_TRY(check_adapter(r, e));
     if (r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL && !hg_recipe_given(r, "lr"))
         r->lr = PREFERENCE_LR;
     if (r->lora_dropout > 0 && r->method != HG_METHOD_SFT && r->method != HG_METHOD_DISTILL)

@@ -95,6 +95,17 @@ static uint64_t adapter_size(const hg_model *m)
     return size;
 }
 
+static void say_beside(const hg_model *m, const hg_watch *w)
+{
+    char names[HG_TARGETS_SIZE];
+    hg_tuning_beside(m, names);
+    if (names[0] != '\0')
+        hg_watch_log(w, HG_INFO,
+                     "lora_targets: %s's files hold %s in one matrix with what is chosen: they are "
+                     "trained too",
+                     m->arch->name, names);
+}
+
 static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
                           hg_train_result *result, hg_err *e)
 {
@@ -112,6 +123,7 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     /* Of a task hg_task_tune has told what the files are. */
     HG_TRY(hg_method_load(r, &n->chats, r->task != HG_PRESET_NONE ? NULL : w, e));
     HG_TRY(hg_first_tuned(&n->model, r, false, e));
+    say_beside(n->model, w);
     HG_TRY(choose_template(n->model, r, e));
     HG_TRY(choose_seq_len(r, &n->model->c, e));
     HG_TRY(r->method == HG_METHOD_GRPO ? take_tasks(n, rt, w, e) : pack(n, w, e));

@@ -188,6 +188,43 @@ TEST(targets_are_chosen_by_name)
     CHECK_STR(e.msg, "lora_targets: a model of gpt2 has no matrix gate");
 }
 
+TEST(keys_of_adapters_are_refused_where_none_is_trained)
+{
+    static const char *const keys[] = {"lora_alpha", "lora_dropout", "lora_targets"};
+    static const char *const values[] = {"8", "0.1", "q"};
+    const char *base = base_of("llama");
+    for (size_t i = 0; i < 3; i++) {
+        hg_err e = {0};
+        char assign[64], want[128];
+        (void)snprintf(assign, sizeof assign, "%s=%s", keys[i], values[i]);
+        const char *const set[] = {"steps=1", assign, NULL};
+        tune(base, at("run"), set, false, NULL, 1, HG_E_ARG, &e);
+        (void)snprintf(want, sizeof want,
+                       "%s is for adapters; give lora_rank (or --lora) too, or leave it out",
+                       keys[i]);
+        CHECK_STR(e.msg, want);
+    }
+    static const char *const nothing[] = {"steps=1", "lora_rank=2", "lora_targets=", NULL};
+    hg_err e = {0};
+    tune(base, at("run"), nothing, false, NULL, 1, HG_E_ARG, &e);
+    CHECK_STR(e.msg, "lora_targets: an empty list trains nothing; all, or some of q, k, v, o, "
+                     "gate, up and down are meant");
+}
+
+TEST(targets_that_a_file_holds_together_with_the_chosen_ones_are_told)
+{
+    static const char *const q[] = {"steps=1", "lora_rank=2", "lora_targets=q", NULL};
+    hg_err e = {0};
+    hg_buf said = {0};
+    tune(base_of("gpt2"), at("gpt2"), q, false, fixture_listen(&said), 1, HG_OK, &e);
+    CHECK_HAS(said.p, "lora_targets: gpt2's files hold k, v in one matrix with what is chosen: "
+                      "they are trained too\n");
+    hg_buf_free(&said);
+    tune(base_of("llama"), at("llama"), q, false, fixture_listen(&said), 1, HG_OK, &e);
+    CHECK(strstr(said.p, "lora_targets") == NULL);
+    hg_buf_free(&said);
+}
+
 TEST(an_adapter_that_is_asked_for_has_the_recipes_rank_or_sixteen)
 {
     static const char *const set[] = {"lora_rank=4"};
