@@ -159,6 +159,49 @@ test('what belongs to one owner is not there for another', async () => {
   }
 });
 
+test('a batch of large lines holds up no other client, neither when it is read nor when it is dropped', async () => {
+  const own = await serve('--with-token');
+  try {
+    const by = new OpenAI({ baseURL: own.base, apiKey: own.token, maxRetries: 0 });
+    const large = 'word '.repeat(1_000_000);
+    const id = (await begin(Array.from({ length: 24 }, (_, i) => line(`l${i}`, chat({ messages: [{ role: 'user', content: large }] }))), {}, by)).id;
+    let longest = 0, b;
+    const watched = async (until) => {
+      do {
+        const began = Date.now();
+        await by.models.list();
+        longest = Math.max(longest, Date.now() - began);
+        b = await by.batches.retrieve(id);
+        await sleep(10);
+      } while (!until(b));
+    };
+    await watched((now) => now.status !== 'validating');
+    await by.batches.cancel(id).catch(() => {});
+    await watched((now) => now.status === 'cancelled' || now.status === 'completed');
+    assert.ok(longest < 2000, `${longest} ms`);
+  } finally {
+    await own.stop();
+  }
+});
+
+test('results that its owner has no room for end a batch, and say so', async () => {
+  const own = await serve();
+  try {
+    const by = new OpenAI({ baseURL: own.base, apiKey: 'none', maxRetries: 0 });
+    const input = await upload(line('a', chat()), by);
+    execFileSync('/usr/bin/python3', ['-c', `import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=20)
+db.execute("INSERT INTO files (id, owner, name, type, purpose, metadata, sha256, n_bytes, created, expires) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 9999) SELECT 'file-x' || i, owner, name, type, purpose, metadata, sha256, n_bytes, created, 0 FROM c, (SELECT * FROM files LIMIT 1)")
+db.commit()`, `${own.data}/higgins.db`]);
+    const b = await ended((await by.batches.create({ input_file_id: input, endpoint: '/v1/chat/completions', completion_window: '24h' })).id, by);
+    assert.equal(b.status, 'failed');
+    assert.equal(b.errors.data[0].code, 'output_not_kept');
+    assert.match(b.errors.data[0].message, /10000/);
+  } finally {
+    await own.stop();
+  }
+});
+
 test('kill -9 and a restart lose nothing and do no finished line twice', async () => {
   const killed = await serve();
   try {

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "serve/batches/batches.h"
+#include "serve/turns.h"
 
 #include <pthread.h>
 
@@ -33,6 +34,11 @@ struct hg_batches {
     slot slots[MAX_SLOTS];
     size_t n_slots;
     double pause_until;
+    struct {
+        int64_t batch;
+        double until;
+    } paused[MAX_SLOTS]; /* whose models had no room */
+    hg_turns owners, batches;
     double expired_s; /* when what is old was looked for, monotonic */
     hg_patient_clock clock;
 };
@@ -46,6 +52,7 @@ hg_status rows_open(hg_store *s, hg_batch *out, size_t n, size_t *n_out, hg_aren
 /* HG_E_STATE: the custom_id is there already. */
 hg_status rows_add_line(hg_store *s, int64_t batch, int64_t line, const hg_batch_line *l,
                         hg_err *e);
+/* Some at a time, between which others have the store; so does rows_each. */
 hg_status rows_drop_lines(hg_store *s, int64_t batch, hg_err *e);
 hg_status rows_begin(hg_store *s, int64_t batch, int64_t n_lines, hg_err *e);
 hg_status rows_fail(hg_store *s, int64_t batch, hg_bytes errors, hg_err *e);

@@ -5,6 +5,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+/* What is read or deleted at once: everybody waits for the store meanwhile. */
+enum { LOT_LINES = 256, LOT_BYTES = 1 << 20 };
 
 const char hg_batch_tables[] =
     "CREATE TABLE batches (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner "
@@ -39,6 +43,8 @@ static bool not_there(hg_problem *p, const char *id)
 }
 
 /* ---- batches ---- */
+static hg_status remove_batch(hg_store *s, int64_t batch, hg_err *e);
+
 static void copy_text(char *out, size_t size, const hg_query *q, int i)
 {
     const char *v = hg_column_text(q, i);
@@ -213,7 +219,6 @@ bool hg_batches_delete(hg_batches *b, const char *owner, hg_batch_vendor vendor,
 {
     hg_arena mem;
     hg_batch one;
-    hg_query q;
     hg_err e;
 
     hg_arena_init(&mem, 4096);
@@ -223,9 +228,7 @@ bool hg_batches_delete(hg_batches *b, const char *owner, hg_batch_vendor vendor,
     if (one.ended == 0)
         return hg_refuse(p, 409, "not_ended", NULL,
                          "the batch %s has not ended; cancel it before it is deleted", id);
-    hg_query_open(&q, b->store, "DELETE FROM batches WHERE n = ?");
-    hg_query_int(&q, 1, one.n);
-    return hg_query_close(&q, &e) == HG_OK || batch_store_failed(p, &e);
+    return remove_batch(b->store, one.n, &e) == HG_OK || batch_store_failed(p, &e);
 }
 
 hg_status rows_open(hg_store *s, hg_batch *out, size_t n, size_t *n_out, hg_arena *mem, hg_err *e)
@@ -296,23 +299,49 @@ static hg_status end_row(hg_store *s, const hg_batch *b, const char *output, con
     return hg_query_close(&q, e);
 }
 
-/* The results of OpenAI's batches lie in files from now on. */
 hg_status rows_end(hg_store *s, const hg_batch *b, const char *output, const char *errors,
                    hg_err *e)
 {
-    HG_TRY(hg_store_begin(s, e));
-    hg_status r = end_row(s, b, output, errors, e);
-    if (r == HG_OK && b->vendor == HG_BATCH_OPENAI) r = rows_drop_lines(s, b->n, e);
-    return hg_store_end(s, r, e);
+    return end_row(s, b, output, errors, e);
+}
+
+/* The first batch that a statement finds; 0: none. */
+static hg_status first_batch(hg_query *q, int64_t *n, hg_err *e)
+{
+    *n = hg_query_row(q) ? hg_column_int(q, 0) : 0;
+    return hg_query_close(q, e);
+}
+
+static hg_status remove_batch(hg_store *s, int64_t batch, hg_err *e)
+{
+    hg_query q;
+
+    HG_TRY(rows_drop_lines(s, batch, e));
+    hg_query_open(&q, s, "DELETE FROM batches WHERE n = ?");
+    hg_query_int(&q, 1, batch);
+    return hg_query_close(&q, e);
 }
 
 hg_status rows_expire(hg_store *s, int64_t now, hg_err *e)
 {
     hg_query q;
+    int64_t n;
 
-    hg_query_open(&q, s, "DELETE FROM batches WHERE ended > 0 AND ended < ?");
-    hg_query_int(&q, 1, now - (int64_t)HG_BATCH_DAYS * 24 * 60 * 60);
-    return hg_query_close(&q, e);
+    do {
+        hg_query_open(&q, s, "SELECT n FROM batches WHERE ended > 0 AND ended < ? LIMIT 1");
+        hg_query_int(&q, 1, now - (int64_t)HG_BATCH_DAYS * 24 * 60 * 60);
+        HG_TRY(first_batch(&q, &n, e));
+        if (n != 0) HG_TRY(remove_batch(s, n, e));
+    } while (n != 0);
+    do { /* results of OpenAI's batches lie in files; a kill may have left their lines, too */
+        hg_query_open(&q, s,
+                      "SELECT n FROM batches WHERE ended > 0 AND vendor = ? AND EXISTS (SELECT 1 "
+                      "FROM batch_lines WHERE batch = n) LIMIT 1");
+        hg_query_int(&q, 1, HG_BATCH_OPENAI);
+        HG_TRY(first_batch(&q, &n, e));
+        if (n != 0) HG_TRY(rows_drop_lines(s, n, e));
+    } while (n != 0);
+    return HG_OK;
 }
 
 /* ---- lines ---- */
@@ -340,13 +369,47 @@ hg_status rows_add_line(hg_store *s, int64_t batch, int64_t line, const hg_batch
     return hg_query_close(&q, e);
 }
 
-hg_status rows_drop_lines(hg_store *s, int64_t batch, hg_err *e)
+/* Line numbers [*from, *to) whose bytes are some LOT_BYTES, from *from on; *to 0: there is no more.
+ */
+static hg_status next_lot(hg_store *s, int64_t batch, int64_t from, int64_t *to, hg_err *e)
 {
+    int64_t bytes = 0;
     hg_query q;
 
-    hg_query_open(&q, s, "DELETE FROM batch_lines WHERE batch = ?");
+    *to = 0;
+    hg_query_open(&q, s,
+                  "SELECT line, length(body) + length(result) FROM batch_lines WHERE batch = ? AND "
+                  "line >= ? ORDER BY line LIMIT ?");
     hg_query_int(&q, 1, batch);
+    hg_query_int(&q, 2, from);
+    hg_query_int(&q, 3, LOT_LINES);
+    while (bytes < LOT_BYTES && hg_query_row(&q)) {
+        *to = hg_column_int(&q, 0) + 1;
+        bytes += hg_column_int(&q, 1);
+    }
     return hg_query_close(&q, e);
+}
+
+/* Others wait for the store meanwhile, and a lock is not fair. */
+static void let_others(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 200 * 1000}, NULL);
+}
+
+hg_status rows_drop_lines(hg_store *s, int64_t batch, hg_err *e)
+{
+    int64_t to;
+    hg_query q;
+
+    for (;;) {
+        HG_TRY(next_lot(s, batch, 0, &to, e));
+        if (to == 0) return HG_OK;
+        hg_query_open(&q, s, "DELETE FROM batch_lines WHERE batch = ? AND line < ?");
+        hg_query_int(&q, 1, batch);
+        hg_query_int(&q, 2, to);
+        HG_TRY(hg_query_close(&q, e));
+        let_others();
+    }
 }
 
 hg_status rows_take(hg_store *s, int64_t batch, int64_t *line, hg_buf *body, hg_err *e)
@@ -435,15 +498,18 @@ hg_status rows_count(hg_store *s, int64_t batch, hg_line_state state, int64_t *n
     return hg_query_close(&q, e);
 }
 
-hg_status rows_each(hg_store *s, int64_t batch, hg_line_fn *fn, void *ctx, hg_err *e)
+static hg_status each_of_lot(hg_store *s, int64_t batch, int64_t from, int64_t to, hg_line_fn *fn,
+                             void *ctx, hg_err *e)
 {
     hg_query q;
 
     hg_query_open(
         &q, s,
         "SELECT line, custom_id, state, status, request_id, result FROM batch_lines WHERE "
-        "batch = ? ORDER BY line");
+        "batch = ? AND line >= ? AND line < ? ORDER BY line");
     hg_query_int(&q, 1, batch);
+    hg_query_int(&q, 2, from);
+    hg_query_int(&q, 3, to);
     while (hg_query_row(&q)) {
         const hg_line_result r = {.line = hg_column_int(&q, 0),
                                   .custom_id = hg_column_bytes(&q, 1),
@@ -454,6 +520,16 @@ hg_status rows_each(hg_store *s, int64_t batch, hg_line_fn *fn, void *ctx, hg_er
         fn(ctx, &r);
     }
     return hg_query_close(&q, e);
+}
+
+hg_status rows_each(hg_store *s, int64_t batch, hg_line_fn *fn, void *ctx, hg_err *e)
+{
+    for (int64_t from = 0, to;; from = to) {
+        HG_TRY(next_lot(s, batch, from, &to, e));
+        if (to == 0) return HG_OK;
+        HG_TRY(each_of_lot(s, batch, from, to, fn, ctx, e));
+        let_others();
+    }
 }
 
 bool hg_batches_results(hg_batches *b, int64_t batch, hg_line_fn *fn, void *ctx, hg_problem *p)

@@ -5,10 +5,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     MAX_CUSTOM_ID = 512,
-    LINES_AT_ONCE = 256, /* written in one transaction, so that nobody waits long for the store */
+    /* Written in one transaction, so that nobody waits long for the store. */
+    LINES_AT_ONCE = 256,
+    BYTES_AT_ONCE = 1 << 20,
     DAY_S = 24 * 60 * 60
 };
 
@@ -116,14 +119,16 @@ static bool is_blank(hg_bytes line)
 static hg_status take_some(reading *r, hg_bytes *rest, hg_err *e)
 {
     hg_status s = HG_OK;
+    size_t bytes = 0;
 
-    for (int i = 0; i < LINES_AT_ONCE && rest->n > 0 && s == HG_OK; i++) {
+    for (int i = 0; i < LINES_AT_ONCE && bytes < BYTES_AT_ONCE && rest->n > 0 && s == HG_OK; i++) {
         const char *end = memchr(rest->p, '\n', rest->n);
         const size_t n = end != NULL ? (size_t)(end - rest->p) : rest->n;
         const hg_bytes line = {rest->p, n};
         rest->p += end != NULL ? n + 1 : n;
         rest->n -= end != NULL ? n + 1 : n;
         r->line++;
+        bytes += n;
         if (!is_blank(line)) s = take_line(r, line, e);
     }
     return s;
@@ -137,6 +142,7 @@ static hg_status take_all(reading *r, hg_bytes all, hg_err *e)
     while (all.n > 0 && r->n_lines <= HG_BATCH_MAX_LINES && r->n_errors < HG_BATCH_MAX_ERRORS) {
         HG_TRY(hg_store_begin(r->b->store, e));
         HG_TRY(hg_store_end(r->b->store, take_some(r, &all, e), e));
+        (void)nanosleep(&(struct timespec){.tv_nsec = 200 * 1000}, NULL); /* others wait for it */
     }
     const bool is_long = r->n_lines > HG_BATCH_MAX_LINES;
     if (!is_long && (r->n_lines > 0 || r->n_errors > 0)) return HG_OK;
@@ -199,6 +205,7 @@ static void put_line(void *ctx, const hg_line_result *l)
     hg_json_out o;
 
     if (!has_answer && l->state != HG_LINE_EXPIRED) return;
+    if (to->n > HG_FILES_MAX_BYTES) return; /* it cannot be kept anyway */
     (void)snprintf(id, sizeof id, "batch_req_%.40s_%lld", r->batch->id + strlen("batch_"),
                    (long long)l->line);
     hg_json_out_init(&o, to, 0);
@@ -255,21 +262,55 @@ static hg_status put_files(hg_batches *b, const hg_batch *batch, const results *
     return put_file(b, &ask, batch->id, "error", &r->bad, errors, e);
 }
 
-/* Where a file cannot be kept (the disk is full) this is tried again: the lines are still there. */
+/* What will never be kept, because its owner has no room or it is too large, ends the batch. */
+static hg_status fail_for_good(hg_batches *b, const hg_batch *batch, const hg_err *why, hg_err *e)
+{
+    reading r = {.b = b, .batch = batch};
+    hg_problem p;
+
+    hg_json_out_init(&r.o, &r.errors, 0);
+    hg_json_begin(&r.o, NULL, '{');
+    hg_json_text(&r.o, "object", "list");
+    hg_json_begin(&r.o, "data", '[');
+    (void)hg_refuse(&p, 400, "output_not_kept", NULL, "the results cannot be kept: %.400s",
+                    why->msg);
+    add_error(&r, &p);
+    const hg_status s = conclude(&r, e);
+    hg_buf_free(&r.errors);
+    return s;
+}
+
+static hg_status gather(hg_batches *b, const hg_batch *batch, results *r, hg_err *e)
+{
+    HG_TRY(rows_each(b->store, batch->n, put_line, r, e));
+    if (r->good.n <= HG_FILES_MAX_BYTES && r->bad.n <= HG_FILES_MAX_BYTES) return HG_OK;
+    return hg_fail(e, HG_E_LIMIT, "they are more than %d bytes", HG_FILES_MAX_BYTES);
+}
+
+/* Where a file cannot be kept just now (the disk is full) this is tried again: the lines are still
+ * there. */
 hg_status batch_finalize(hg_batches *b, const hg_batch *batch, hg_err *e)
 {
     char output[HG_FILE_ID_ROOM] = "", errors[HG_FILE_ID_ROOM] = "";
     results r = {.batch = batch};
+    hg_err why = {0};
     hg_status s = HG_OK;
 
     if (batch->vendor == HG_BATCH_OPENAI) {
-        s = rows_each(b->store, batch->n, put_line, &r, e);
-        if (s == HG_OK) s = put_files(b, batch, &r, output, errors, e);
+        s = gather(b, batch, &r, &why);
+        if (s == HG_OK) s = put_files(b, batch, &r, output, errors, &why);
+        if (s != HG_OK) (void)hg_fail(e, s, "%s", why.msg);
     }
-    if (s == HG_OK) s = rows_end(b->store, batch, output, errors, e);
-    if (s != HG_OK && output[0] != '\0')
-        (void)hg_files_delete(hg_server_files(b->server), batch->owner, output, &(hg_err){0});
     hg_buf_free(&r.good);
     hg_buf_free(&r.bad);
-    return s;
+    if (s == HG_OK) s = rows_end(b->store, batch, output, errors, e);
+    if (s == HG_OK && batch->vendor == HG_BATCH_OPENAI)
+        s = rows_drop_lines(b->store, batch->n, e);
+    else if (s != HG_OK)
+        for (int i = 0; i < 2; i++) {
+            const char *id = i == 0 ? output : errors;
+            if (id[0] != '\0')
+                (void)hg_files_delete(hg_server_files(b->server), batch->owner, id, &(hg_err){0});
+        }
+    return s == HG_E_LIMIT ? fail_for_good(b, batch, &why, e) : s;
 }

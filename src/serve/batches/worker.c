@@ -1,6 +1,7 @@
 /* The thread that works batches off. Each line is a request from within, in the name of its owner;
  * half as many run at a time as the server answers at once, and none begins while a request of a
- * client waits. Batches share the room: the one with the fewest lines running gets the next. */
+ * client waits. Owners share the room, and so do the batches of each: who has the fewest lines
+ * running, or had the last one longest ago, gets the next. */
 #include "serve/batches/batches_impl.h"
 #include "base/clock.h"
 #include "serve/models.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_OPEN = 256 /* looked at in one turn */ };
+enum { MAX_OPEN = 1024 /* looked at in one turn */ };
 static const double PAUSE_S = 1, EXPIRE_EACH_S = 60;
 
 /* ---- lines that run ---- */
@@ -37,13 +38,41 @@ static bool is_done(hg_batches *b, const slot *t)
     return done;
 }
 
+/* Its model had no room: others go on meanwhile. */
+static void pause(hg_batches *b, int64_t batch)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < MAX_SLOTS; i++) {
+        if (b->paused[i].batch == batch) at = i;
+        if (b->paused[i].batch == batch) break;
+        if (b->paused[i].until < b->paused[at].until) at = i;
+    }
+    b->paused[at].batch = batch;
+    b->paused[at].until = hg_seconds() + PAUSE_S;
+}
+
+static bool is_paused(const hg_batches *b, int64_t batch)
+{
+    const double now = hg_seconds();
+
+    for (size_t i = 0; i < MAX_SLOTS; i++)
+        if (b->paused[i].batch == batch && b->paused[i].until > now) return true;
+    return false;
+}
+
+/* Too many wait, or the model cannot be had just now; one that never fits is an answer. */
+static bool is_busy(const slot *t)
+{
+    if (t->status == 429 || t->status == 529) return true;
+    return t->status == 503 && (t->body.n == 0 || strstr(t->body.p, "\"no_memory\"") == NULL);
+}
+
 /* A line that was cut off or refused for want of room is not done. */
 static hg_status keep_result(hg_batches *b, const slot *t, hg_err *e)
 {
-    const bool is_busy = t->status == 503 || t->status == 429 || t->status == 529;
-
-    if (is_busy) b->pause_until = hg_seconds() + PAUSE_S;
-    if (t->status == 0 || is_busy || t->body.failed)
+    if (is_busy(t)) pause(b, t->batch);
+    if (t->status == 0 || is_busy(t) || t->body.failed)
         return rows_put_back(b->store, t->batch, t->line, t->when_cut, e);
     /* Results are lines: a body's own end of line would end them too early. */
     hg_bytes body = {t->body.n > 0 ? t->body.p : "", t->body.n};
@@ -140,21 +169,58 @@ static slot *free_slot(hg_batches *b)
     return NULL;
 }
 
-/* The one with the fewest lines running, of those that may have more; NULL: none. */
+static size_t count_of_owner(const hg_batches *b, const hg_batch *list, size_t n, const char *owner)
+{
+    size_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].owner, owner) == 0) sum += count_running(b, list[i].n);
+    return sum;
+}
+
+/* How far from its turn a batch is, the most telling first: lines that run, of its owner and its
+ * own, and when the two had their last turn. */
+typedef struct standing {
+    uint64_t by[4];
+} standing;
+
+static standing standing_of(const hg_batches *b, const hg_batch *list, size_t n,
+                            const hg_batch *one)
+{
+    return (standing){{count_of_owner(b, list, n, one->owner),
+                       hg_turns_last(&b->owners, hg_owner_key(one->owner)),
+                       count_running(b, one->n), hg_turns_last(&b->batches, (uint64_t)one->n)}};
+}
+
+static bool is_before(const standing *a, const standing *b)
+{
+    for (size_t i = 0; i < 4; i++)
+        if (a->by[i] != b->by[i]) return a->by[i] < b->by[i];
+    return false;
+}
+
+/* Whose turn it is, of those that may have more; NULL: none's. */
 static const hg_batch *choose(hg_batches *b, const hg_batch *list, size_t n, const bool *is_empty)
 {
     const hg_batch *best = NULL;
-    size_t fewest = 0;
+    standing least = {{0}};
 
     for (size_t i = 0; i < n; i++) {
-        const size_t running = count_running(b, list[i].n);
-        if (is_empty[i] || strcmp(list[i].status, "in_progress") != 0) continue;
-        if (best == NULL || running < fewest) {
-            best = &list[i];
-            fewest = running;
-        }
+        if (is_empty[i] || strcmp(list[i].status, "in_progress") != 0 || is_paused(b, list[i].n))
+            continue;
+        const standing s = standing_of(b, list, n, &list[i]);
+        if (best != NULL && !is_before(&s, &least)) continue;
+        best = &list[i];
+        least = s;
     }
     return best;
+}
+
+static bool some_are_paused(const hg_batches *b, const hg_batch *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_paused(b, list[i].n)) return true;
+    return false;
 }
 
 /* True when lines wait for room. */
@@ -163,15 +229,19 @@ static bool fill(hg_batches *b, const hg_batch *list, size_t n)
     bool is_empty[MAX_OPEN] = {false};
     const hg_batch *next;
 
-    while ((next = choose(b, list, n, is_empty)) != NULL) {
+    while (free_slot(b) != NULL && (next = choose(b, list, n, is_empty)) != NULL) {
         slot *t = free_slot(b);
         bool has_any;
-        if (t == NULL || hg_seconds() < b->pause_until || clients_wait(b)) return true;
-        if (start_line(b, next, t, &has_any)) continue;
+        if (hg_seconds() < b->pause_until || clients_wait(b)) return true;
+        if (start_line(b, next, t, &has_any)) {
+            hg_turns_take(&b->owners, hg_owner_key(next->owner));
+            hg_turns_take(&b->batches, (uint64_t)next->n);
+            continue;
+        }
         if (has_any) return true;
         is_empty[next - list] = true;
     }
-    return false;
+    return free_slot(b) == NULL || some_are_paused(b, list, n);
 }
 
 /* ---- batches ---- */

@@ -3,12 +3,13 @@
  * As many run at a time as the server works on requests at a time; the others wait here, so that
  * they take no place in the queue of those who wait at a connection. */
 #include "serve/openai/kept.h"
+#include "serve/turns.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_RUNS = 256, MAX_FOLLOWERS = 16 };
+enum { MAX_RUNS = 256, MAX_OWN = MAX_RUNS / 4 * 3 /* of one owner */, MAX_FOLLOWERS = 16 };
 
 typedef struct run {
     struct hg_backlog *all;
@@ -28,6 +29,7 @@ struct hg_backlog {
     pthread_mutex_t lock; /* guards the list and what is in it */
     run *first;           /* in the order of their coming */
     size_t n, n_active;
+    hg_turns turns;
 };
 
 /* ---- with the lock held ---- */
@@ -76,12 +78,38 @@ static void follow(run *one, hg_exchange *x, int64_t after)
 static void on_part(void *ctx, hg_bytes part);
 static void on_done(void *ctx, int status, const char *type, hg_bytes body);
 
-/* Begins what waits, as far as there is room. */
+static size_t count_of(const struct hg_backlog *r, const char *owner)
+{
+    size_t n = 0;
+
+    for (const run *one = r->first; one != NULL; one = one->next)
+        n += strcmp(one->owner, owner) == 0;
+    return n;
+}
+
+/* The first that waits of the owner whose turn is longest ago; NULL: none waits. */
+static run *next_of(const struct hg_backlog *r)
+{
+    run *best = NULL;
+    uint64_t least = 0;
+
+    for (run *one = r->first; one != NULL; one = one->next) {
+        if (one->inner != NULL || (best != NULL && strcmp(best->owner, one->owner) == 0)) continue;
+        const uint64_t at = hg_turns_last(&r->turns, hg_owner_key(one->owner));
+        if (best != NULL && at >= least) continue;
+        best = one;
+        least = at;
+    }
+    return best;
+}
+
+/* Begins what waits, as far as there is room: owners take turns. */
 static void begin_more(struct hg_backlog *r)
 {
     const uint32_t most = hg_server_get_options(r->server)->parallel;
+    run *one;
 
-    for (run *one = r->first; one != NULL && r->n_active < (most > 0 ? most : 1); one = one->next) {
+    while (r->n_active < (most > 0 ? most : 1) && (one = next_of(r)) != NULL) {
         const char *fields[] = {HG_BACKGROUND_FIELD, one->id, NULL};
         const hg_inside q = {.method = "POST",
                              .path = "/v1/responses",
@@ -92,9 +120,9 @@ static void begin_more(struct hg_backlog *r)
                              .on_done = on_done,
                              .ctx = one};
         hg_err e;
-        if (one->inner != NULL) continue;
         if (hg_server_ask(r->server, &q, &one->inner, &e) != HG_OK) return;
         r->n_active++;
+        hg_turns_take(&r->turns, hg_owner_key(one->owner));
     }
 }
 
@@ -252,7 +280,7 @@ bool hg_background_start(hg_keeper *k, const hg_kept_card *queued, hg_bytes body
 
     if (one == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the request");
     (void)pthread_mutex_lock(&r->lock);
-    const bool has_room = r->n < MAX_RUNS;
+    const bool has_room = r->n < MAX_RUNS && count_of(r, one->owner) < MAX_OWN;
     if (has_room) r->n++;
     (void)pthread_mutex_unlock(&r->lock);
     if (!has_room || hg_keeper_put(k, queued, &e) != HG_OK) {

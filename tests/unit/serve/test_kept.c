@@ -1,10 +1,13 @@
 /* Answers that are kept: for their owner, for their time, so many; and their events. */
 #include "fake.h"
 #include "harness/test.h"
+#include "serve/turns.h"
 #include "serve/openai/kept.h"
 
 #include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 static hg_bytes text(const char *s)
 {
@@ -145,6 +148,91 @@ TEST(what_waits_in_the_background_is_canceled_before_it_begins_and_while_it_runs
     }
     CHECK(strstr(on(s, "GET", id[0], ""), "\"status\":\"cancelled\"") != NULL);
     hg_server_free(s);
+}
+
+/* ---- owners ---- */
+typedef struct heard {
+    atomic_bool is_done;
+    char body[4096];
+} heard;
+
+static void on_heard(void *ctx, int status, const char *type, hg_bytes body)
+{
+    heard *h = ctx;
+
+    (void)status;
+    (void)type;
+    (void)snprintf(h->body, sizeof h->body, "%.*s", (int)body.n, body.p);
+    atomic_store(&h->is_done, true);
+}
+
+/* What the owner's request is answered. */
+static void ask_as(hg_server *s, const char *owner, const char *method, const char *path,
+                   const char *body, heard *h)
+{
+    const char *fields[] = {"Content-Type", "application/json", NULL};
+    const hg_inside q = {.method = method,
+                         .path = path,
+                         .owner = owner,
+                         .fields = fields,
+                         .body = {body, strlen(body)},
+                         .on_done = on_heard,
+                         .ctx = h};
+    hg_exchange *x = NULL;
+    hg_err e = {0};
+
+    memset(h, 0, sizeof *h);
+    CHECK_OK(hg_server_ask(s, &q, &x, &e), e);
+    for (int i = 0; i < 5000 && !atomic_load(&h->is_done); i++) usleep(1000);
+    CHECK(atomic_load(&h->is_done));
+    hg_exchange_release(x);
+}
+
+static bool is_begun(hg_server *s, const char *owner, const char *id)
+{
+    char path[128];
+    heard h;
+
+    (void)snprintf(path, sizeof path, "/v1/responses/%s", id);
+    ask_as(s, owner, "GET", path, "", &h);
+    return strstr(h.body, "\"status\":\"in_progress\"") != NULL;
+}
+
+TEST(owners_take_turns_in_the_background)
+{
+    fake *f = fake_new();
+    hg_server *s = fake_server(f, NULL);
+    const uint32_t parallel = hg_server_get_options(s)->parallel;
+    char first[64], his[64], path[128];
+    heard h;
+
+    for (uint32_t i = 0; i < 2 * parallel; i++) {
+        ask_as(s, "anna", "POST", "/v1/responses", LATER("FOREVER"), &h);
+        if (i == 0) (void)id_of(h.body, first);
+    }
+    ask_as(s, "bert", "POST", "/v1/responses", LATER("FOREVER"), &h);
+    (void)id_of(h.body, his);
+    CHECK(!is_begun(s, "bert", his));
+    (void)snprintf(path, sizeof path, "/v1/responses/%s/cancel", first);
+    ask_as(s, "anna", "POST", path, "", &h);
+    for (int i = 0; i < 500 && !is_begun(s, "bert", his); i++) usleep(10000);
+    CHECK(is_begun(s, "bert", his));
+    hg_server_free(s);
+}
+
+TEST(whoever_had_a_turn_longest_ago_is_next)
+{
+    hg_turns t = {0};
+
+    CHECK_EQ(hg_turns_last(&t, 7), 0);
+    hg_turns_take(&t, 7);
+    hg_turns_take(&t, 8);
+    CHECK(hg_turns_last(&t, 7) > 0 && hg_turns_last(&t, 7) < hg_turns_last(&t, 8));
+    hg_turns_take(&t, 7);
+    CHECK(hg_turns_last(&t, 7) > hg_turns_last(&t, 8));
+    for (uint64_t k = 100; k < 100 + HG_TURNS; k++) hg_turns_take(&t, k);
+    CHECK_EQ(hg_turns_last(&t, 8), 0);
+    CHECK(hg_turns_last(&t, 100) > 0);
 }
 
 TEST(a_stop_fails_what_is_made_in_the_background)
