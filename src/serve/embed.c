@@ -199,7 +199,7 @@ bool hg_embed(hg_server *s, hg_exchange *x, const hg_embed_wish *wish, hg_proble
     w->v.began = hg_seconds();
     w->v.choice = wish->choice;
     (void)pthread_mutex_init(&w->lock, NULL);
-    w->m = hg_server_take(s, wish->model, p);
+    w->m = hg_server_take_for(s, hg_exchange_owner(x), wish->model, p);
     if (w->m == NULL) return false;
     const bool ok = embed_with(w, wish, p);
     if (!ok) drop(w);
