@@ -144,7 +144,7 @@ test('each protocol has an example in Python, in JavaScript and for curl', () =>
 const untold = {
   OpenAI: { js: "import OpenAI from 'openai';\nfor await (const m of new OpenAI().models.list()) console.log(m.id);", python: 'from openai import OpenAI\nfor m in OpenAI().models.list(): print(m.id)' },
   Anthropic: { js: "import Anthropic from '@anthropic-ai/sdk';\nfor await (const m of new Anthropic().models.list()) console.log(m.id);", python: 'from anthropic import Anthropic\nfor m in Anthropic().models.list(): print(m.id)' },
-  Gemini: { js: "import { GoogleGenAI } from '@google/genai';\nfor await (const m of await new GoogleGenAI({}).models.list()) console.log(m.name);", python: 'from google import genai\nfor m in genai.Client().models.list(): print(m.name)' },
+  Gemini: { js: "import { GoogleGenAI } from '@google/genai';\nfor await (const m of await new GoogleGenAI({}).models.list()) console.log(m.name);", python: 'from google import genai\nclient = genai.Client()\nfor m in client.models.list(): print(m.name)' },
   Replicate: { js: null, python: 'import replicate\nfor m in replicate.models.list(): print(m.name)' },
   Ollama: { js: null, python: 'import ollama\nfor m in ollama.list().models: print(m.model)' },
 };
