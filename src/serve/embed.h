@@ -20,6 +20,7 @@ typedef struct hg_embed_wish {
     int64_t dimensions;  /* 0: as many as the model has; fewer are the first ones, made of length 1
                             again */
     const char *param;   /* the field that is named where the input is refused */
+    bool takes_one;      /* the input must be a text that is not empty */
     const hg_protocol *protocol;
     /* Writes the answer, on another thread. */
     void (*tell)(hg_exchange *x, const hg_vectors *v);
@@ -34,6 +35,7 @@ void hg_put_vector(hg_json_out *o, const char *key, const hg_vectors *v, size_t 
 /* The routes. */
 void hg_openai_embeddings(hg_server *s, hg_exchange *x, hg_bytes rest);
 void hg_ollama_embed(hg_server *s, hg_exchange *x, hg_bytes rest);
+void hg_ollama_embed_one(hg_server *s, hg_exchange *x, hg_bytes rest);
 bool hg_gemini_embed(hg_server *s, hg_exchange *x, hg_bytes model, bool is_batch, hg_problem *p);
 
 #endif

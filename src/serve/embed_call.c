@@ -22,8 +22,12 @@ static bool read_wish(const json_t *body, hg_embed_wish *w, hg_problem *p)
     if (s == HG_OK) s = hg_json_opt_int(body, "dimensions", 1, 1 << 20, &w->dimensions, &e);
     if (s == HG_OK) s = hg_json_opt_text(body, "encoding_format", &format, &e);
     if (s != HG_OK) return hg_refuse(p, 400, "invalid_value", NULL, "%s", e.msg);
-    w->input = json_object_get(body, "input");
+    w->input = json_object_get(body, w->param);
     const bool is_base64 = format.n == 6 && memcmp(format.p, "base64", 6) == 0;
+    if (w->protocol == &hg_ollama) w->model = hg_ollama_name(w->model);
+    if (w->takes_one && json_string_length(w->input) == 0)
+        return hg_refuse(p, 400, "invalid_value", w->param, "%s must be a text that is not empty",
+                         w->param);
     w->choice = is_base64 ? AS_BASE64 : AS_NUMBERS;
     if (!is_base64 && !(format.n == 5 && memcmp(format.p, "float", 5) == 0))
         return hg_refuse(p, 400, "invalid_value", "encoding_format",
@@ -95,6 +99,19 @@ static void tell_ollama(hg_exchange *x, const hg_vectors *v)
     hg_reply_json(x, &hg_ollama, &b);
 }
 
+/* What `embeddings` answered before `embed` was: one vector. */
+static void tell_ollama_one(hg_exchange *x, const hg_vectors *v)
+{
+    hg_buf b = {0};
+    hg_json_out o;
+
+    hg_json_out_init(&o, &b, 0);
+    hg_json_begin(&o, NULL, '{');
+    hg_put_vector(&o, "embedding", v, 0);
+    hg_json_end(&o);
+    hg_reply_json(x, &hg_ollama, &b);
+}
+
 static void answer(hg_server *s, hg_exchange *x, hg_embed_wish *w)
 {
     json_t *body = NULL;
@@ -116,6 +133,15 @@ void hg_ollama_embed(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     (void)rest;
     answer(s, x, &(hg_embed_wish){.param = "input", .protocol = &hg_ollama, .tell = tell_ollama});
+}
+
+void hg_ollama_embed_one(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    (void)rest;
+    answer(
+        s, x,
+        &(hg_embed_wish){
+            .param = "prompt", .takes_one = true, .protocol = &hg_ollama, .tell = tell_ollama_one});
 }
 
 /* ---- Gemini ---- */

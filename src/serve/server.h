@@ -151,7 +151,8 @@ typedef struct hg_protocol {
      * is /openai/v1/... NULL: none. Several have spaces between. */
     const char *mounts;
     void (*explain)(hg_buf *out, const hg_problem *p);
-    /* Whether a client of this protocol asks, as far as headers tell. NULL: they do not. */
+    /* Whether a client of this protocol asks, as far as headers or the path tell. NULL: they do
+     * not. */
     bool (*claims)(const hg_exchange *x);
     const char *error_type; /* of its errors' bodies; NULL: application/json */
     const char *id_header;  /* that tells the request's id; NULL: none but x-request-id */

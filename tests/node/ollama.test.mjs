@@ -98,6 +98,22 @@ test('texts become vectors', async () => {
   assert.equal(embeddings.length, 2);
   assert.ok(Math.abs(Math.hypot(...embeddings[1]) - 1) < 1e-5);
   assert.ok(n > 2);
+  assert.deepEqual((await ollama.embed({ model: 'random:latest', input: 'upon a time' })).embeddings, [embeddings[1]]);
+});
+
+test('the older way to a vector gives the same', async () => {
+  const { embeddings } = await ollama.embed({ model: 'random', input: 'upon a time' });
+  assert.deepEqual(await ollama.embeddings({ model: 'random', prompt: 'upon a time' }), { embedding: embeddings[0] });
+  for (const prompt of [['upon', 'a time'], [1, 2], '', 7, undefined]) {
+    await refused(ollama.embeddings({ model: 'random', prompt }), 400, /^prompt must be a text that is not empty$/);
+  }
+});
+
+test('what is not there is refused in the client\'s form, too', async () => {
+  await refused(ollama.pull({ model: 'random' }), 404, /^nothing is at \/api\/pull/);
+  const wrong = await fetch(`${server.url}/api/chat`);
+  assert.equal(wrong.status, 405);
+  assert.match((await wrong.json()).error, /methods of this path are POST/);
 });
 
 test('eight streams at once say what each says alone', async () => {

@@ -315,9 +315,20 @@ static void generate(hg_server *s, hg_exchange *x, hg_bytes rest)
     answer(s, x, true);
 }
 
-static const hg_route routes[] = {
-    {"POST", "/api/chat", chat, false},           {"POST", "/api/generate", generate, false},
-    {"POST", "/api/show", show, false},           {"POST", "/api/embed", hg_ollama_embed, false},
-    {"GET", "/api/tags", list_models, false},     {"GET", "/api/ps", list_loaded, false},
-    {"GET", "/api/version", tell_version, false}, {NULL, NULL, NULL, false}};
-const hg_protocol hg_ollama = {.routes = routes, .explain = explain};
+static const hg_route routes[] = {{"POST", "/api/chat", chat, false},
+                                  {"POST", "/api/generate", generate, false},
+                                  {"POST", "/api/show", show, false},
+                                  {"POST", "/api/embed", hg_ollama_embed, false},
+                                  {"GET", "/api/tags", list_models, false},
+                                  {"GET", "/api/ps", list_loaded, false},
+                                  {"GET", "/api/version", tell_version, false},
+                                  {"POST", "/api/embeddings", hg_ollama_embed_one, false},
+                                  {NULL, NULL, NULL, false}};
+
+/* All that is below /api is its clients' alone, also what is not there. */
+static bool is_ours(const hg_exchange *x)
+{
+    return strncmp(hg_exchange_path(x), "/api/", 5) == 0;
+}
+
+const hg_protocol hg_ollama = {.routes = routes, .explain = explain, .claims = is_ours};

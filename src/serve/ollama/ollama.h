@@ -10,5 +10,7 @@
  * the call in either case. */
 bool hg_ollama_parse(hg_openai_call *c, hg_bytes body, bool is_generate, bool *only_load,
                      hg_arena *mem, hg_problem *p);
+/* A model's name without the ":latest" that clients may put behind it. */
+hg_bytes hg_ollama_name(hg_bytes name);
 
 #endif

@@ -17,17 +17,23 @@ static bool bad(reader *r, const char *what)
     return hg_refuse(r->p, 400, NULL, NULL, "%s", what);
 }
 
-static bool add_model(reader *r)
+hg_bytes hg_ollama_name(hg_bytes name)
 {
     static const char latest[] = ":latest";
+    const size_t n = sizeof latest - 1;
+
+    if (name.n > n && memcmp(name.p + name.n - n, latest, n) == 0) name.n -= n;
+    return name;
+}
+
+static bool add_model(reader *r)
+{
     const json_t *v = hg_tree_get(r->in, "model");
-    size_t n = json_string_length(v);
 
     if (v == NULL) v = hg_tree_get(r->in, "name");
     if (!json_is_string(v)) return bad(r, "model is required");
-    n = json_string_length(v);
-    if (n > 7 && memcmp(json_string_value(v) + n - 7, latest, 7) == 0) n -= 7;
-    hg_tree_set(r->out, "model", json_stringn(json_string_value(v), n));
+    const hg_bytes name = hg_ollama_name((hg_bytes){json_string_value(v), json_string_length(v)});
+    hg_tree_set(r->out, "model", json_stringn(name.p, name.n));
     return true;
 }
 
