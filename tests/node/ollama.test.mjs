@@ -65,6 +65,30 @@ test('generate is a chat of one turn, or raw text', async () => {
   assert.equal((await generate({ prompt: '' })).done_reason, 'load');
 });
 
+test('the log-probabilities of tokens are told, whole and with each line', async () => {
+  const { logprobs, eval_count: n, message } = await chat({ logprobs: true, top_logprobs: 3 });
+  assert.ok(logprobs.length === n || logprobs.length === n - 1, 'a token each, but perhaps the one that ends');
+  for (const t of logprobs) {
+    assert.ok(t.logprob <= 0 && t.top_logprobs.length === 3);
+    assert.equal(t.top_logprobs[0].token, t.token, 'greedy is the likeliest');
+    assert.equal(t.top_logprobs[0].logprob, t.logprob);
+  }
+  const text = Buffer.concat(logprobs.map((t) => Buffer.from(t.bytes))).toString();
+  assert.ok(text.startsWith(message.content));
+  assert.deepEqual((await gather(await chat({ logprobs: true, top_logprobs: 3, stream: true }))).flatMap((p) => p.logprobs ?? []), logprobs);
+  assert.equal((await chat()).logprobs, undefined);
+  for (const raw of [false, true]) {
+    const told = await generate({ raw, logprobs: true });
+    assert.ok(told.logprobs.length > 0 && told.logprobs.every((t) => t.logprob <= 0 && t.top_logprobs.length === 0));
+    const top = await generate({ raw, logprobs: true, top_logprobs: 2 });
+    assert.ok(top.logprobs.every((t) => t.top_logprobs.length === 2));
+    await refused(generate({ raw, top_logprobs: 2 }), 400, /top_logprobs/);
+    await refused(generate({ raw, logprobs: true, top_logprobs: 999 }), 400, /logprobs/);
+    await refused(generate({ raw, logprobs: 'yes' }), 400, /logprobs/);
+    await refused(generate({ raw, logprobs: true, top_logprobs: 'two' }), 400, /top_logprobs/);
+  }
+});
+
 test('an answer is held to JSON and to a schema', async () => {
   const noise = { options: { num_predict: 60, temperature: 2 } };
   assert.equal(typeof JSON.parse((await chat({ format: 'json', ...noise })).message.content), 'object');

@@ -204,26 +204,38 @@ static void tell_begin(hg_answer *a, hg_choice *c, hg_buf *out)
     (void)out;
 }
 
+static void tell_token(hg_answer *a, hg_choice *c, const hg_token_report *t)
+{
+    hg_openai_take_token(a, c, true, t);
+}
+
+/* What was taken of tokens since the last line, where the request asks for it. */
+static void put_tokens(hg_json_out *o, hg_choice *c)
+{
+    if (c->room[0].n > 0) hg_openai_put_tokens(o, "logprobs", c);
+}
+
 static void tell_piece(hg_answer *a, hg_choice *c, hg_bytes text, hg_buf *out)
 {
     const note *n = a->note;
     hg_json_out o;
 
-    (void)c;
     hg_json_out_init(&o, out, 0);
     put_head(&o, a->model->id, n->is_generate, text, NULL);
+    put_tokens(&o, c);
     hg_json_bool(&o, "done", false);
     hg_json_end(&o);
     hg_buf_putc(out, '\n');
 }
 
-static void put_last(hg_answer *a, const hg_choice *c, hg_bytes text, hg_buf *out)
+static void put_last(hg_answer *a, hg_choice *c, hg_bytes text, hg_buf *out)
 {
     const note *n = a->note;
     hg_json_out o;
 
     hg_json_out_init(&o, out, 0);
     put_head(&o, a->model->id, n->is_generate, text, c->calls);
+    put_tokens(&o, c);
     put_end(&o, a, c);
     hg_buf_putc(out, '\n');
 }
@@ -247,7 +259,7 @@ static void tell_failure(hg_answer *a, const hg_problem *p, hg_buf *out)
 
 static void tell_whole(hg_answer *a, hg_buf *out)
 {
-    const hg_choice *c = &a->choices[0];
+    hg_choice *c = &a->choices[0];
     const size_t n = json_array_size(c->calls) > 0 ? c->n_words : c->text.n;
 
     put_last(a, c, (hg_bytes){c->text.n > 0 ? c->text.p : "", n}, out);
@@ -256,6 +268,7 @@ static void tell_whole(hg_answer *a, hg_buf *out)
 static const hg_teller teller = {.protocol = &hg_ollama,
                                  .kind = HG_STREAM_LINES,
                                  .begin = tell_begin,
+                                 .token = tell_token,
                                  .piece = tell_piece,
                                  .finish = tell_finish,
                                  .end = tell_end,

@@ -182,6 +182,25 @@ static bool add_prompt(reader *r, bool *is_chat, bool *only_load)
     return true;
 }
 
+/* OpenAI's chats have the same members; its completions, which raw prompts become, have a count. */
+static bool add_logprobs(reader *r, bool is_chat)
+{
+    const json_t *flag = hg_tree_get(r->in, "logprobs"), *top = hg_tree_get(r->in, "top_logprobs");
+
+    if (is_chat) {
+        hg_tree_copy(r->out, "logprobs", r->in, "logprobs");
+        hg_tree_copy(r->out, "top_logprobs", r->in, "top_logprobs");
+        return true;
+    }
+    if (flag != NULL && !json_is_boolean(flag)) return bad(r, "logprobs must be true or false");
+    if (top != NULL && !json_is_integer(top)) return bad(r, "top_logprobs must be a whole number");
+    if (!json_is_true(flag))
+        return json_integer_value(top) == 0 ||
+               bad(r, "top_logprobs has a meaning only with logprobs: true");
+    hg_tree_set(r->out, "logprobs", json_integer(json_integer_value(top)));
+    return true;
+}
+
 static bool read_all(reader *r, bool is_generate, bool *is_chat, bool *only_load)
 {
     const json_t *stream = hg_tree_get(r->in, "stream");
@@ -190,7 +209,8 @@ static bool read_all(reader *r, bool is_generate, bool *is_chat, bool *only_load
     if (json_is_true(hg_tree_get(r->in, "think"))) return bad(r, "think: the models here do not");
     hg_tree_set(r->out, "stream", stream != NULL ? json_deep_copy(stream) : json_true());
     return add_model(r) && add_options(r) && add_form(r) &&
-           (is_generate ? add_prompt(r, is_chat, only_load) : add_chat(r, only_load));
+           (is_generate ? add_prompt(r, is_chat, only_load) : add_chat(r, only_load)) &&
+           add_logprobs(r, *is_chat);
 }
 
 bool hg_ollama_parse(hg_openai_call *c, hg_bytes body, bool is_generate, bool *only_load,

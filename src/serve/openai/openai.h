@@ -75,5 +75,7 @@ void hg_openai_put_call_delta(hg_json_out *o, const json_t *calls, size_t i, boo
  * as the member "logprobs". */
 void hg_openai_take_token(hg_answer *a, hg_choice *c, bool is_chat, const hg_token_report *t);
 void hg_openai_put_logprobs(hg_json_out *o, bool is_chat, hg_choice *c);
+/* The same for who tells the list of a chat's tokens alone, under a key of his own. */
+void hg_openai_put_tokens(hg_json_out *o, const char *key, hg_choice *c);
 
 #endif

@@ -82,6 +82,12 @@ static void put_list(hg_json_out *o, const char *key, const hg_buf *list)
     hg_json_end(o);
 }
 
+void hg_openai_put_tokens(hg_json_out *o, const char *key, hg_choice *c)
+{
+    put_list(o, key, &c->room[0]);
+    hg_buf_clear(&c->room[0]);
+}
+
 void hg_openai_put_logprobs(hg_json_out *o, bool is_chat, hg_choice *c)
 {
     static const char *const columns[] = {"tokens", "token_logprobs", "top_logprobs",
