@@ -348,6 +348,7 @@ static const char *bare_base(void)
     char base[1200];
     (void)snprintf(base, sizeof base, "%s", make_base());
     CHECK_OK(hg_model_open_trainable(&m, base, &e), e);
+    hg_free(m->chat_template);
     m->chat_template = NULL;
     CHECK_OK(hg_model_save(m, test_path("bare"), HG_WEIGHTS_F32, NULL, &e), e);
     hg_model_free(m);
