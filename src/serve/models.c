@@ -294,6 +294,7 @@ void hg_models_look(hg_models *ms, hg_models_state *out)
     *out = (hg_models_state){.memory = ms->memory,
                              .used = ms->used,
                              .n_loads = ms->n_loads,
+                             .reserved = ms->reserved,
                              .n_unloads = ms->n_unloads,
                              .is_loading = ms->loading};
     for (size_t i = 0; i < hg_models_count(ms); i++)

@@ -66,8 +66,15 @@ void hg_models_bind_adapters(hg_models *ms, const hg_watch *w);
 /* The backend, in memory, held for the caller until hg_backend_release; waits while it is loaded.
  * NULL and *p: it cannot be loaded, there is no room, or too many wait already. */
 const hg_backend *hg_models_take(hg_models *ms, hg_offer *o, hg_problem *p);
+/* Memory for a training, out of the same budget: models that nobody holds are unloaded for it, the
+ * one used longest ago first. HG_RESERVE_LATER: others are at work, *left bytes are free; it never
+ * waits. HG_RESERVE_NEVER: the budget is less than that. */
+typedef enum hg_reserve { HG_RESERVED, HG_RESERVE_LATER, HG_RESERVE_NEVER } hg_reserve;
+hg_reserve hg_models_reserve(hg_models *ms, uint64_t n, uint64_t *left);
+void hg_models_give_back(hg_models *ms, uint64_t n);
 typedef struct hg_models_state {
     uint64_t memory, used; /* bytes: the budget, and what is taken */
+    uint64_t reserved;     /* of used: by trainings */
     uint32_t n_loaded, n_loads, n_unloads;
     bool is_loading;
 } hg_models_state;

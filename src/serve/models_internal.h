@@ -15,7 +15,7 @@ struct hg_models {
     hg_offer *gone; /* those that have lost their places */
     bool loading, closing;
     int n_waiting;
-    uint64_t memory, used;
+    uint64_t memory, used, reserved; /* reserved: of used, by trainings */
     uint32_t n_loads, n_unloads;
 };
 

@@ -79,14 +79,48 @@ static bool make_room(hg_models *ms, const hg_offer *o, hg_problem *p)
         if (victim != NULL) {
             unload(ms, victim);
         } else if (ms->closing || hg_seconds() > until) {
-            return hg_refuse(p, 503, "server_overloaded", "model",
-                             "no room for %s: the models in memory are all at work; try again",
-                             o->card.id);
+            return hg_refuse(
+                p, 503, "server_overloaded", "model",
+                ms->reserved > 0
+                    ? "no room for %s beside the training that runs; try again"
+                    : "no room for %s: the models in memory are all at work; try again",
+                o->card.id);
         } else {
             wait_a_little(ms);
         }
     }
     return true;
+}
+
+hg_reserve hg_models_reserve(hg_models *ms, uint64_t n, uint64_t *left)
+{
+    hg_reserve r = HG_RESERVE_NEVER;
+    hg_offer *victim;
+
+    (void)pthread_mutex_lock(&ms->lock);
+    if (n <= ms->memory) {
+        r = HG_RESERVE_LATER;
+        /* Who loads has looked at the room that there is. */
+        while (!ms->loading && ms->used + n > ms->memory && (victim = least_used(ms)) != NULL)
+            unload(ms, victim);
+        if (!ms->loading && ms->used + n <= ms->memory) {
+            ms->used += n;
+            ms->reserved += n;
+            r = HG_RESERVED;
+        }
+    }
+    *left = ms->used < ms->memory ? ms->memory - ms->used : 0;
+    (void)pthread_mutex_unlock(&ms->lock);
+    return r;
+}
+
+void hg_models_give_back(hg_models *ms, uint64_t n)
+{
+    (void)pthread_mutex_lock(&ms->lock);
+    ms->used -= n;
+    ms->reserved -= n;
+    (void)pthread_cond_broadcast(&ms->changed);
+    (void)pthread_mutex_unlock(&ms->lock);
 }
 
 /* Without the lock. */

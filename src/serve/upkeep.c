@@ -78,8 +78,10 @@ static void send_metrics(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_models_look(hg_server_models(s), &m);
     put_one(&b, "open_requests", "gauge", "Requests that are open.", hg_server_open_requests(s));
     put_one(&b, "models_loaded", "gauge", "Models in memory.", m.n_loaded);
-    put_one(&b, "models_bytes", "gauge", "Memory that models take.", m.used);
-    put_one(&b, "models_limit_bytes", "gauge", "Memory that models may take.", m.memory);
+    put_one(&b, "models_bytes", "gauge", "Memory that models take.", m.used - m.reserved);
+    put_one(&b, "trainings_bytes", "gauge", "Memory that trainings take.", m.reserved);
+    put_one(&b, "models_limit_bytes", "gauge", "Memory that models and trainings may take.",
+            m.memory);
     put_one(&b, "model_loads_total", "counter", "Models that were loaded.", m.n_loads);
     put_one(&b, "model_unloads_total", "counter", "Models that had to go.", m.n_unloads);
     for (size_t i = 0; i < N_FIGURES; i++) {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { AUTO_EPOCHS = 3, AUTO_RANK = 16, EXAMPLES_A_ROW = 500, MOST_AUTO_BATCH = 16 };
@@ -470,19 +471,60 @@ static hg_status set_up(work *k, hg_err *e)
     return hg_runtime_new(&k->rt, o->threads > 0 ? o->threads : half, o->isa, e);
 }
 
-static void work_on(work *k)
+/* ---- memory ---- */
+static void say_waiting(const work *k, uint64_t left)
+{
+    hg_training_say(k->t, k->one->id, "info",
+                    "The job waits for memory: it needs %.0f MB, and beside the models at work "
+                    "%.0f MB are free",
+                    (double)k->one->need_bytes / 1e6, (double)left / 1e6);
+}
+
+/* What the plan says, out of what models may take. It waits until those at work are not, or
+ * somebody ends it; files of others are looked at meanwhile. */
+static hg_status reserve(const work *k, hg_err *e)
+{
+    const struct timespec nap = {.tv_nsec = 50 * 1000 * 1000};
+    const uint64_t need = k->one->need_bytes;
+    hg_models_state state;
+    uint64_t left;
+    hg_reserve r;
+
+    for (bool is_said = false;
+         (r = hg_models_reserve(k->t->models, need, &left)) == HG_RESERVE_LATER; is_said = true) {
+        if (!is_said) say_waiting(k, left);
+        if (atomic_load(&k->t->stop)) return HG_E_CANCELED;
+        check_others(k->t);
+        (void)nanosleep(&nap, NULL);
+    }
+    if (r == HG_RESERVED) return HG_OK;
+    hg_models_look(k->t->models, &state);
+    return hg_fail(e, HG_E_LIMIT,
+                   "the training needs %.1f MB of memory; models and trainings may take %.1f MB "
+                   "(--memory)",
+                   (double)need / 1e6, (double)state.memory / 1e6);
+}
+
+static hg_status tune_within(work *k, hg_err *e)
 {
     const hg_watch w = {.progress = on_progress, .log = on_log, .stop = &k->t->stop, .ctx = k};
     const bool goes_on = k->one->step > 0;
+
+    HG_TRY(reserve(k, e));
+    say_start(k, goes_on);
+    hg_training_tell(k->t, k->one->id);
+    const hg_status s = tune(k, false, &w, e);
+    hg_models_give_back(k->t->models, k->one->need_bytes);
+    return s;
+}
+
+static void work_on(work *k)
+{
     hg_err e = {0};
     hg_status s = set_up(k, &e);
 
     if (s == HG_OK) s = plan(k, &e);
-    if (s == HG_OK) {
-        say_start(k, goes_on);
-        hg_training_tell(k->t, k->one->id);
-        s = tune(k, false, &w, &e);
-    }
+    if (s == HG_OK) s = tune_within(k, &e);
     if (s == HG_OK)
         succeed(k);
     else if (s == HG_E_CANCELED)

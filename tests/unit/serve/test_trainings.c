@@ -26,7 +26,7 @@ static void keep_file(const char *owner, const char *text)
              e);
 }
 
-static void begin(void)
+static void begin_within(uint64_t memory)
 {
     hg_server_options o;
     size_t n = 0;
@@ -37,12 +37,18 @@ static void begin(void)
     o.threads = 1;
     o.parallel = 1;
     o.data_dir = test_path("data");
+    o.memory = memory;
     CHECK_OK(hg_server_new(&server, &o, &e), e);
     CHECK_OK(hg_server_offer(server, test_path("tiny"), NULL, NULL, &n, &e), e);
     CHECK_OK(hg_server_start(server, &e), e);
     hg_arena_init(&mem, 4096);
     keep_file("anna", "{\"prompt\": \"Hello\", \"completion\": \"Good day.\"}\n"
                       "{\"prompt\": \"Bye\", \"completion\": \"See you.\"}\n");
+}
+
+static void begin(void)
+{
+    begin_within(0);
 }
 
 static void end(void)
@@ -402,5 +408,75 @@ TEST(what_a_kill_left_of_a_training_goes_at_the_next_start)
     CHECK(!hg_path_exists(test_path(left)));
     CHECK(!hg_path_exists(test_path(model)));
     CHECK(hg_server_find(server, (hg_bytes){"anna/polite", 11}) != NULL);
+    end();
+}
+
+/* ---- memory ---- */
+static bool take_first(void *ctx, const hg_training_event *ev)
+{
+    char *out = ctx;
+
+    if (out[0] == '\0' || strstr(ev->message, "waits for memory") != NULL)
+        (void)snprintf(out, 256, "%s", ev->message);
+    return true;
+}
+
+static bool says_it_waits(const char *id)
+{
+    char text[256] = "";
+
+    CHECK_OK(hg_trainings_events(hg_server_trainings(server), id, 0, take_first, text, &e), e);
+    return strstr(text, "The job waits for memory: it needs ") != NULL;
+}
+
+static uint64_t reserved(void)
+{
+    hg_models_state state;
+
+    hg_models_look(hg_server_models(server), &state);
+    return state.reserved;
+}
+
+TEST(a_training_waits_for_models_at_work_and_goes_on_without_them)
+{
+    char id[HG_TRAINING_ID_ROOM], other[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask = plain();
+    const struct timespec nap = {0, 20 * 1000 * 1000};
+
+    begin();
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    const uint64_t need = wait_for_end(id)->need_bytes;
+    CHECK(need > 0);
+    CHECK_EQ(reserved(), 0);
+    end();
+    begin_within(need + 1000);
+    ask = plain();
+    const hg_backend *m = hg_server_take(server, (hg_bytes){"tiny", 4}, &p);
+    CHECK(m != NULL);
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, other, &p));
+    for (int i = 0; i < 500 && !says_it_waits(id); i++) (void)nanosleep(&nap, NULL);
+    CHECK(says_it_waits(id));
+    CHECK_EQ(reserved(), 0);
+    CHECK(hg_trainings_cancel(hg_server_trainings(server), "anna", id, &p));
+    CHECK_EQ(wait_for_end(id)->state, HG_TRAINING_CANCELED);
+    for (int i = 0; i < 500 && !says_it_waits(other); i++) (void)nanosleep(&nap, NULL);
+    hg_backend_release(m);
+    CHECK_EQ(wait_for_end(other)->state, HG_TRAINING_SUCCEEDED);
+    CHECK_EQ(reserved(), 0);
+    end();
+}
+
+TEST(a_training_that_never_fits_says_how_much_it_needs)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask = plain();
+
+    begin_within(1000 * 1000);
+    CHECK(hg_trainings_create(hg_server_trainings(server), &ask, id, &p));
+    const hg_training *one = wait_for_end(id);
+    CHECK_EQ(one->state, HG_TRAINING_FAILED);
+    CHECK_STR(one->error_code, "not_enough_memory");
+    CHECK_HAS(one->error, "models and trainings may take 1.0 MB (--memory)");
     end();
 }
