@@ -518,9 +518,23 @@ static hg_status tune_within(work *k, hg_err *e)
     return s;
 }
 
+/* A failure that could not be written down (the disk was full) has left nothing to go on with. */
+static bool has_examples(const work *k)
+{
+    char path[4300];
+
+    (void)snprintf(path, sizeof path, "%s/trainings/%s/train.jsonl", k->t->folder, k->one->id);
+    return access(path, R_OK) == 0;
+}
+
 static void work_on(work *k)
 {
     hg_err e = {0};
+
+    if (!has_examples(k)) {
+        (void)hg_training_set_state(k->t, k->one->id, HG_TRAINING_CHECKING, NULL);
+        return;
+    }
     hg_status s = set_up(k, &e);
 
     if (s == HG_OK) s = plan(k, &e);
