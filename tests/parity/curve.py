@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory() as out:
                 os.symlink(os.path.join(ROOT, folder, name), os.path.join(texts, name))
     run = os.path.join(out, "run")
     subprocess.run(["/usr/bin/python3", os.path.join(ROOT, "bench", "beside_torch.py"), texts, run, "--steps", str(STEPS), "--depth", "2", "--vocab", "512",
-                    "--rows", "8", "--seq", "64", "--lr", "2e-3", "--lot", "8", "--threads", "1"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    "--rows", "8", "--seq", "64", "--lr", "1e-3", "--lot", "8", "--threads", "1"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ours, torch = os.path.join(run, "ours"), os.path.join(run, "torch")
     failed = 0
     loss = curve(ours, "loss")
