@@ -49,14 +49,14 @@ test('an answer has its text, its end and its usage', async () => {
   assert.equal(r.modelVersion, 'random');
 });
 
-test('a stream says the same as the whole answer, as events and as an array, on either version', async () => {
+test('a stream says the same as the whole answer, as events and as an array, on each version', async () => {
   const whole = await generate();
   const chunks = await stream();
   const said = (list) => list.map((c) => c.candidates[0].content.parts.map((p) => p.text).join('')).join('');
   assert.equal(said(chunks), whole.text);
   assert.deepEqual(chunks.map((c) => c.candidates[0].finishReason).filter(Boolean), ['MAX_TOKENS']);
   assert.equal(chunks.at(-1).usageMetadata.totalTokenCount, whole.usageMetadata.totalTokenCount);
-  for (const version of ['v1', 'v1beta']) {
+  for (const version of ['v1', 'v1beta', 'v1alpha']) {
     const { systemInstruction, ...generationConfig } = config;
     const body = { contents: [{ parts: [{ text: contents }] }], systemInstruction: { parts: [{ text: systemInstruction }] }, generationConfig };
     const r = await post(`/${version}/models/random:streamGenerateContent`, body);

@@ -309,6 +309,9 @@ static const hg_route routes[] = {{"GET", "/v1/models", list_models, false},
                                   {"GET", "/v1beta/models", list_models, false},
                                   {"GET", "/v1beta/models/", get_model, false},
                                   {"POST", "/v1beta/models/", run, false},
+                                  {"GET", "/v1alpha/models", list_models, false},
+                                  {"GET", "/v1alpha/models/", get_model, false},
+                                  {"POST", "/v1alpha/models/", run, false},
                                   {NULL, NULL, NULL, false}};
 const hg_protocol hg_gemini = {
     .mounts = "gemini", .routes = routes, .explain = explain, .claims = claims};
