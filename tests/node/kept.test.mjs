@@ -151,15 +151,13 @@ test('a response in the background is ended when it is canceled or deleted', asy
   await refused(client.responses.cancel('resp_none'), 404);
 });
 
-test('a failure in the background is told by the response', async () => {
-  const queued = await ask({ background: true, input: 'word '.repeat(2000) });
-  const r = await ended(queued.id);
-  assert.equal(r.status, 'failed');
-  assert.equal(r.error.code, 'context_length_exceeded');
-  assert.match(r.error.message, /context/);
-  const events = [];
-  for await (const e of await client.responses.retrieve(r.id, { stream: true })) events.push(e.type);
-  assert.deepEqual(events, ['response.created', 'response.queued', 'response.failed']);
+test('what does not fit is refused at once, in the background, too', async () => {
+  const long = 'word '.repeat(2000);
+  await refused(ask({ input: long }), 400, { code: 'context_length_exceeded', param: 'input' });
+  await refused(ask({ background: true, input: long }), 400, { code: 'context_length_exceeded', param: 'input' });
+  await refused(ask({ background: true, stream: true, input: long }), 400, { code: 'context_length_exceeded', param: 'input' });
+  const short = await ask({ max_output_tokens: 200 });
+  await refused(ask({ background: true, input: 'word '.repeat(400), previous_response_id: short.id }), 400, { code: 'context_length_exceeded' });
 });
 
 test('a stored chat completion is listed, fetched, marked and deleted', async () => {

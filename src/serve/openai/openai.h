@@ -55,6 +55,8 @@ typedef struct hg_asker {
 /* Starts the answer. False and *p: refused, and nothing was started. */
 bool hg_openai_ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, const hg_asker *by,
                    hg_problem *p);
+/* Whether it would be refused: what is asked later is told so now. */
+bool hg_openai_check(hg_server *s, hg_exchange *x, const hg_openai_call *c, hg_problem *p);
 /* Tokens of what would be asked. */
 bool hg_openai_count(hg_server *s, hg_exchange *x, const hg_openai_call *c, size_t *n,
                      hg_problem *p);

@@ -136,14 +136,20 @@ static bool read_input(prompts *ps, const hg_openai_call *c, const hg_backend *m
     return c->is_chat ? read_messages(ps, c, m, p) : read_prompts(ps, c, m, p);
 }
 
+/* All that is refused before an answer runs. */
+static bool read_all(prompts *ps, hg_form **form, hg_exchange *x, const hg_openai_call *c,
+                     const hg_backend *m, hg_problem *p)
+{
+    return read_input(ps, c, m, hg_exchange_memory(x), p) && check_room(ps, c, m, p) &&
+           read_form(form, c, m, p);
+}
+
 static bool start(hg_exchange *x, const hg_openai_call *c, const hg_backend *m, const hg_asker *by,
                   prompts *ps, hg_problem *p)
 {
     hg_form *form;
 
-    if (!read_input(ps, c, m, hg_exchange_memory(x), p) || !check_room(ps, c, m, p) ||
-        !read_form(&form, c, m, p))
-        return false;
+    if (!read_all(ps, &form, x, c, m, p)) return false;
     const hg_question q = {.model = m,
                            .prompts = ps->list,
                            .n_prompts = ps->n,
@@ -172,6 +178,20 @@ bool hg_openai_ask(hg_server *s, hg_exchange *x, const hg_openai_call *c, const 
     if (m == NULL) return false;
     const bool ok = start(x, c, m, by, &ps, p);
     if (!ok) hg_backend_release(m);
+    free_prompts(&ps);
+    return ok;
+}
+
+bool hg_openai_check(hg_server *s, hg_exchange *x, const hg_openai_call *c, hg_problem *p)
+{
+    const hg_backend *m = hg_server_take_for(s, hg_exchange_owner(x), c->model, p);
+    prompts ps = {0};
+    hg_form *form = NULL;
+
+    if (m == NULL) return false;
+    const bool ok = read_all(&ps, &form, x, c, m, p);
+    if (ok) hg_form_release(form);
+    hg_backend_release(m);
     free_prompts(&ps);
     return ok;
 }

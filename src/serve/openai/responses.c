@@ -123,9 +123,11 @@ static void put_first_events(hg_buf *out, const hg_responses_note *n)
     }
 }
 
-/* Keeps it as queued and lets a request from within, which streams, do the work. */
+/* Keeps it as queued and lets a request from within, which streams, do the work. What could never
+ * be answered is refused now: nobody wants to fetch later what he could have been told at once. */
 static bool start_later(hg_server *s, hg_exchange *x, const hg_responses_call *c, hg_problem *p)
 {
+    if (!hg_openai_check(s, x, &c->chat, p)) return false;
     const hg_card *m = hg_server_find(s, c->chat.model);
     hg_responses_note *n = m != NULL ? make_note(s, x, c, p) : NULL;
     hg_buf events = {0}, body = {0};

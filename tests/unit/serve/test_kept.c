@@ -46,6 +46,18 @@ static int get(hg_keeper *k, const char *owner, const char *id)
     return ok ? 200 : p.status;
 }
 
+static int64_t count_kept(hg_server *s)
+{
+    hg_query q;
+    hg_err e = {0};
+
+    hg_query_open(&q, hg_server_store(s), "SELECT count(*) FROM kept");
+    CHECK(hg_query_row(&q));
+    const int64_t n = hg_column_int(&q, 0);
+    CHECK_OK(hg_query_close(&q, &e), e);
+    return n;
+}
+
 TEST(a_kept_answer_is_there_for_its_owner_alone)
 {
     hg_server *s = fake_server(fake_new(), NULL);
@@ -76,10 +88,7 @@ TEST(a_kept_answer_has_its_days)
     CHECK_EQ(get(k, "anna", "resp_1"), 200);
     CHECK_EQ(get(k, "anna", "resp_2"), 404);
     hg_keeper_expire(k);
-    hg_query_open(&q, hg_server_store(s), "SELECT count(*) FROM kept");
-    CHECK(hg_query_row(&q));
-    CHECK_EQ(hg_column_int(&q, 0), 1);
-    CHECK_OK(hg_query_close(&q, &e), e);
+    CHECK_EQ(count_kept(s), 1);
     hg_server_free(s);
 }
 
@@ -208,6 +217,41 @@ TEST(owners_take_turns_in_the_background)
 
     for (uint32_t i = 0; i < 2 * parallel; i++) {
         ask_as(s, "anna", "POST", "/v1/responses", LATER("FOREVER"), &h);
+TEST(what_does_not_fit_the_context_is_refused_before_it_is_kept)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    char body[1024], word[300];
+
+    memset(word, 'x', sizeof word);
+    (void)snprintf(body, sizeof body,
+                   "{\"model\":\"parrot\",\"input\":\"%.299s\",\"background\":true}", word);
+    const char *a = raw_post(s, "/v1/responses", body);
+    CHECK_EQ(raw_status(a), 400);
+    CHECK_HAS(a, "\"code\":\"context_length_exceeded\"");
+    CHECK_HAS(a, "\"param\":\"input\"");
+    CHECK_EQ(count_kept(s), 0);
+    hg_server_free(s);
+}
+
+TEST(a_failure_in_the_background_is_told_by_the_response)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    const char *a = raw_post(s, "/v1/responses", LATER("FAIL"));
+    char id[64];
+
+    CHECK_EQ(raw_status(a), 200);
+    (void)id_of(a, id);
+    for (int i = 0; i < 500 && strstr(a, "\"status\":\"failed\"") == NULL; i++) {
+        usleep(10000);
+        a = on(s, "GET", id, "");
+    }
+    CHECK_HAS(a, "the fake model broke");
+    a = on(s, "GET", id, "?stream=true");
+    CHECK_HAS(a, "event: response.queued\n");
+    CHECK_HAS(a, "event: response.failed\n");
+    hg_server_free(s);
+}
+
         if (i == 0) (void)id_of(h.body, first);
     }
     ask_as(s, "bert", "POST", "/v1/responses", LATER("FOREVER"), &h);
