@@ -6,6 +6,7 @@
  *     tiny: a model of our own
  *   moderation: judge    # a model that is asked; the lexicon where there is none
  *   kept_days: 30        # of responses and stored chat completions
+ *   kept_mib: 1024       # of them, for each owner
  */
 #include "serve/config.h"
 #include "serve/models.h"
@@ -14,7 +15,8 @@
 
 #include <string.h>
 
-static const char *const known[] = {"aliases", "descriptions", "kept_days", "moderation", NULL};
+static const char *const known[] = {"aliases",  "descriptions", "kept_days",
+                                    "kept_mib", "moderation",   NULL};
 
 static hg_status read_aliases(hg_models *ms, hg_yaml *map, hg_err *e)
 {
@@ -61,7 +63,7 @@ static hg_status read_moderation(hg_server *s, hg_yaml *root, hg_err *e)
 static hg_status read_tree(hg_server *s, hg_yaml *root, hg_err *e)
 {
     hg_models *ms = hg_server_models(s);
-    int64_t days = HG_KEPT_DAYS;
+    int64_t days = HG_KEPT_DAYS, mib = HG_KEPT_MIB;
     hg_yaml *aliases = NULL, *descriptions = NULL;
 
     if (root->kind != HG_YAML_MAP) return hg_yaml_fail(root, e, "a configuration is a map of keys");
@@ -70,8 +72,10 @@ static hg_status read_tree(hg_server *s, hg_yaml *root, hg_err *e)
     HG_TRY(read_aliases(ms, aliases, e));
     HG_TRY(read_descriptions(ms, descriptions, e));
     HG_TRY(hg_yaml_int(root, "kept_days", 1, 3650, &days, e));
+    HG_TRY(hg_yaml_int(root, "kept_mib", HG_KEPT_LEAST_MIB, 1 << 24, &mib, e));
     HG_TRY(read_moderation(s, root, e));
     hg_keeper_set_days(hg_server_keeper(s), (uint32_t)days);
+    hg_keeper_set_bytes(hg_server_keeper(s), (uint64_t)mib << 20);
     return hg_yaml_no_others(root, known, e);
 }
 

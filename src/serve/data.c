@@ -55,6 +55,7 @@ static const char *const migrations[] = {
     "ALTER TABLE trainings ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX trainings_by_turn ON trainings (owner, turn);",
     hg_replicate_letters,
+    hg_kept_sizes,
 };
 
 struct hg_data {

@@ -283,7 +283,8 @@ bool hg_background_start(hg_keeper *k, const hg_kept_card *queued, hg_bytes body
     const bool has_room = r->n < MAX_RUNS && count_of(r, one->owner) < MAX_OWN;
     if (has_room) r->n++;
     (void)pthread_mutex_unlock(&r->lock);
-    if (!has_room || hg_keeper_put(k, queued, &e) != HG_OK) {
+    const hg_status kept = has_room ? hg_keeper_put(k, queued, &e) : HG_OK;
+    if (!has_room || kept != HG_OK) {
         free_run(one);
         if (!has_room)
             return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
@@ -291,7 +292,8 @@ bool hg_background_start(hg_keeper *k, const hg_kept_card *queued, hg_bytes body
         (void)pthread_mutex_lock(&r->lock);
         r->n--;
         (void)pthread_mutex_unlock(&r->lock);
-        return hg_refuse(p, 500, "store", NULL, "%s", e.msg);
+        return kept == HG_E_LIMIT ? hg_refuse(p, 429, "rate_limit_exceeded", NULL, "%s", e.msg)
+                                  : hg_refuse(p, 500, "store", NULL, "%s", e.msg);
     }
     (void)pthread_mutex_lock(&r->lock);
     if (x != NULL) follow(one, x, -1);

@@ -1,5 +1,6 @@
 /* Kept answers in SQLite. What is kept has an end, so that a server that keeps by default does not
- * fill the disk: its days, and a number for each owner. */
+ * fill the disk: its days, and for each owner a number and bytes. Triggers count the bytes, so that
+ * whoever deletes a row, for whatever reason, cannot forget it. */
 #include "serve/openai/kept.h"
 #include "base/clock.h"
 
@@ -16,11 +17,35 @@ const char hg_kept_tables[] =
     "CREATE INDEX kept_by_owner ON kept (owner, kind, n);"
     "CREATE INDEX kept_by_end ON kept (expires);";
 
+#define BYTES_OF(row) \
+    "length(" row "body) + length(" row "input) + length(" row "talk) + length(" row "events)"
+const char hg_kept_sizes[] =
+    "CREATE INDEX kept_in_order ON kept (owner);"
+    "CREATE TABLE kept_sizes (owner TEXT PRIMARY KEY, n_bytes INTEGER NOT NULL) STRICT;"
+    "INSERT INTO kept_sizes SELECT owner, sum(" BYTES_OF(
+        "") ") FROM kept GROUP BY owner;"
+            "CREATE TRIGGER kept_made AFTER INSERT ON kept BEGIN "
+            "INSERT INTO kept_sizes VALUES (NEW.owner, " BYTES_OF(
+                "NEW.") ") "
+                        "ON CONFLICT (owner) DO UPDATE SET n_bytes = n_bytes + excluded.n_bytes; "
+                        "END;"
+                        "CREATE TRIGGER kept_changed AFTER UPDATE ON kept BEGIN "
+                        "UPDATE kept_sizes SET n_bytes = n_bytes + (" BYTES_OF(
+                            "NEW.") ") - (" BYTES_OF("OLD.") ") "
+                                                             "WHERE owner = OLD.owner; END;"
+                                                             "CREATE TRIGGER kept_gone AFTER "
+                                                             "DELETE ON kept BEGIN "
+                                                             "UPDATE kept_sizes SET n_bytes = "
+                                                             "n_bytes - (" BYTES_OF(
+                                                                 "OLD.") ") WHERE owner = "
+                                                                         "OLD.owner; END;";
+
 struct hg_keeper {
     hg_store *store;
     struct hg_backlog *runs;
     atomic_uint days;
-    hg_patient_clock clock; /* for what is deleted */
+    atomic_uint_least64_t max_bytes; /* of an owner */
+    hg_patient_clock clock;          /* for what is deleted */
 };
 
 static bool store_failed(hg_problem *p, const hg_err *e)
@@ -68,20 +93,75 @@ static hg_status write_card(hg_keeper *k, const hg_kept_card *c, hg_err *e)
     return hg_query_close(&q, e);
 }
 
+/* What is being made is no answer yet, and stays. */
+#define HAS_ENDED "status NOT IN ('queued', 'in_progress')"
+
 /* The row behind the newest that may stay goes, with all older ones. */
-static hg_status make_room(hg_keeper *k, const hg_kept_card *c, hg_err *e)
+static hg_status keep_number(hg_keeper *k, const hg_kept_card *c, hg_err *e)
 {
     hg_query q;
 
     hg_query_open(&q, k->store,
                   "DELETE FROM kept WHERE owner = ? AND kind = ? AND n <= (SELECT n FROM kept "
-                  "WHERE owner = ? AND kind = ? ORDER BY n DESC LIMIT 1 OFFSET ?)");
+                  "WHERE owner = ? AND kind = ? ORDER BY n DESC LIMIT 1 OFFSET ?) AND " HAS_ENDED);
     hg_query_text(&q, 1, c->owner);
     hg_query_int(&q, 2, c->kind);
     hg_query_text(&q, 3, c->owner);
     hg_query_int(&q, 4, c->kind);
     hg_query_int(&q, 5, HG_KEPT_MAX);
     return hg_query_close(&q, e);
+}
+
+static hg_status is_over(hg_keeper *k, const char *owner, bool *out, hg_err *e)
+{
+    hg_query q;
+
+    hg_query_open(&q, k->store, "SELECT n_bytes > ? FROM kept_sizes WHERE owner = ?");
+    hg_query_int(&q, 1, (int64_t)atomic_load(&k->max_bytes));
+    hg_query_text(&q, 2, owner);
+    *out = hg_query_row(&q) && hg_column_int(&q, 0) != 0;
+    return hg_query_close(&q, e);
+}
+
+/* The oldest that has ended, but for `c`; false: there is none. */
+static hg_status drop_one(hg_keeper *k, const hg_kept_card *c, bool *is_gone, hg_err *e)
+{
+    hg_query q;
+
+    hg_query_open(&q, k->store,
+                  "DELETE FROM kept WHERE n = (SELECT n FROM kept WHERE owner = ? AND id <> ? "
+                  "AND " HAS_ENDED " ORDER BY n LIMIT 1) RETURNING n");
+    hg_query_text(&q, 1, c->owner);
+    hg_query_text(&q, 2, c->id);
+    *is_gone = hg_query_row(&q);
+    return hg_query_close(&q, e);
+}
+
+/* Whether `c` finds room once all others that have ended are gone. */
+static hg_status keep_bytes(hg_keeper *k, const hg_kept_card *c, bool *fits, hg_err *e)
+{
+    bool is_full = true, is_gone = true;
+
+    while (is_gone) {
+        HG_TRY(is_over(k, c->owner, &is_full, e));
+        if (!is_full) break;
+        HG_TRY(drop_one(k, c, &is_gone, e));
+    }
+    *fits = !is_full;
+    return HG_OK;
+}
+
+static hg_status make_room(hg_keeper *k, const hg_kept_card *c, hg_err *e)
+{
+    bool fits;
+
+    HG_TRY(keep_number(k, c, e));
+    HG_TRY(keep_bytes(k, c, &fits, e));
+    if (fits) return HG_OK;
+    return hg_fail(e, HG_E_LIMIT,
+                   "it does not fit into the %llu MiB that are kept for one owner, beside what is "
+                   "being made for him",
+                   (unsigned long long)(atomic_load(&k->max_bytes) >> 20));
 }
 
 /* What was deleted while it was made stays deleted. */
@@ -102,13 +182,27 @@ static hg_status finish_card(hg_keeper *k, const hg_kept_card *c, hg_err *e)
     return hg_query_close(&q, e);
 }
 
+/* An answer that was promised is kept, even if others are being made that take all the room. */
+static hg_status finish(hg_keeper *k, const hg_kept_card *c, hg_err *e)
+{
+    bool fits;
+
+    HG_TRY(finish_card(k, c, e));
+    return keep_bytes(k, c, &fits, e);
+}
+
+static hg_status begin(hg_keeper *k, const hg_kept_card *c, hg_err *e)
+{
+    HG_TRY(write_card(k, c, e));
+    return make_room(k, c, e);
+}
+
 hg_status hg_keeper_put(hg_keeper *k, const hg_kept_card *c, hg_err *e)
 {
-    if (c->is_background && strcmp(c->status, "queued") != 0) return finish_card(k, c, e);
+    const bool is_there = c->is_background && strcmp(c->status, "queued") != 0;
+
     HG_TRY(hg_store_begin(k->store, e));
-    hg_status r = write_card(k, c, e);
-    if (r == HG_OK) r = make_room(k, c, e);
-    return hg_store_end(k->store, r, e);
+    return hg_store_end(k->store, is_there ? finish(k, c, e) : begin(k, c, e), e);
 }
 
 static hg_bytes copy_of(hg_arena *mem, hg_bytes b)
@@ -282,6 +376,7 @@ hg_status hg_keeper_new(hg_keeper **out, hg_server *s, hg_err *e)
     if (k == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the server");
     k->store = hg_server_store(s);
     atomic_init(&k->days, HG_KEPT_DAYS);
+    atomic_init(&k->max_bytes, (uint64_t)HG_KEPT_MIB << 20);
     *out = k;
     hg_keeper_expire(k);
     while (fail_one(k, &r, e)) continue;
@@ -298,6 +393,11 @@ void hg_keeper_free(hg_keeper *k)
 void hg_keeper_set_days(hg_keeper *k, uint32_t days)
 {
     atomic_store(&k->days, days);
+}
+
+void hg_keeper_set_bytes(hg_keeper *k, uint64_t max_bytes)
+{
+    atomic_store(&k->max_bytes, max_bytes);
 }
 
 struct hg_backlog *hg_keeper_backlog(const hg_keeper *k)

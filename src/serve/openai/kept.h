@@ -7,16 +7,23 @@
 #include "serve/server.h"
 #include "store/store.h"
 
-enum { HG_KEPT_ID_ROOM = 48, HG_KEPT_DAYS = 30, HG_KEPT_MAX = 10000 /* of an owner and kind */ };
+enum {
+    HG_KEPT_ID_ROOM = 48,
+    HG_KEPT_DAYS = 30,
+    HG_KEPT_MAX = 10000,   /* of an owner and kind */
+    HG_KEPT_MIB = 1024,    /* of an owner */
+    HG_KEPT_LEAST_MIB = 64 /* what the largest request takes fits in */
+};
 
 typedef struct hg_keeper hg_keeper;
-extern const char hg_kept_tables[]; /* the migration that makes them */
+extern const char hg_kept_tables[], hg_kept_sizes[]; /* the migrations that make them */
 /* Belongs to the server `s`, whose store is there. Answers that the last server did not finish fail
  * and say why. */
 hg_status hg_keeper_new(hg_keeper **out, hg_server *s, hg_err *e);
 void hg_keeper_free(hg_keeper *k); /* once the server's HTTP is stopped; NULL is fine */
-/* How long what is kept from now on stays. Before the server starts. */
+/* How long what is kept from now on stays, and how much of an owner. Before the server starts. */
 void hg_keeper_set_days(hg_keeper *k, uint32_t days);
+void hg_keeper_set_bytes(hg_keeper *k, uint64_t max_bytes);
 
 /* ---- what is kept ---- */
 typedef enum hg_kept_kind { HG_KEPT_RESPONSE, HG_KEPT_CHAT } hg_kept_kind;
@@ -30,8 +37,9 @@ typedef struct hg_kept_card {
     hg_bytes talk;           /* of a response: the conversation with the answer, in chat's form */
     hg_bytes events;         /* of one in the background: what its stream said; n 0: not yet */
 } hg_kept_card;
-/* Keeps it; the owner's oldest make room. One in the background whose status is not "queued" is
- * there already and gets the new status, model, body, talk and events, unless it was deleted. */
+/* Keeps it; the owner's oldest that have ended make room. HG_E_LIMIT: there is none, since what is
+ * being made takes it. One in the background whose status is not "queued" is there already and gets
+ * the new status, model, body, talk and events, unless it was deleted. */
 hg_status hg_keeper_put(hg_keeper *k, const hg_kept_card *c, hg_err *e);
 /* In `mem`. False and *p: 404. */
 bool hg_keeper_get(hg_keeper *k, const char *owner, hg_kept_kind kind, const char *id,

@@ -79,8 +79,6 @@ TEST(a_kept_answer_has_its_days)
 {
     hg_server *s = fake_server(fake_new(), NULL);
     hg_keeper *k = hg_server_keeper(s);
-    hg_query q;
-    hg_err e = {0};
 
     put(k, "anna", "resp_1");
     hg_keeper_set_days(k, 0);
@@ -107,6 +105,66 @@ TEST(the_oldest_of_an_owner_make_room)
     CHECK_EQ(get(k, "anna", "resp_1"), 404);
     CHECK_EQ(get(k, "anna", "resp_2"), 200);
     CHECK_EQ(get(k, "bert", "resp_b"), 200);
+    hg_server_free(s);
+}
+
+/* Of so many bytes, as status says; HG_OK or the refusal. */
+static hg_status put_large(hg_keeper *k, const char *owner, const char *id, const char *status,
+                           size_t n, hg_err *e)
+{
+    char *body = hg_alloc(n, 1);
+
+    memset(body, 'x', n);
+    const hg_kept_card c = {.id = id,
+                            .owner = owner,
+                            .model = "m",
+                            .status = status,
+                            .kind = HG_KEPT_RESPONSE,
+                            .is_background = true,
+                            .created = 5,
+                            .body = {body, n},
+                            .talk = text("[1]")};
+    const hg_status s = hg_keeper_put(k, &c, e);
+    hg_free(body);
+    return s;
+}
+
+static void finish_large(hg_keeper *k, const char *owner, const char *id, size_t n)
+{
+    hg_err e = {0};
+
+    CHECK_OK(put_large(k, owner, id, "queued", 1, &e), e);
+    CHECK_OK(put_large(k, owner, id, "completed", n, &e), e);
+}
+
+TEST(the_oldest_that_have_ended_make_room_for_bytes)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    hg_keeper *k = hg_server_keeper(s);
+    hg_problem p;
+    hg_err e = {0};
+
+    hg_keeper_set_bytes(k, 1 << 20);
+    finish_large(k, "bert", "resp_b", 500000);
+    CHECK_OK(put_large(k, "anna", "resp_0", "queued", 200000, &e), e);
+    finish_large(k, "anna", "resp_1", 300000);
+    finish_large(k, "anna", "resp_2", 300000);
+    finish_large(k, "anna", "resp_3", 100000);
+    CHECK_EQ(get(k, "anna", "resp_1"), 200);
+    finish_large(k, "anna", "resp_4", 300000);
+    CHECK_EQ(get(k, "anna", "resp_0"), 200); /* has not ended */
+    CHECK_EQ(get(k, "anna", "resp_1"), 404);
+    CHECK_EQ(get(k, "anna", "resp_2"), 200);
+    CHECK_EQ(get(k, "bert", "resp_b"), 200);
+    /* What was deleted takes no room. */
+    CHECK(hg_keeper_delete(k, "anna", HG_KEPT_RESPONSE, "resp_2", &p));
+    finish_large(k, "anna", "resp_5", 300000);
+    CHECK_EQ(get(k, "anna", "resp_3"), 200);
+    /* Nor does what is refused, for it would not fit beside what is being made. */
+    CHECK_EQ(put_large(k, "anna", "resp_6", "queued", 900000, &e), HG_E_LIMIT);
+    CHECK_HAS(e.msg, "the 1 MiB that are kept for one owner");
+    CHECK_EQ(get(k, "anna", "resp_6"), 404);
+    CHECK_EQ(get(k, "anna", "resp_3"), 200);
     hg_server_free(s);
 }
 
@@ -156,6 +214,41 @@ TEST(what_waits_in_the_background_is_canceled_before_it_begins_and_while_it_runs
         CHECK(strstr(a, "\"status\":\"cancelled\"") != NULL);
     }
     CHECK(strstr(on(s, "GET", id[0], ""), "\"status\":\"cancelled\"") != NULL);
+    hg_server_free(s);
+}
+
+TEST(what_does_not_fit_the_context_is_refused_before_it_is_kept)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    char body[1024], word[300];
+
+    memset(word, 'x', sizeof word);
+    (void)snprintf(body, sizeof body,
+                   "{\"model\":\"parrot\",\"input\":\"%.299s\",\"background\":true}", word);
+    const char *a = raw_post(s, "/v1/responses", body);
+    CHECK_EQ(raw_status(a), 400);
+    CHECK_HAS(a, "\"code\":\"context_length_exceeded\"");
+    CHECK_HAS(a, "\"param\":\"input\"");
+    CHECK_EQ(count_kept(s), 0);
+    hg_server_free(s);
+}
+
+TEST(a_failure_in_the_background_is_told_by_the_response)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    const char *a = raw_post(s, "/v1/responses", LATER("FAIL"));
+    char id[64];
+
+    CHECK_EQ(raw_status(a), 200);
+    (void)id_of(a, id);
+    for (int i = 0; i < 500 && strstr(a, "\"status\":\"failed\"") == NULL; i++) {
+        usleep(10000);
+        a = on(s, "GET", id, "");
+    }
+    CHECK_HAS(a, "the fake model broke");
+    a = on(s, "GET", id, "?stream=true");
+    CHECK_HAS(a, "event: response.queued\n");
+    CHECK_HAS(a, "event: response.failed\n");
     hg_server_free(s);
 }
 
@@ -217,41 +310,6 @@ TEST(owners_take_turns_in_the_background)
 
     for (uint32_t i = 0; i < 2 * parallel; i++) {
         ask_as(s, "anna", "POST", "/v1/responses", LATER("FOREVER"), &h);
-TEST(what_does_not_fit_the_context_is_refused_before_it_is_kept)
-{
-    hg_server *s = fake_server(fake_new(), NULL);
-    char body[1024], word[300];
-
-    memset(word, 'x', sizeof word);
-    (void)snprintf(body, sizeof body,
-                   "{\"model\":\"parrot\",\"input\":\"%.299s\",\"background\":true}", word);
-    const char *a = raw_post(s, "/v1/responses", body);
-    CHECK_EQ(raw_status(a), 400);
-    CHECK_HAS(a, "\"code\":\"context_length_exceeded\"");
-    CHECK_HAS(a, "\"param\":\"input\"");
-    CHECK_EQ(count_kept(s), 0);
-    hg_server_free(s);
-}
-
-TEST(a_failure_in_the_background_is_told_by_the_response)
-{
-    hg_server *s = fake_server(fake_new(), NULL);
-    const char *a = raw_post(s, "/v1/responses", LATER("FAIL"));
-    char id[64];
-
-    CHECK_EQ(raw_status(a), 200);
-    (void)id_of(a, id);
-    for (int i = 0; i < 500 && strstr(a, "\"status\":\"failed\"") == NULL; i++) {
-        usleep(10000);
-        a = on(s, "GET", id, "");
-    }
-    CHECK_HAS(a, "the fake model broke");
-    a = on(s, "GET", id, "?stream=true");
-    CHECK_HAS(a, "event: response.queued\n");
-    CHECK_HAS(a, "event: response.failed\n");
-    hg_server_free(s);
-}
-
         if (i == 0) (void)id_of(h.body, first);
     }
     ask_as(s, "bert", "POST", "/v1/responses", LATER("FOREVER"), &h);
