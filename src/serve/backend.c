@@ -120,6 +120,11 @@ static void cancel_embed(void *ctx, hg_embed_job *job)
     hg_embedder_cancel(((weights *)ctx)->embedder, job);
 }
 
+static void look_embed(void *ctx, hg_embedder_state *out)
+{
+    hg_embedder_look(((weights *)ctx)->embedder, out);
+}
+
 static hg_status encode_whole(void *ctx, hg_bytes text, hg_ids *out, hg_err *e)
 {
     const weights *w = ctx;
@@ -203,6 +208,7 @@ static hg_status set_up(hg_backend *b, weights *w, const hg_server_options *o, u
                       .encode_whole = encode_whole,
                       .embed = embed,
                       .cancel_embed = cancel_embed,
+                      .look_embed = look_embed,
                       .d_embed = c->d_model,
                       .piece = piece,
                       .cancel = cancel,
@@ -270,6 +276,7 @@ hg_status hg_backend_adapt(hg_backend *b, uint64_t *taken, const hg_backend *bas
     *b = *base;
     b->use = (hg_adapter_use){.adapter = a, .scale = 1};
     b->embed = NULL;
+    b->look_embed = NULL;
     b->encode_whole = NULL;
     *taken = hg_adapter_bytes(a);
     return HG_OK;

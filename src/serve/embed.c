@@ -115,12 +115,22 @@ static void drop(waiting *w)
     hg_backend_release(w->m);
 }
 
+/* For who writes down what happened: the texts that were read, of one who has left, too. */
+static void note(const waiting *w)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->job.n_done; i++) n += w->texts[i].n;
+    hg_exchange_note(w->x, w->m->id, n, 0);
+}
+
 static void on_end(void *ctx, hg_status s, const char *why)
 {
     waiting *w = ctx;
     hg_exchange *x = w->x;
     hg_problem p;
 
+    note(w);
     (void)pthread_mutex_lock(&w->lock);
     w->has_ended = true;
     const bool is_gone = w->is_gone;
@@ -181,6 +191,7 @@ static bool embed_with(waiting *w, const hg_embed_wish *wish, hg_problem *p)
     if (wish->dimensions < 0 || wish->dimensions > (int64_t)m->d_embed)
         return hg_refuse(p, 400, "invalid_value", "dimensions",
                          "dimensions must be from 1 to the model's %u", m->d_embed);
+    hg_exchange_note(w->x, m->id, 0, 0);
     memcpy(w->v.model, m->id, sizeof w->v.model);
     w->v.n = is_single(input) ? 1 : json_array_size(input);
     w->v.d = wish->dimensions > 0 ? (size_t)wish->dimensions : m->d_embed;

@@ -20,6 +20,7 @@ struct hg_embedder {
     hg_embed_job *first; /* the oldest request first; the running one, too */
     const hg_embed_job *running;
     uint32_t n_jobs;
+    uint64_t n_done, n_refused, n_tokens;
     /* the thread's own */
     hg_runtime *rt;
     hg_session *reader;
@@ -41,6 +42,7 @@ static void unlink_job(hg_embedder *em, const hg_embed_job *job)
     while (*at != job) at = &(*at)->next;
     *at = job->next;
     em->n_jobs--;
+    em->n_done++;
 }
 
 /* Sets where it stands among the turns, and appends it. */
@@ -118,6 +120,7 @@ static void take_turn(hg_embedder *em)
     (void)pthread_mutex_lock(&em->lock);
     em->running = NULL;
     count_read(em, job);
+    if (s == HG_OK) em->n_tokens += job->texts[job->n_done].n;
     if (s == HG_OK && ++job->n_done < job->n) return;
     unlink_job(em, job);
     (void)pthread_mutex_unlock(&em->lock);
@@ -176,8 +179,21 @@ hg_status hg_embedder_submit(hg_embedder *em, hg_embed_job *job, hg_err *e)
     HG_TRY(check_lengths(em, job, e));
     (void)pthread_mutex_lock(&em->lock);
     const hg_status s = enter(em, job, e);
+    if (s != HG_OK) em->n_refused++;
     (void)pthread_mutex_unlock(&em->lock);
     return s;
+}
+
+void hg_embedder_look(hg_embedder *em, hg_embedder_state *out)
+{
+    (void)pthread_mutex_lock(&em->lock);
+    const uint32_t n_running = em->running != NULL;
+    *out = (hg_embedder_state){.n_running = n_running,
+                               .n_waiting = em->n_jobs - n_running,
+                               .n_done = em->n_done,
+                               .n_refused = em->n_refused,
+                               .n_tokens = em->n_tokens};
+    (void)pthread_mutex_unlock(&em->lock);
 }
 
 void hg_embedder_cancel(hg_embedder *em, hg_embed_job *job)

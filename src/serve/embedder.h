@@ -34,6 +34,12 @@ hg_status hg_embedder_new(hg_embedder **out, const hg_model *m, const hg_runtime
 hg_status hg_embedder_submit(hg_embedder *em, hg_embed_job *job, hg_err *e);
 /* Ends it before its next text, or the next chunk of a long one; nothing when it has ended. */
 void hg_embedder_cancel(hg_embedder *em, hg_embed_job *job);
+typedef struct hg_embedder_state {
+    uint32_t n_running, n_waiting;        /* requests */
+    uint64_t n_done, n_refused, n_tokens; /* requests that have ended, that found no room; tokens
+                                            that were read */
+} hg_embedder_state;
+void hg_embedder_look(hg_embedder *em, hg_embedder_state *out);
 /* Ends all that is open, as canceled. NULL is fine. */
 void hg_embedder_free(hg_embedder *em);
 

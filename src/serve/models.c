@@ -315,6 +315,19 @@ void hg_models_each(hg_models *ms, hg_models_fn *fn, void *ctx)
     (void)pthread_mutex_unlock(&ms->lock);
 }
 
+void hg_models_each_embedder(hg_models *ms, hg_embedders_fn *fn, void *ctx)
+{
+    (void)pthread_mutex_lock(&ms->lock);
+    for (size_t i = 0; i < hg_models_count(ms); i++) {
+        const hg_offer *o = ms->offer[i];
+        hg_embedder_state state;
+        if (o->loaded == NULL || o->loaded->look_embed == NULL) continue;
+        o->loaded->look_embed(o->loaded->ctx, &state);
+        fn(ctx, o->card.id, &state);
+    }
+    (void)pthread_mutex_unlock(&ms->lock);
+}
+
 bool hg_models_is_loaded(hg_models *ms, hg_offer *o)
 {
     (void)pthread_mutex_lock(&ms->lock);

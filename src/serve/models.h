@@ -83,6 +83,9 @@ void hg_models_look(hg_models *ms, hg_models_state *out);
  * meanwhile. */
 typedef void hg_models_fn(void *ctx, const char *id, const hg_engine_state *state);
 void hg_models_each(hg_models *ms, hg_models_fn *fn, void *ctx);
+/* The same for their queues of texts that are to become vectors. */
+typedef void hg_embedders_fn(void *ctx, const char *id, const hg_embedder_state *state);
+void hg_models_each_embedder(hg_models *ms, hg_embedders_fn *fn, void *ctx);
 /* Whether its weights are in memory (for a backend: always). */
 bool hg_models_is_loaded(hg_models *ms, hg_offer *o);
 

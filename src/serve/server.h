@@ -65,10 +65,12 @@ typedef struct hg_backend {
     /* As hg_forms_get; NULL: answers cannot be held to a form. */
     hg_status (*form)(void *ctx, hg_form_kind kind, hg_bytes schema, hg_form **out, hg_err *e);
     /* A whole text, as a document begins and ends; and one vector [d_embed] of length 1 for each
-     * text of a job, as hg_embedder_submit and hg_embedder_cancel. All NULL: it makes none. */
+     * text of a job, as hg_embedder_submit, hg_embedder_cancel and hg_embedder_look. All NULL: it
+     * makes none. */
     hg_status (*encode_whole)(void *ctx, hg_bytes text, hg_ids *out, hg_err *e);
     hg_status (*embed)(void *ctx, hg_embed_job *job, hg_err *e);
     void (*cancel_embed)(void *ctx, hg_embed_job *job);
+    void (*look_embed)(void *ctx, hg_embedder_state *out);
     uint32_t d_embed;
     /* A token's bytes, a special one's too; NULL: what answers tells no probabilities. */
     hg_bytes (*piece)(void *ctx, int32_t id);

@@ -42,16 +42,25 @@ static void put_one(hg_buf *b, const char *name, const char *type, const char *h
     hg_buf_printf(b, "higgins_%s %llu\n", name, (unsigned long long)v);
 }
 
-enum { N_FIGURES = 6 };
-static const struct {
+typedef struct figure {
     const char *name, *type, *help;
-} figures[N_FIGURES] = {
+} figure;
+
+enum { N_FIGURES = 6, N_EMBED_FIGURES = 5 };
+static const figure figures[N_FIGURES] = {
     {"running", "gauge", "Answers that are being made."},
     {"waiting", "gauge", "Requests in the queue."},
     {"answers_total", "counter", "Answers that have ended."},
     {"prompt_tokens_total", "counter", "Tokens of prompts that were read, without reused ones."},
     {"completion_tokens_total", "counter", "Tokens of answers."},
     {"steps_total", "counter", "Passes of the model."},
+};
+static const figure embed_figures[N_EMBED_FIGURES] = {
+    {"embeddings_running", "gauge", "Requests for embeddings that are worked on."},
+    {"embeddings_waiting", "gauge", "Requests for embeddings in the queue."},
+    {"embeddings_total", "counter", "Requests for embeddings that have ended."},
+    {"embeddings_refused_total", "counter", "Requests for embeddings that found the queue full."},
+    {"embeddings_tokens_total", "counter", "Tokens of texts that became vectors."},
 };
 
 typedef struct telling {
@@ -69,6 +78,30 @@ static void put_figure(void *ctx, const char *id, const hg_engine_state *st)
                   (unsigned long long)v[t->i]);
 }
 
+static void put_embed_figure(void *ctx, const char *id, const hg_embedder_state *st)
+{
+    const telling *t = ctx;
+    const uint64_t v[N_EMBED_FIGURES] = {st->n_running, st->n_waiting, st->n_done, st->n_refused,
+                                         st->n_tokens};
+
+    hg_buf_printf(t->b, "higgins_%s{model=\"%s\"} %llu\n", embed_figures[t->i].name, id,
+                  (unsigned long long)v[t->i]);
+}
+
+static void put_models(hg_buf *b, hg_models *ms)
+{
+    for (size_t i = 0; i < N_FIGURES; i++) {
+        telling t = {b, i};
+        put_head(b, figures[i].name, figures[i].type, figures[i].help);
+        hg_models_each(ms, put_figure, &t);
+    }
+    for (size_t i = 0; i < N_EMBED_FIGURES; i++) {
+        telling t = {b, i};
+        put_head(b, embed_figures[i].name, embed_figures[i].type, embed_figures[i].help);
+        hg_models_each_embedder(ms, put_embed_figure, &t);
+    }
+}
+
 static void send_metrics(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     hg_buf b = {0};
@@ -84,11 +117,7 @@ static void send_metrics(hg_server *s, hg_exchange *x, hg_bytes rest)
             m.memory);
     put_one(&b, "model_loads_total", "counter", "Models that were loaded.", m.n_loads);
     put_one(&b, "model_unloads_total", "counter", "Models that had to go.", m.n_unloads);
-    for (size_t i = 0; i < N_FIGURES; i++) {
-        telling t = {&b, i};
-        put_head(&b, figures[i].name, figures[i].type, figures[i].help);
-        hg_models_each(hg_server_models(s), put_figure, &t);
-    }
+    put_models(&b, hg_server_models(s));
     if (hg_buf_status(&b, NULL) == HG_OK)
         hg_exchange_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", (hg_bytes){b.p, b.n});
     else

@@ -152,6 +152,12 @@ TEST(a_full_queue_of_texts_is_told)
     for (int i = 0; i < 3; i++) CHECK_OK(ask(&p, &a[i], MANY, 1, &e), e);
     CHECK_EQ(ask(&p, &a[3], 1, 1, &e), HG_E_STATE);
     CHECK_STR(e.msg, "3 requests for embeddings are open already; try again later");
+    hg_embedder_state st;
+    hg_embedder_look(p.em, &st);
+    CHECK_EQ(st.n_running + st.n_waiting, 3);
+    CHECK(st.n_waiting >= 2);
+    CHECK_EQ(st.n_refused, 1);
+    CHECK_EQ(st.n_done, 0);
     CHECK_OK(ask(&p, &other[0], MANY, 2, &e), e); /* of its own it has none */
     CHECK_EQ(ask(&p, &other[1], MANY, 2, &e), HG_E_STATE);
     CHECK_EQ(ask(&p, &other[2], MANY, 3, &e), HG_E_STATE);

@@ -6,8 +6,10 @@
 #include "base/file.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static hg_server *new_server(uint64_t memory)
 {
@@ -426,5 +428,48 @@ TEST(texts_become_vectors_of_length_1)
     CHECK_HAS(a, "content.parts must be parts of text");
     a = raw_post(s, "/api/embed", "{\"model\":\"a\",\"input\":\"x\"}");
     CHECK_HAS(a, "{\"model\":\"a\",\"embeddings\":[[");
+    a = get(s, "/metrics");
+    CHECK_HAS(a, "higgins_embeddings_waiting{model=\"a\"} 0\n");
+    CHECK_HAS(a, "higgins_embeddings_total{model=\"a\"} 4\n");
+    CHECK_HAS(a, "higgins_embeddings_refused_total{model=\"a\"} 0\n");
+    CHECK(strstr(a, "higgins_embeddings_tokens_total{model=\"a\"} 0\n") == NULL);
+    CHECK(strstr(a, "higgins_embeddings_total{model=\"bird\"}") == NULL);
+    hg_server_free(s);
+}
+
+typedef struct record {
+    char line[512];
+    atomic_bool is_there;
+} record;
+
+static void write_down(void *ctx, const hg_request_record *r)
+{
+    record *to = ctx;
+
+    (void)snprintf(to->line, sizeof to->line, "%s %s %d %llu", r->path, r->model, r->status,
+                   (unsigned long long)r->n_prompt_tokens);
+    atomic_store(&to->is_there, true);
+}
+
+TEST(requests_for_embeddings_are_written_down_with_model_and_tokens)
+{
+    record told = {0};
+    hg_server_options o;
+    hg_server *s = NULL;
+    hg_err e = {0};
+    size_t n = 0;
+
+    hg_server_options_init(&o);
+    o.port = 0;
+    o.threads = 1;
+    o.on_request = write_down;
+    o.on_request_ctx = &told;
+    small_write("a", 1, NULL);
+    CHECK_OK(hg_server_new(&s, &o, &e), e);
+    CHECK_OK(hg_server_offer(s, test_path("a"), NULL, NULL, &n, &e), e);
+    CHECK_OK(hg_server_start(s, &e), e);
+    (void)raw_post(s, "/v1/embeddings", "{\"model\":\"a\",\"input\":[[1,2,3],[4,5]]}");
+    for (int i = 0; i < 5000 && !atomic_load(&told.is_there); i++) usleep(1000);
+    CHECK_STR(told.line, "/v1/embeddings a 200 5");
     hg_server_free(s);
 }
