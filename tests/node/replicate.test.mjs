@@ -568,6 +568,38 @@ test('pages keep their filter, and a time is one', async () => {
     assert.equal((await get(`/predictions?created_after=${bad}`)).status, 422, bad);
 });
 
+test('pages neither repeat nor skip what is made and deleted meanwhile, and lead back', async () => {
+  const make = (n) => Promise.all(Array.from({ length: n }, () => replicate.predictions.create({ model: eliza, input: { prompt: 'x' } })));
+  const page = async (url) => (await fetch(url)).json();
+  const ids = (p) => p.results.map((r) => r.id);
+  for (let i = 0; i < 14; i++) await make(15);
+  const first = await page(`${server.url}/v1/predictions`);
+  assert.equal(first.previous, null);
+  const gone = await ended(first.results[99]);
+  assert.equal((await get(`/predictions/${gone.id}`, { method: 'DELETE' })).status, 204);
+  await make(15);
+  const second = await page(first.next), third = await page(second.next);
+  const all = [first, second, third].flatMap(ids);
+  assert.equal(new Set(all).size, all.length, 'nothing twice');
+  const now = [];
+  for (let p = await page(`${server.url}/v1/predictions`); ; p = await page(p.next)) {
+    now.push(...ids(p));
+    if (p.next === null || now.length >= 330) break;
+  }
+  const from = now.indexOf(first.results[0].id);
+  assert.equal(from, 15);
+  assert.deepEqual(all.filter((id) => id !== gone.id), now.slice(15, 15 + all.length - 1), 'nothing left out');
+  assert.deepEqual(ids(await page(third.previous)), ids(second));
+  const back = await page(second.previous);
+  assert.equal(back.results.at(-1).id, first.results[98].id);
+  assert.deepEqual(ids(await page(back.next)), ids(second));
+  for (const bad of ['100', 'n', 'x12', 'nxyz', 'n-1', 'n0', `n${'f'.repeat(16)}`, `n${'1'.repeat(200)}`, "n1'", 'n%00'])
+    assert.equal((await get(`/predictions?cursor=${bad}`)).status, 422, bad);
+  assert.equal((await get('/trainings?cursor=5')).status, 422);
+  assert.equal((await get('/trainings?cursor=nnobody')).status, 404);
+  assert.equal((await get('/trainings?cursor=pnobody')).status, 404);
+});
+
 test('train_data may be a long data URI, and what is refused leaves no file', async () => {
   const { latest_version: v } = await replicate.models.get('local', 'random');
   assert.equal((await post('/models', { owner: 'me', name: 'long', visibility: 'public', hardware: 'cpu' })).status, 201);

@@ -94,7 +94,7 @@ void hg_replicate_collections(hg_server *s, hg_exchange *x, hg_bytes rest)
         hg_json_end(&o);
     }
     hg_json_end(&o);
-    hg_replicate_put_links(&o, x, "/v1/collections", 0, 0);
+    hg_replicate_put_links(&o, x, "/v1/collections", NULL, NULL);
     hg_json_end(&o);
     hg_replicate_reply(x, 200, &b);
 }

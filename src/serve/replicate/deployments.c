@@ -134,7 +134,7 @@ void hg_replicate_list_deployments(hg_server *s, hg_exchange *x, hg_bytes rest)
     }
     (void)hg_query_close(&q, NULL);
     hg_json_end(&o);
-    hg_replicate_put_links(&o, x, "/v1/deployments", 0, 0);
+    hg_replicate_put_links(&o, x, "/v1/deployments", NULL, NULL);
     hg_json_end(&o);
     hg_replicate_reply(x, 200, &b);
 }

@@ -86,7 +86,8 @@ hg_status hg_prediction_update(hg_predictions *all, const hg_prediction *p, hg_e
 #define COLUMNS                                                                           \
     "id, secret, owner, model, version, backend, source, base, deployment, webhook, "     \
     "webhook_events, input, status, created, deadline, events, error, metrics, started, " \
-    "completed, removed "
+    "completed, removed"
+enum { N_COLUMNS = 21 };
 
 static void copy_text(char *to, size_t size, const hg_query *q, int column)
 {
@@ -141,10 +142,10 @@ hg_prediction *hg_prediction_load(hg_predictions *all, const char *owner, const 
     hg_query q;
 
     if (owner == NULL) {
-        hg_query_open(&q, all->store, "SELECT " COLUMNS "FROM predictions WHERE secret = ?");
+        hg_query_open(&q, all->store, "SELECT " COLUMNS " FROM predictions WHERE secret = ?");
     } else {
         hg_query_open(&q, all->store,
-                      "SELECT " COLUMNS "FROM predictions WHERE id = ? AND owner = ?");
+                      "SELECT " COLUMNS " FROM predictions WHERE id = ? AND owner = ?");
         hg_query_text(&q, 2, owner);
     }
     hg_query_text(&q, 1, id);
@@ -171,17 +172,20 @@ static double deadline_s(const hg_prediction *p)
 }
 
 hg_prediction *hg_prediction_load_open(hg_predictions *all, hg_prediction_status status,
-                                       int64_t skip)
+                                       int64_t *number)
 {
     hg_prediction *p = NULL;
     hg_query q;
 
     hg_query_open(&q, all->store,
-                  "SELECT " COLUMNS "FROM predictions WHERE status = ? ORDER BY rowid LIMIT "
-                  "1 OFFSET ?");
+                  "SELECT " COLUMNS ", rowid FROM predictions WHERE status = ? AND rowid > ? ORDER "
+                  "BY rowid LIMIT 1");
     hg_query_text(&q, 1, hg_prediction_word(status));
-    hg_query_int(&q, 2, skip);
-    if (hg_query_row(&q)) p = read_row(all, &q);
+    hg_query_int(&q, 2, *number);
+    if (hg_query_row(&q)) {
+        p = read_row(all, &q);
+        *number = hg_column_int(&q, N_COLUMNS);
+    }
     (void)hg_query_close(&q, NULL);
     if (p == NULL) return NULL;
     p->is_saved = false;
@@ -244,41 +248,88 @@ static void put_one(hg_predictions *all, hg_json_out *o, const char *owner, hg_p
     hg_prediction_release(p);
 }
 
-int64_t hg_predictions_put_page(hg_predictions *all, hg_json_out *o, const char *owner,
-                                const hg_prediction_range *range)
+#define OF_OWNER                                                                            \
+    " FROM predictions WHERE owner = ?1 AND created > ?2 AND (?3 = 0 OR created < ?3) AND " \
+    "(?4 IS NULL OR model = ?4) AND "
+
+typedef struct rows {
+    hg_prediction *one[HG_PAGE]; /* newest first */
+    int64_t number[HG_PAGE];
+    size_t n;
+    bool has_more; /* in the direction in which it was read */
+} rows;
+
+static void turn_round(rows *r)
 {
-    hg_prediction *kept[HG_PAGE];
-    size_t n = 0;
-    bool more = false;
+    for (size_t i = 0; i < r->n / 2; i++) {
+        const size_t k = r->n - 1 - i;
+        hg_prediction *one = r->one[i];
+        const int64_t number = r->number[i];
+        r->one[i] = r->one[k];
+        r->number[i] = r->number[k];
+        r->one[k] = one;
+        r->number[k] = number;
+    }
+}
+
+/* The row's number is the place in the list: nothing that is made or deleted meanwhile moves it. */
+static void read_page(rows *r, hg_predictions *all, const char *owner,
+                      const hg_prediction_range *range)
+{
+    const bool is_back = range->newer_than > 0;
     hg_query q;
 
-    hg_query_open(&q, all->store,
-                  "SELECT " COLUMNS
-                  "FROM predictions WHERE owner = ? AND created > ? AND (? = 0 OR "
-                  "created < ?) AND (? IS NULL OR model = ?) ORDER BY rowid DESC LIMIT ? OFFSET "
-                  "?");
+    r->n = 0;
+    r->has_more = false;
+    hg_query_open(
+        &q, all->store,
+        is_back ? "SELECT " COLUMNS ", rowid" OF_OWNER "rowid > ?5 ORDER BY rowid LIMIT ?6"
+                : "SELECT " COLUMNS ", rowid" OF_OWNER "rowid < ?5 ORDER BY rowid DESC LIMIT ?6");
     hg_query_text(&q, 1, owner);
     hg_query_int(&q, 2, range->created_after);
     hg_query_int(&q, 3, range->created_before);
-    hg_query_int(&q, 4, range->created_before);
-    hg_query_text(&q, 5, range->model);
-    hg_query_text(&q, 6, range->model);
-    hg_query_int(&q, 7, HG_PAGE + 1);
-    hg_query_int(&q, 8, range->cursor);
-    while (!more && hg_query_row(&q)) {
-        more = n == HG_PAGE;
-        hg_prediction *p = more ? NULL : read_row(all, &q);
-        if (p != NULL) kept[n++] = p;
+    hg_query_text(&q, 4, range->model);
+    hg_query_int(&q, 5,
+                 is_back                 ? range->newer_than
+                 : range->older_than > 0 ? range->older_than
+                                         : INT64_MAX);
+    hg_query_int(&q, 6, HG_PAGE + 1);
+    while (!r->has_more && hg_query_row(&q)) {
+        r->has_more = r->n == HG_PAGE;
+        hg_prediction *p = r->has_more ? NULL : read_row(all, &q);
+        if (p == NULL) continue;
+        r->number[r->n] = hg_column_int(&q, N_COLUMNS);
+        r->one[r->n++] = p;
     }
     (void)hg_query_close(&q, NULL);
+    if (is_back) turn_round(r);
+}
+
+/* Where one came from there is a page, though what was on it may be gone. */
+static void look_beside(hg_prediction_places *out, const rows *r, const hg_prediction_range *range)
+{
+    const bool is_back = range->newer_than > 0, is_first = !is_back && range->older_than == 0;
+    const int64_t newest = r->n > 0 ? r->number[0] : range->older_than - 1;
+    const int64_t oldest = r->n > 0 ? r->number[r->n - 1] : range->newer_than + 1;
+
+    out->newer_than = (is_back ? r->has_more : !is_first) ? newest : 0;
+    out->older_than = (is_back || r->has_more) ? oldest : 0;
+}
+
+void hg_predictions_put_page(hg_predictions *all, hg_json_out *o, const char *owner,
+                             const hg_prediction_range *range, hg_prediction_places *beside)
+{
+    rows r;
+
+    read_page(&r, all, owner, range);
+    look_beside(beside, &r, range);
     /* Without the store, which the keeper takes with a prediction in its hands. */
     hg_json_begin(o, "results", '[');
-    for (size_t i = 0; i < n; i++) {
-        put_one(all, o, owner, kept[i]);
-        hg_prediction_release(kept[i]);
+    for (size_t i = 0; i < r.n; i++) {
+        put_one(all, o, owner, r.one[i]);
+        hg_prediction_release(r.one[i]);
     }
     hg_json_end(o);
-    return more ? range->cursor + HG_PAGE : 0;
 }
 
 int64_t hg_predictions_count(hg_predictions *all, const char *model)

@@ -174,7 +174,7 @@ void hg_replicate_search_models(hg_server *s, hg_exchange *x, hg_bytes rest)
         if (is_listed(hg_models_get(ms, i)) && score_of(hg_models_get(ms, i), query) > 0)
             hg_replicate_put_model(&o, NULL, s, x, hg_models_get(ms, i));
     hg_json_end(&o);
-    hg_replicate_put_links(&o, x, "/v1/models", 0, 0);
+    hg_replicate_put_links(&o, x, "/v1/models", NULL, NULL);
     hg_json_end(&o);
     json_decref(tree);
     hg_replicate_reply(x, 200, &b);
@@ -264,7 +264,7 @@ void hg_replicate_list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
                                 hg_exchange_memory(x), &n);
     for (size_t i = 0; i < n; i++) (void)put_made(&o, s, x, made[i]);
     hg_json_end(&o);
-    hg_replicate_put_links(&o, x, "/v1/models", 0, 0);
+    hg_replicate_put_links(&o, x, "/v1/models", NULL, NULL);
     hg_json_end(&o);
     hg_replicate_reply(x, 200, &b);
 }

@@ -414,8 +414,8 @@ static hg_status take_up(hg_predictions *all, hg_prediction_status was, hg_err *
     hg_status s = HG_OK;
     hg_prediction *p;
 
-    for (int64_t n = 0; s == HG_OK && (p = hg_prediction_load_open(all, was, n)) != NULL;) {
-        if (has_output(p)) {
+    for (int64_t n = 0; s == HG_OK && (p = hg_prediction_load_open(all, was, &n)) != NULL;) {
+        if (has_output(p))
             s = fail_cut_off(all, p, e);
         } else {
             begin_again(all, p);

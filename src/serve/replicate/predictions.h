@@ -38,16 +38,20 @@ void hg_predictions_cancel(hg_predictions *all, hg_prediction *one);
 bool hg_predictions_delete(hg_predictions *all, hg_prediction *one);
 /* Answers x with the prediction when it ends, and with one that has not begun after wait_s. */
 void hg_predictions_wait(hg_predictions *all, hg_prediction *one, hg_exchange *x, double wait_s);
-/* The owner's, newest first, as the member "results" of a page; `before` 0: from the newest; times
- * in unix milliseconds. Gives the time to go on from, 0 when that was all. */
+/* The owner's, newest first, as the member "results" of a page: the newest that are older than one,
+ * or those that come right before one. Predictions are numbered in the order of their making; times
+ * are unix milliseconds. *beside: where the pages on both sides are, 0: there is none. */
 typedef struct hg_prediction_range {
     int64_t created_after, created_before; /* 0: any */
-    int64_t cursor;                        /* rows; 0: from the newest */
+    int64_t older_than, newer_than;        /* numbers; one at the most; 0: from the newest */
     const char *model;                     /* NULL: any */
 } hg_prediction_range;
+typedef struct hg_prediction_places {
+    int64_t older_than, newer_than;
+} hg_prediction_places;
 enum { HG_PAGE = 100 };
-int64_t hg_predictions_put_page(hg_predictions *all, hg_json_out *o, const char *owner,
-                                const hg_prediction_range *range);
+void hg_predictions_put_page(hg_predictions *all, hg_json_out *o, const char *owner,
+                             const hg_prediction_range *range, hg_prediction_places *beside);
 int64_t hg_predictions_count(hg_predictions *all, const char *model); /* ever made */
 uint32_t hg_predictions_open(hg_predictions *all);
 

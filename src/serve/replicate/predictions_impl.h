@@ -57,9 +57,9 @@ hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_e
 hg_status hg_prediction_update(hg_predictions *all, const hg_prediction *p, hg_err *e);
 /* As hg_predictions_find, out of the store. */
 hg_prediction *hg_prediction_load(hg_predictions *all, const char *owner, const char *id);
-/* One that had not ended when the server did, oldest first, behind the first `skip`; NULL behind
- * the last. `status`: HG_STARTING or HG_PROCESSING. */
+/* One that had not ended when the server did, oldest first, behind the one of that number (0: the
+ * first), which gets its own; NULL behind the last. `status`: HG_STARTING or HG_PROCESSING. */
 hg_prediction *hg_prediction_load_open(hg_predictions *all, hg_prediction_status status,
-                                       int64_t skip);
+                                       int64_t *number);
 
 #endif

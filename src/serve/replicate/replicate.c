@@ -173,24 +173,37 @@ const hg_offer *hg_replicate_find(hg_server *s, const hg_exchange *x, const char
     return o;
 }
 
-int64_t hg_replicate_cursor(const hg_exchange *x)
+/* A letter for the direction, and the entry's name. */
+bool hg_replicate_read_cursor(hg_cursor *c, const hg_exchange *x, hg_problem *p)
 {
     const char *text = hg_exchange_query(x, "cursor");
-    const long long v = text != NULL ? strtoll(text, NULL, 10) : 0;
+    const size_t n = text != NULL ? strlen(text) : 0;
 
-    return v > 0 ? v : 0;
+    memset(c, 0, sizeof *c);
+    if (text == NULL) return true;
+    if (n < 2 || n > sizeof c->at || (text[0] != 'n' && text[0] != 'p') ||
+        strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") != n)
+        return hg_refuse(p, 422, NULL, NULL,
+                         "cursor is none of this server's; a page's links have them");
+    c->is_back = text[0] == 'p';
+    memcpy(c->at, text + 1, n);
+    return true;
 }
 
 /* What the page was asked for goes on with its links, as it came. */
 static void put_link(hg_json_out *o, const char *key, const hg_exchange *x, const char *path,
-                     int64_t cursor)
+                     const hg_cursor *c)
 {
     static const char *const filters[] = {"created_after", "created_before", "model"};
     char base[320];
     hg_buf b = {0};
 
+    if (c == NULL) {
+        hg_json_null(o, key);
+        return;
+    }
     hg_replicate_base(x, base);
-    hg_buf_printf(&b, "%s%s?cursor=%lld", base, path, (long long)cursor);
+    hg_buf_printf(&b, "%s%s?cursor=%c%s", base, path, c->is_back ? 'p' : 'n', c->at);
     for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
         const char *v = hg_exchange_query(x, filters[i]);
         if (v != NULL) hg_buf_printf(&b, "&%s=%s", filters[i], v);
@@ -199,17 +212,11 @@ static void put_link(hg_json_out *o, const char *key, const hg_exchange *x, cons
     hg_buf_free(&b);
 }
 
-void hg_replicate_put_links(hg_json_out *o, const hg_exchange *x, const char *path, int64_t cursor,
-                            int64_t next)
+void hg_replicate_put_links(hg_json_out *o, const hg_exchange *x, const char *path,
+                            const hg_cursor *next, const hg_cursor *previous)
 {
-    if (next > 0)
-        put_link(o, "next", x, path, next);
-    else
-        hg_json_null(o, "next");
-    if (cursor > 0)
-        put_link(o, "previous", x, path, cursor > HG_PAGE ? cursor - HG_PAGE : 0);
-    else
-        hg_json_null(o, "previous");
+    put_link(o, "next", x, path, next);
+    put_link(o, "previous", x, path, previous);
 }
 
 /* ---- predictions ---- */
@@ -271,25 +278,49 @@ static bool read_time(const hg_exchange *x, const char *name, int64_t *out, hg_p
            hg_refuse(p, 422, NULL, NULL, "%s is no time; 2026-01-31T12:00:00Z would be one", name);
 }
 
+/* Predictions are numbered as they are made. */
+static bool read_place(const hg_exchange *x, hg_prediction_range *r, hg_problem *p)
+{
+    hg_cursor c;
+    char *end;
+
+    if (!hg_replicate_read_cursor(&c, x, p)) return false;
+    if (c.at[0] == '\0') return true;
+    const long long n = strtoll(c.at, &end, 16);
+    if (*end != '\0' || strlen(c.at) > 15 || n <= 0)
+        return hg_refuse(p, 422, NULL, NULL, "cursor is no place in a list of predictions");
+    *(c.is_back ? &r->newer_than : &r->older_than) = n;
+    return true;
+}
+
+static hg_cursor *name_place(hg_cursor *c, bool is_back, int64_t n)
+{
+    c->is_back = is_back;
+    (void)snprintf(c->at, sizeof c->at, "%llx", (unsigned long long)n);
+    return n > 0 ? c : NULL;
+}
+
 static void list_predictions(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    hg_prediction_range range = {.cursor = hg_replicate_cursor(x),
-                                 .model = hg_exchange_query(x, "model")};
+    hg_prediction_range range = {.model = hg_exchange_query(x, "model")};
+    hg_prediction_places beside;
+    hg_cursor next, previous;
     hg_buf b = {0};
     hg_json_out o;
     hg_problem p;
 
     (void)rest;
-    if (!read_time(x, "created_after", &range.created_after, &p) ||
+    if (!read_place(x, &range, &p) || !read_time(x, "created_after", &range.created_after, &p) ||
         !read_time(x, "created_before", &range.created_before, &p)) {
         hg_replicate_refuse(x, &p);
         return;
     }
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
-    const int64_t next = hg_predictions_put_page(hg_server_replicate(s)->predictions, &o,
-                                                 hg_exchange_owner(x), &range);
-    hg_replicate_put_links(&o, x, "/v1/predictions", range.cursor, next);
+    hg_predictions_put_page(hg_server_replicate(s)->predictions, &o, hg_exchange_owner(x), &range,
+                            &beside);
+    hg_replicate_put_links(&o, x, "/v1/predictions", name_place(&next, false, beside.older_than),
+                           name_place(&previous, true, beside.newer_than));
     hg_json_end(&o);
     hg_replicate_reply(x, 200, &b);
 }

@@ -35,11 +35,18 @@ const hg_offer *hg_replicate_find(hg_server *s, const hg_exchange *x, const char
 void hg_replicate_refuse(hg_exchange *x, const hg_problem *p);
 /* A body of JSON with its status; the buffer is freed. */
 void hg_replicate_reply(hg_exchange *x, int status, hg_buf *b);
-/* The links of a page: `cursor` 0 is the first, next 0: there is no other. */
-void hg_replicate_put_links(hg_json_out *o, const hg_exchange *x, const char *path, int64_t cursor,
-                            int64_t next);
-/* Of the query; 0: none, or none that makes sense. */
-int64_t hg_replicate_cursor(const hg_exchange *x);
+/* Where a page begins: behind one entry of a list that goes from the newest to the oldest, or
+ * (is_back) where it ends: before it. So nothing is told twice or left out while others come and
+ * go, and a deep page costs what the first one does. `at` names the entry, "": the newest page. */
+typedef struct hg_cursor {
+    char at[48];
+    bool is_back;
+} hg_cursor;
+/* Of the query. False and *p (422): it is none of ours. */
+bool hg_replicate_read_cursor(hg_cursor *c, const hg_exchange *x, hg_problem *p);
+/* The links of a page; NULL: there is no other. */
+void hg_replicate_put_links(hg_json_out *o, const hg_exchange *x, const char *path,
+                            const hg_cursor *next, const hg_cursor *previous);
 
 /* ---- the routes ---- */
 typedef void hg_replicate_route(hg_server *s, hg_exchange *x, hg_bytes rest);

@@ -283,40 +283,79 @@ void hg_replicate_train(hg_server *s, hg_exchange *x, const hg_offer *base, cons
 /* They are told once the store is free again: to tell a version may mean to read files, with a lock
  * under which others wait for the store. */
 typedef struct page {
-    hg_training *one; /* [HG_PAGE] */
+    hg_training *one; /* [HG_PAGE], newest first */
     size_t n;
-    int64_t skip;
-    bool has_more;
+    const hg_cursor *from;
+    bool has_more; /* in the direction in which it is read */
+    bool is_there; /* the one that the cursor names */
 } page;
 
-static bool take_one(void *ctx, const hg_training *one)
+static bool take_older(page *g, const hg_training *one)
 {
-    page *g = ctx;
-
-    if (g->skip-- > 0) return true;
     g->has_more = g->n == HG_PAGE;
     if (!g->has_more) g->one[g->n++] = *one;
     return !g->has_more;
 }
 
+/* The last of those that come before the cursor's. */
+static bool take_newer(page *g, const hg_training *one)
+{
+    g->is_there = strcmp(one->id, g->from->at) == 0;
+    if (g->is_there) return false;
+    if (g->n == HG_PAGE) {
+        g->has_more = true;
+        memmove(g->one, g->one + 1, --g->n * sizeof *g->one);
+    }
+    g->one[g->n++] = *one;
+    return true;
+}
+
+static bool take_one(void *ctx, const hg_training *one)
+{
+    page *g = ctx;
+
+    return g->from->is_back ? take_newer(g, one) : take_older(g, one);
+}
+
+static bool read_page(page *g, hg_server *s, hg_exchange *x, hg_problem *p)
+{
+    const char *after = !g->from->is_back && g->from->at[0] != '\0' ? g->from->at : NULL;
+    hg_arena *mem = hg_exchange_memory(x);
+
+    g->one = HG_NEW(mem, hg_training, HG_PAGE);
+    if (g->one == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for a list of trainings");
+    if (!hg_trainings_list(hg_server_trainings(s), hg_exchange_owner(x), HG_REPLICATE_FACE, after,
+                           mem, take_one, g, p))
+        return false;
+    return !g->from->is_back || g->is_there ||
+           hg_refuse(p, 404, "not_found", NULL, "there is no training %.40s", g->from->at);
+}
+
+static hg_cursor *name_place(hg_cursor *c, bool is_back, bool is_there, const page *g, size_t i)
+{
+    c->is_back = is_back;
+    (void)snprintf(c->at, sizeof c->at, "%s", i < g->n ? g->one[i].id : g->from->at);
+    return is_there ? c : NULL;
+}
+
 static bool list(hg_server *s, hg_exchange *x, hg_problem *p)
 {
-    const int64_t cursor = hg_replicate_cursor(x);
-    hg_arena *mem = hg_exchange_memory(x);
-    page g = {.one = HG_NEW(mem, hg_training, HG_PAGE), .skip = cursor};
+    hg_cursor from, next, previous;
+    page g = {.from = &from};
     hg_buf b = {0};
     hg_json_out o;
 
-    if (g.one == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for a list of trainings");
-    if (!hg_trainings_list(hg_server_trainings(s), hg_exchange_owner(x), HG_REPLICATE_FACE, NULL,
-                           mem, take_one, &g, p))
-        return false;
+    if (!hg_replicate_read_cursor(&from, x, p) || !read_page(&g, s, x, p)) return false;
+    const bool has_newer = from.is_back ? g.has_more : from.at[0] != '\0';
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
     hg_json_begin(&o, "results", '[');
     for (size_t i = 0; i < g.n; i++) put_training(&o, s, &g.one[i]);
     hg_json_end(&o);
-    hg_replicate_put_links(&o, x, "/v1/trainings", cursor, g.has_more ? cursor + HG_PAGE : 0);
+    hg_replicate_put_links(
+        &o, x, "/v1/trainings",
+        name_place(&next, false, from.is_back || g.has_more, &g, g.n > 0 ? g.n - 1 : 0),
+        name_place(&previous, true, has_newer, &g, 0));
     hg_json_end(&o);
     hg_replicate_reply(x, 200, &b);
     return true;
