@@ -62,7 +62,8 @@ struct hg_data {
     hg_store *store;
     char *dir;
     char temporary[32]; /* the folder of a server that keeps nothing; "": none */
-    int lock;           /* -1: none */
+    char note[512];
+    int lock; /* -1: none */
 };
 
 static hg_status take_folder(hg_data *d, hg_err *e)
@@ -89,13 +90,16 @@ static hg_status open_folder(hg_data *d, const char *dir, bool alone, hg_err *e)
     return alone ? take_folder(d, e) : HG_OK;
 }
 
-static hg_status open_store(hg_data *d, hg_err *e)
+static hg_status open_store(hg_data *d, bool alone, hg_err *e)
 {
     const size_t n = sizeof migrations / sizeof migrations[0];
     char *path = d->dir != NULL ? hg_path_join(d->dir, "higgins.db") : NULL;
 
     if (path == NULL && d->dir != NULL) return hg_fail(e, HG_E_NOMEM, "no room for a path");
     const hg_status s = hg_store_open(&d->store, path, migrations, n, e);
+    hg_err why;
+    if (s == HG_OK && alone && hg_store_repack(d->store, path, &why) != HG_OK)
+        (void)snprintf(d->note, sizeof d->note, "%s", why.msg);
     hg_free(path);
     return s;
 }
@@ -117,7 +121,7 @@ hg_status hg_data_open(hg_data **out, const char *dir, bool alone, hg_err *e)
     if (d == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the store");
     d->lock = -1;
     hg_status s = dir != NULL ? open_folder(d, dir, alone, e) : open_temporary(d, e);
-    if (s == HG_OK) s = open_store(d, e);
+    if (s == HG_OK) s = open_store(d, alone, e);
     if (s != HG_OK) {
         hg_data_close(d);
         return s;
@@ -134,6 +138,11 @@ void hg_data_close(hg_data *d)
     if (d->lock >= 0) (void)close(d->lock);
     hg_free(d->dir);
     hg_free(d);
+}
+
+const char *hg_data_note(const hg_data *d)
+{
+    return d->note[0] != '\0' ? d->note : NULL;
 }
 
 hg_store *hg_data_store(const hg_data *d)

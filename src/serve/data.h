@@ -9,6 +9,8 @@ typedef struct hg_data hg_data;
  * `alone`: for a server, of which a folder has one at a time (HG_E_STATE). */
 hg_status hg_data_open(hg_data **out, const char *dir, bool alone, hg_err *e);
 void hg_data_close(hg_data *d); /* NULL is fine */
+/* What its owner should know: that the store's file cannot shrink. NULL: nothing. */
+const char *hg_data_note(const hg_data *d);
 hg_store *hg_data_store(const hg_data *d);
 /* Where what is not rows is kept. With dir NULL a folder in /tmp that ends with the data. */
 const char *hg_data_folder(const hg_data *d);

@@ -191,6 +191,9 @@ hg_status hg_server_offer(hg_server *s, const char *path, const char *name, cons
 
 hg_status hg_server_configure(hg_server *s, const char *path, const hg_watch *w, hg_err *e)
 {
+    const char *note = hg_data_note(s->data);
+
+    if (note != NULL) hg_watch_log(w, HG_WARN, "%s", note);
     hg_models_bind_adapters(s->models, w);
     return path != NULL ? hg_config_read(s, path, e) : HG_OK;
 }

@@ -1,6 +1,7 @@
 /* SQLite behind one lock. Write-ahead logging, so that a kill at any moment leaves the database
- * whole; deleted rows are overwritten, in the log when it is emptied; a damaged or hostile file can
- * run no code of its own (trusted_schema off, defensive). */
+ * whole; deleted rows are overwritten, in the log when it is emptied; pages that are free can be
+ * given back to the disk (auto_vacuum); a damaged or hostile file can run no code of its own
+ * (trusted_schema off, defensive). */
 #include "store/store.h"
 #include "base/file.h"
 
@@ -10,8 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
-enum { MAX_KEPT = 512, BUSY_MS = 5000 };
+enum { MAX_KEPT = 512, BUSY_MS = 5000, INCREMENTAL = 2 /* SQLite's number for auto_vacuum */ };
+static const int64_t SPARE_PAGES = 256; /* that stay for what is written next */
+static const int64_t PIECE_PAGES = 256;
 
 typedef struct kept {
     const char *sql; /* the literal's address is its name */
@@ -76,6 +80,9 @@ static hg_status set_up(hg_store *s, const char *path, hg_err *e)
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, (int *)NULL);
+    /* Before its first page, which is when a file takes it. */
+    if (number_of(s, "PRAGMA page_count") == 0)
+        (void)execute(s, "PRAGMA auto_vacuum = INCREMENTAL", NULL);
     for (size_t i = 0; i < sizeof pragmas / sizeof pragmas[0]; i++) {
         hg_err why;
         if (execute(s, pragmas[i], &why) != HG_OK) return told(s, path, e);
@@ -256,6 +263,64 @@ hg_status hg_store_settle(hg_store *s, hg_err *e)
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
     (void)pthread_mutex_unlock(&s->lock);
     return status;
+}
+
+/* ---- the size of its file ---- */
+/* Twice the room of what is in the file: for the copy, and for the log out of which it is written
+ * back. */
+static hg_status check_room(hg_store *s, const char *path, hg_err *e)
+{
+    const int64_t page = number_of(s, "PRAGMA page_size");
+    const int64_t n = number_of(s, "PRAGMA page_count") - number_of(s, "PRAGMA freelist_count");
+    struct statvfs disk;
+
+    if (statvfs(path, &disk) != 0) return hg_fail(e, HG_E_IO, "%s: %s", path, hg_os_error());
+    const uint64_t need = 2 * (uint64_t)page * (uint64_t)n;
+    const uint64_t has = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (has >= need) return HG_OK;
+    return hg_fail(e, HG_E_IO,
+                   "%s: its disk has %llu MiB; %llu are needed to write it anew, so that it can "
+                   "shrink",
+                   path, (unsigned long long)(has >> 20), (unsigned long long)(need >> 20) + 1);
+}
+
+/* What is copied may be larger than the memory. */
+static hg_status write_anew(hg_store *s, hg_err *e)
+{
+    hg_status r = execute(s, "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL", e);
+
+    if (r == HG_OK) r = execute(s, "VACUUM", e);
+    (void)execute(s, "PRAGMA temp_store = MEMORY", NULL);
+    return r == HG_OK ? hg_store_settle(s, e) : r;
+}
+
+hg_status hg_store_repack(hg_store *s, const char *path, hg_err *e)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    const bool is_done = path == NULL || number_of(s, "PRAGMA auto_vacuum") == INCREMENTAL;
+    hg_status r = is_done ? HG_OK : check_room(s, path, e);
+    if (!is_done && r == HG_OK) r = write_anew(s, e);
+    (void)pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+/* Pages from the file's end move into free ones before them, and the end is cut off. */
+bool hg_store_shrink(hg_store *s)
+{
+    bool has_more = false;
+
+    (void)pthread_mutex_lock(&s->lock);
+    (void)sqlite3_busy_timeout(s->db, 0);
+    const int64_t before = number_of(s, "PRAGMA freelist_count");
+    if (before >= SPARE_PAGES + PIECE_PAGES &&
+        execute(s, "PRAGMA incremental_vacuum(256)", NULL) == HG_OK) {
+        const int64_t after = number_of(s, "PRAGMA freelist_count");
+        if (after < before) atomic_store(&s->has_deleted, true);
+        has_more = after < before && after >= SPARE_PAGES + PIECE_PAGES;
+    }
+    (void)sqlite3_busy_timeout(s->db, BUSY_MS);
+    (void)pthread_mutex_unlock(&s->lock);
+    return has_more;
 }
 
 /* ---- transactions ---- */

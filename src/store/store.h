@@ -53,6 +53,17 @@ bool hg_store_has_deleted(hg_store *s);
  * Not amid a transaction. While another process reads nothing happens, and has_deleted stays. */
 hg_status hg_store_settle(hg_store *s, hg_err *e);
 
+/* ---- the size of its file ---- */
+/* Lets the file of a store shrink that was made before stores could: it is written anew, once,
+ * which takes seconds for a gigabyte and, meanwhile, twice its room on the disk (in its own folder
+ * and in that of temporary files). Nothing to do: HG_OK at once. For who has the store alone.
+ * HG_E_IO says why the file stays as it is, which harms nothing. */
+hg_status hg_store_repack(hg_store *s, const char *path, hg_err *e);
+/* Gives a MiB of the file's free room back to the disk, where it has more than one to spare. True:
+ * there is more. The file itself is shorter once the log has been written into it (has_deleted,
+ * settle). Not amid a transaction. */
+bool hg_store_shrink(hg_store *s);
+
 /* All statements of this thread until the end as one, whole or not at all; others wait. */
 hg_status hg_store_begin(hg_store *s, hg_err *e);
 /* `s` is what came of it: other than HG_OK takes all back, and is returned. */

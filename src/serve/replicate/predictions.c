@@ -13,6 +13,7 @@
 
 static const double KEEP_EVERY_S = 1, LOOK_EVERY_S = 0.1, SWEEP_EVERY_S = 20, SETTLE_EVERY_S = 10,
                     TELL_EVERY_S = 0.5;
+enum { SHRINK_PIECES = 64 }; /* of a MiB, each time the store is settled */
 
 void hg_predictions_lock(hg_predictions *all)
 {
@@ -335,6 +336,13 @@ static bool is_time(double *last, double every_s)
     return true;
 }
 
+/* A piece at a time, so that nobody waits for the store longer than for a statement. */
+static void tend_store(hg_predictions *all)
+{
+    for (int i = 0; i < SHRINK_PIECES && hg_store_shrink(all->store); i++) continue;
+    if (hg_store_has_deleted(all->store)) (void)hg_store_settle(all->store, NULL);
+}
+
 static void *run_keeper(void *ctx)
 {
     hg_predictions *all = ctx;
@@ -343,8 +351,7 @@ static void *run_keeper(void *ctx)
     while (!atomic_load(&all->keeper_ends)) {
         wait_for_news(all);
         keep_all(all);
-        if (hg_store_has_deleted(all->store) && is_time(&settled, SETTLE_EVERY_S))
-            (void)hg_store_settle(all->store, NULL);
+        if (is_time(&settled, SETTLE_EVERY_S)) tend_store(all);
         if (is_time(&swept, SWEEP_EVERY_S)) hg_predictions_sweep(all);
     }
     return NULL;
@@ -417,10 +424,8 @@ static hg_status take_up(hg_predictions *all, hg_prediction_status was, hg_err *
     for (int64_t n = 0; s == HG_OK && (p = hg_prediction_load_open(all, was, &n)) != NULL;) {
         if (has_output(p))
             s = fail_cut_off(all, p, e);
-        } else {
+        else
             begin_again(all, p);
-            n++;
-        }
         hg_prediction_release(p);
     }
     return s;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -205,6 +206,135 @@ TEST(threads_take_turns)
         CHECK(bad == NULL);
     }
     CHECK_EQ(count(s), 200);
+    hg_store_close(s);
+}
+
+static int64_t file_size(const char *path)
+{
+    struct stat st;
+
+    CHECK_EQ(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* 16 MiB of rows. */
+static void fill(hg_store *s)
+{
+    char *large = hg_alloc(1 << 20, 1);
+    hg_query q;
+    hg_err e = {0};
+
+    memset(large, 'L', 1 << 20);
+    for (int i = 0; i < 16; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "large %d", i);
+        hg_query_open(&q, s, "INSERT INTO things (name, n, b) VALUES (?, 1, ?)");
+        hg_query_text(&q, 1, name);
+        hg_query_blob(&q, 2, (hg_bytes){large, 1 << 20});
+        CHECK_OK(hg_query_close(&q, &e), e);
+    }
+    hg_free(large);
+}
+
+static void drop_large(hg_store *s)
+{
+    hg_query q;
+    hg_err e = {0};
+
+    hg_query_open(&q, s, "DELETE FROM things WHERE name LIKE 'large%'");
+    CHECK_OK(hg_query_close(&q, &e), e);
+}
+
+/* Pieces until nothing is left to give back. */
+static int shrink(hg_store *s)
+{
+    hg_err e = {0};
+    int n = 1;
+
+    while (hg_store_shrink(s)) n++;
+    CHECK_OK(hg_store_settle(s, &e), e);
+    return n;
+}
+
+TEST(what_was_deleted_gives_its_room_back_to_the_disk)
+{
+    const char *path = test_path("a.db");
+    hg_store *s = open_store(path, 2);
+    hg_err e = {0};
+
+    fill(s);
+    CHECK_OK(put(s, "stays", 7, &e), e);
+    CHECK_OK(hg_store_settle(s, &e), e);
+    CHECK(file_size(path) > 16 << 20);
+    drop_large(s);
+    CHECK_OK(hg_store_settle(s, &e), e);
+    CHECK(file_size(path) > 16 << 20);
+    CHECK(shrink(s) >= 13);
+    CHECK(file_size(path) < 3 << 20);
+    CHECK(file_size(path) >= 1 << 20); /* room for what comes next */
+    CHECK_EQ(count(s), 1);
+    CHECK(!hg_store_shrink(s));
+    hg_store_close(s);
+}
+
+/* A file as it was made before stores could shrink. */
+static void make_old(const char *path)
+{
+    sqlite3 *db = NULL;
+
+    CHECK_EQ(sqlite3_open(path, &db), SQLITE_OK);
+    CHECK_EQ(sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_EQ(sqlite3_exec(db, steps[0], NULL, NULL, NULL), SQLITE_OK);
+    CHECK_EQ(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_EQ(sqlite3_close(db), SQLITE_OK);
+}
+
+TEST(an_old_store_is_written_anew_once_and_shrinks_from_then_on)
+{
+    const char *path = test_path("old.db");
+    hg_err e = {0};
+
+    make_old(path);
+    hg_store *s = open_store(path, 2);
+    fill(s);
+    CHECK_OK(put(s, "stays", 7, &e), e);
+    drop_large(s);
+    CHECK(shrink(s) == 1);
+    CHECK(file_size(path) > 16 << 20); /* it cannot */
+    CHECK_OK(hg_store_repack(s, path, &e), e);
+    CHECK(file_size(path) < 3 << 20);
+    fill(s);
+    drop_large(s);
+    CHECK(shrink(s) >= 13);
+    CHECK(file_size(path) < 3 << 20);
+    CHECK_EQ(count(s), 1);
+    hg_store_close(s);
+    s = open_store(path, 2);
+    CHECK_OK(hg_store_repack(s, path, &e), e);
+    CHECK_EQ(count(s), 1);
+    hg_store_close(s);
+}
+
+/* An open statement stands for whatever is in the way. */
+TEST(a_store_that_cannot_be_written_anew_says_so_and_works_on)
+{
+    const char *path = test_path("old.db");
+    hg_store *s;
+    hg_query q;
+    hg_err e = {0};
+
+    make_old(path);
+    s = open_store(path, 2);
+    CHECK_OK(put(s, "one", 1, &e), e);
+    hg_query_open(&q, s, "SELECT name FROM things");
+    CHECK(hg_query_row(&q));
+    CHECK_EQ(hg_store_repack(s, path, &e), HG_E_IO);
+    CHECK_HAS(e.msg, "cannot VACUUM");
+    CHECK_OK(hg_query_close(&q, NULL), e);
+    CHECK_EQ(hg_store_repack(s, "/nowhere/old.db", &e), HG_E_IO);
+    CHECK_STR(e.msg, "/nowhere/old.db: No such file or directory");
+    CHECK_OK(put(s, "two", 2, &e), e);
+    CHECK_EQ(count(s), 2);
     hg_store_close(s);
 }
 
