@@ -97,6 +97,7 @@ static void *run_starter(void *ctx)
             hg_predictions_note_full(all, p->backend);
             hg_predictions_enqueue(all, p, true);
         }
+        hg_predictions_put_down(all, p);
         hg_prediction_release(p);
     }
     return NULL;

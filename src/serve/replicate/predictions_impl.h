@@ -28,6 +28,7 @@ struct hg_predictions {
     size_t n_open;
     hg_prediction *queue, *queue_end; /* each held; what was canceled stays until its turn */
     size_t n_queued;
+    const hg_prediction *in_hand[N_STARTERS]; /* of the starters; NULL: none */
     struct {
         char backend[128];
         double until;  /* monotonic */
@@ -47,6 +48,9 @@ struct hg_predictions {
 void hg_predictions_enqueue(hg_predictions *all, hg_prediction *p, bool first);
 /* Waits for the next, which is the caller's to release. NULL: the server ends. */
 hg_prediction *hg_predictions_dequeue(hg_predictions *all);
+/* Whoever took it is done with it, and has enqueued it again if that was to be. Until then none of
+ * the same owner and model is next, since that one might find the room that this one has not. */
+void hg_predictions_put_down(hg_predictions *all, const hg_prediction *p);
 /* The model has no room: for a moment none of its predictions is next. */
 void hg_predictions_note_full(hg_predictions *all, const char *backend);
 void hg_predictions_empty_queue(hg_predictions *all); /* no thread takes from it any more */

@@ -53,6 +53,16 @@ static size_t count_given(const hg_predictions *all, uint64_t owner)
     return n;
 }
 
+static bool is_behind_another(const hg_predictions *all, const hg_prediction *p)
+{
+    for (int i = 0; i < N_STARTERS; i++) {
+        const hg_prediction *one = all->in_hand[i];
+        if (one != NULL && one->owner_key == p->owner_key && strcmp(one->backend, p->backend) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Where the next stands in the queue: of the owner who has the fewest under way, the first that has
  * room. NULL: none has. */
 static hg_prediction **choose_locked(hg_predictions *all)
@@ -63,7 +73,7 @@ static hg_prediction **choose_locked(hg_predictions *all)
 
     for (hg_prediction **at = &all->queue; *at != NULL && least > 0; at = &(*at)->next_queued) {
         if (best != NULL && (*best)->owner_key == (*at)->owner_key) continue;
-        if (is_full(all, (*at)->backend, now)) continue;
+        if (is_full(all, (*at)->backend, now) || is_behind_another(all, *at)) continue;
         const size_t n = count_given(all, (*at)->owner_key);
         if (n >= least) continue;
         least = n;
@@ -83,6 +93,23 @@ static hg_prediction *take_queued_locked(hg_predictions *all, hg_prediction **at
     p->is_given = true;
     all->n_queued--;
     return p;
+}
+
+static void pick_up_locked(hg_predictions *all, const hg_prediction *p)
+{
+    int i = 0;
+
+    while (all->in_hand[i] != NULL) i++; /* a starter has one at a time */
+    all->in_hand[i] = p;
+}
+
+void hg_predictions_put_down(hg_predictions *all, const hg_prediction *p)
+{
+    hg_predictions_lock(all);
+    for (int i = 0; i < N_STARTERS; i++)
+        if (all->in_hand[i] == p) all->in_hand[i] = NULL;
+    (void)pthread_cond_signal(&all->more);
+    hg_predictions_unlock(all);
 }
 
 static void wait_for_room_locked(hg_predictions *all)
@@ -110,6 +137,7 @@ hg_prediction *hg_predictions_dequeue(hg_predictions *all)
         else
             (void)pthread_cond_wait(&all->more, &all->lock);
     }
+    if (p != NULL) pick_up_locked(all, p);
     hg_predictions_unlock(all);
     return p;
 }
