@@ -64,26 +64,42 @@ static const void *address_of(const struct addrinfo *a)
                : (const void *)&((const struct sockaddr_in *)(const void *)a->ai_addr)->sin_addr;
 }
 
-/* All that the name resolves to must be allowed; the first is taken. */
-static hg_status resolve(target *t, bool allows_private, hg_err *e)
+static hg_status is_inside(const target *t, hg_err *e)
 {
-    const struct addrinfo want = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    return hg_fail(e, HG_E_ARG,
+                   "%.200s is an address of this machine or of a private network, which is not "
+                   "fetched from; --allow-private-urls opens it",
+                   t->host);
+}
+
+/* All that the name resolves to must be allowed; the first is taken. `flags` as getaddrinfo's. */
+static hg_status resolve(target *t, int flags, bool allows_private, hg_err *e)
+{
+    const struct addrinfo want = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
     struct addrinfo *found = NULL;
     char text[INET6_ADDRSTRLEN];
     bool ok = getaddrinfo(t->host, t->port, &want, &found) == 0 && found != NULL;
 
-    if (!ok) return hg_fail(e, HG_E_ARG, "the host %.200s is not known", t->host);
+    if (!ok) return hg_fail(e, HG_E_MISSING, "the host %.200s is not known", t->host);
     for (const struct addrinfo *a = found; a != NULL && ok && !allows_private; a = a->ai_next)
         ok = hg_address_is_public(a->ai_family, address_of(a));
     (void)inet_ntop(found->ai_family, address_of(found), text, sizeof text);
     (void)snprintf(t->address, sizeof t->address, found->ai_family == AF_INET6 ? "[%s]" : "%s",
                    text);
     freeaddrinfo(found);
-    if (ok) return HG_OK;
-    return hg_fail(e, HG_E_ARG,
-                   "%.200s is an address of this machine or of a private network, which is not "
-                   "fetched from; --allow-private-urls opens it",
-                   t->host);
+    return ok ? HG_OK : is_inside(t, e);
+}
+
+/* "localhost", and what ends with ".localhost", which resolvers answer themselves (RFC 6761). */
+static bool is_local(const char *host)
+{
+    static const char name[] = "localhost";
+    const size_t len = strlen(host), n = len > 0 && host[len - 1] == '.' ? len - 1 : len;
+    const size_t n_name = sizeof name - 1;
+
+    return n >= n_name && strncasecmp(host + n - n_name, name, n_name) == 0 &&
+           (n == n_name || host[n - n_name - 1] == '.');
 }
 
 hg_status hg_fetch_check(const char *url, bool allows_private, hg_err *e)
@@ -91,7 +107,9 @@ hg_status hg_fetch_check(const char *url, bool allows_private, hg_err *e)
     target t;
 
     HG_TRY(split(url, &t, e));
-    return resolve(&t, allows_private, e);
+    if (!allows_private && is_local(t.host)) return is_inside(&t, e);
+    const hg_status s = resolve(&t, AI_NUMERICHOST, allows_private, e);
+    return s == HG_E_MISSING ? HG_OK : s; /* a name */
 }
 
 typedef struct taken {
@@ -163,7 +181,7 @@ hg_status hg_fetch_run(const hg_fetch *f, int *status, hg_buf *body, hg_err *e)
     taken got = {body, 0, f->max_body};
 
     HG_TRY(split(f->url, &t, e));
-    HG_TRY(resolve(&t, f->allows_private, e));
+    HG_TRY(resolve(&t, 0, f->allows_private, e));
     /* "HOST:PORT:ADDRESS:PORT" with the first two empty: whatever the URL says, there. */
     (void)snprintf(to, sizeof to, "::%s:%s", t.address, t.port);
     struct curl_slist *where = curl_slist_append(NULL, to), *headers = headers_of(f);

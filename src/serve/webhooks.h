@@ -17,7 +17,8 @@ void hg_webhooks_free(hg_webhooks *w); /* NULL is fine */
 /* What an owner's are signed with: "whsec_" and base64. Nobody can tell it from another's. */
 enum { HG_WEBHOOK_KEY_ROOM = 64, HG_WEBHOOK_SIGNATURE_ROOM = 64 };
 void hg_webhooks_key(const hg_webhooks *w, const char *owner, char out[HG_WEBHOOK_KEY_ROOM]);
-/* Whether a URL may be called. HG_E_ARG says why not. */
+/* Whether a URL may be called, as far as it says itself: a name is judged when a sender resolves
+ * it, each time, so that nobody who asks waits for it. HG_E_ARG says why not. */
 hg_status hg_webhooks_check(const hg_webhooks *w, const char *url, hg_err *e);
 /* A POST of `body` (JSON), soon, signed for `owner`. `retries`: again, ever later, for about a
  * minute, while the receiver does not answer or answers 400 and above; else once. Of what one URL

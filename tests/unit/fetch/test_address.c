@@ -78,7 +78,8 @@ TEST(urls_that_are_none_or_lead_inside_are_refused)
                {"http://[::1]/", "private network"},
                {"http://[::ffff:10.0.0.1]/", "private network"},
                {"http://localhost:8080/", "private network"},
-               {"http://no.such.host.invalid/", "is not known"}};
+               {"http://LocalHost./", "private network"},
+               {"http://a.localhost/", "private network"}};
     hg_err e;
     if (!hg_fetch_is_built()) test_skip("built without libcurl");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -87,6 +88,22 @@ TEST(urls_that_are_none_or_lead_inside_are_refused)
     }
     CHECK_OK(hg_fetch_check("https://1.1.1.1:8443/a?b#c", false, &e), e);
     CHECK_OK(hg_fetch_check("http://127.0.0.1:9/", true, &e), e);
+    CHECK_OK(hg_fetch_check("http://notlocalhost/", false, &e), e);
+}
+
+/* Whoever checks a URL does not wait for others' servers of names. */
+TEST(a_name_is_judged_when_it_is_fetched_and_not_before)
+{
+    hg_fetch f = {.url = "http://no.such.host.invalid/", .seconds = 2, .max_body = 100};
+    int status = 0;
+    hg_err e;
+    if (!hg_fetch_is_built()) test_skip("built without libcurl");
+    CHECK_OK(hg_fetch_check(f.url, false, &e), e);
+    CHECK_EQ(hg_fetch_run(&f, &status, NULL, &e), HG_E_MISSING);
+    CHECK_STR(e.msg, "the host no.such.host.invalid is not known");
+    f.url = "http://localhost:1/";
+    CHECK_EQ(hg_fetch_run(&f, &status, NULL, &e), HG_E_ARG);
+    CHECK_HAS(e.msg, "private network");
 }
 
 TEST(who_does_not_answer_is_told_of)
