@@ -291,25 +291,48 @@ static bool find_after(hg_keeper *k, const char *owner, hg_kept_kind kind, const
     return closed(&q, p) && (is_there || not_there(p, kind, after));
 }
 
+/* The row behind number *n, which becomes its own. */
+static bool read_next(hg_keeper *k, const char *owner, hg_kept_kind kind, bool is_newest_first,
+                      int64_t *n, hg_buf *body, bool *is_there, hg_problem *p)
+{
+    hg_query q;
+
+    hg_query_open(&q, k->store,
+                  is_newest_first
+                      ? "SELECT n, body FROM kept WHERE owner = ? AND kind = ? AND n < ? AND "
+                        "expires > ? ORDER BY n DESC LIMIT 1"
+                      : "SELECT n, body FROM kept WHERE owner = ? AND kind = ? AND n > ? AND "
+                        "expires > ? ORDER BY n LIMIT 1");
+    hg_query_text(&q, 1, owner);
+    hg_query_int(&q, 2, kind);
+    hg_query_int(&q, 3, *n);
+    hg_query_int(&q, 4, hg_unix_time());
+    *is_there = hg_query_row(&q);
+    if (*is_there) {
+        const hg_bytes b = hg_column_bytes(&q, 1);
+        *n = hg_column_int(&q, 0);
+        hg_buf_clear(body);
+        hg_buf_put(body, b.p, b.n);
+    }
+    return closed(&q, p);
+}
+
+/* A row at a time: whoever looks at thousands for a few that fit keeps the store from nobody. */
 bool hg_keeper_list(hg_keeper *k, const char *owner, hg_kept_kind kind, const char *after,
                     bool is_newest_first, hg_kept_fn *fn, void *ctx, hg_problem *p)
 {
     int64_t n = is_newest_first ? INT64_MAX : 0;
-    hg_query q;
+    bool is_there = true, ok = true;
+    hg_buf body = {0};
 
     if (after != NULL && !find_after(k, owner, kind, after, &n, p)) return false;
-    hg_query_open(&q, k->store,
-                  is_newest_first
-                      ? "SELECT body FROM kept WHERE owner = ? AND kind = ? AND n < ? AND expires "
-                        "> ? ORDER BY n DESC"
-                      : "SELECT body FROM kept WHERE owner = ? AND kind = ? AND n > ? AND expires "
-                        "> ? ORDER BY n");
-    hg_query_text(&q, 1, owner);
-    hg_query_int(&q, 2, kind);
-    hg_query_int(&q, 3, n);
-    hg_query_int(&q, 4, hg_unix_time());
-    while (hg_query_row(&q) && fn(ctx, hg_column_bytes(&q, 0))) continue;
-    return closed(&q, p);
+    while (ok && is_there) {
+        ok = read_next(k, owner, kind, is_newest_first, &n, &body, &is_there, p);
+        if (ok && body.failed) ok = hg_refuse(p, 500, NULL, NULL, "no room for the list");
+        if (ok && is_there) is_there = fn(ctx, (hg_bytes){body.n > 0 ? body.p : "", body.n});
+    }
+    hg_buf_free(&body);
+    return ok;
 }
 
 void hg_keeper_expire(hg_keeper *k)

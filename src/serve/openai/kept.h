@@ -50,7 +50,7 @@ bool hg_keeper_delete(hg_keeper *k, const char *owner, hg_kept_kind kind, const 
 bool hg_keeper_set_body(hg_keeper *k, const char *owner, const char *id, hg_bytes body,
                         hg_problem *p);
 /* Bodies of an owner behind `after` (NULL: from the first) in the order of their making or newest
- * first, until fn returns false. 404: there is no `after`. */
+ * first, until fn returns false; the store is free meanwhile. 404: there is no `after`. */
 typedef bool hg_kept_fn(void *ctx, hg_bytes body);
 bool hg_keeper_list(hg_keeper *k, const char *owner, hg_kept_kind kind, const char *after,
                     bool is_newest_first, hg_kept_fn *fn, void *ctx, hg_problem *p);

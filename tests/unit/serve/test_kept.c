@@ -4,6 +4,7 @@
 #include "serve/turns.h"
 #include "serve/openai/kept.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -165,6 +166,58 @@ TEST(the_oldest_that_have_ended_make_room_for_bytes)
     CHECK_HAS(e.msg, "the 1 MiB that are kept for one owner");
     CHECK_EQ(get(k, "anna", "resp_6"), 404);
     CHECK_EQ(get(k, "anna", "resp_3"), 200);
+    hg_server_free(s);
+}
+
+typedef struct listing {
+    hg_server *s;
+    atomic_bool has_counted;
+    int n;
+    char bodies[256];
+} listing;
+
+static void *count_beside(void *ctx)
+{
+    listing *l = ctx;
+
+    (void)count_kept(l->s);
+    atomic_store(&l->has_counted, true);
+    return NULL;
+}
+
+/* Another asks the store while the first body is looked at. */
+static bool on_body(void *ctx, hg_bytes body)
+{
+    listing *l = ctx;
+    pthread_t t;
+
+    (void)snprintf(l->bodies + strlen(l->bodies), sizeof l->bodies - strlen(l->bodies), "%.*s",
+                   (int)body.n, body.p);
+    if (l->n++ == 0) {
+        CHECK_EQ(pthread_create(&t, NULL, count_beside, l), 0);
+        CHECK_EQ(pthread_detach(t), 0);
+        for (int i = 0; i < 5000 && !atomic_load(&l->has_counted); i++) usleep(1000);
+        CHECK(atomic_load(&l->has_counted));
+    }
+    return l->n < 3;
+}
+
+TEST(a_list_keeps_the_store_from_nobody)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    hg_keeper *k = hg_server_keeper(s);
+    listing up = {.s = s}, down = {.s = s};
+    hg_problem p;
+
+    put(k, "anna", "a");
+    put(k, "bert", "b");
+    for (int i = 0; i < 4; i++) put(k, "anna", (const char *[]){"c", "d", "e", "f"}[i]);
+    CHECK(hg_keeper_list(k, "anna", HG_KEPT_RESPONSE, "a", false, on_body, &up, &p));
+    CHECK_STR(up.bodies, "{\"id\":\"c\"}{\"id\":\"d\"}{\"id\":\"e\"}");
+    CHECK(hg_keeper_list(k, "anna", HG_KEPT_RESPONSE, "d", true, on_body, &down, &p));
+    CHECK_STR(down.bodies, "{\"id\":\"c\"}{\"id\":\"a\"}");
+    CHECK(!hg_keeper_list(k, "anna", HG_KEPT_RESPONSE, "b", true, on_body, &down, &p));
+    CHECK_EQ(p.status, 404);
     hg_server_free(s);
 }
 
