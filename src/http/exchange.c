@@ -226,16 +226,24 @@ void hg_exchange_set_watch(hg_exchange *x, const hg_exchange_watch *w)
 void hg_exchange_add_header(hg_exchange *x, const char *name, const char *value)
 {
     (void)pthread_mutex_lock(&x->lock);
-    char *copy = hg_arena_strndup(&x->mem, value, strlen(value));
+    char *copy = x->is_withheld ? NULL : hg_arena_strndup(&x->mem, value, strlen(value));
     if (copy != NULL && x->n_extra < MAX_REPLY_HEADERS)
         x->extra[x->n_extra++] = (header){name, copy};
+    (void)pthread_mutex_unlock(&x->lock);
+}
+
+void hg_exchange_withhold(hg_exchange *x)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    x->is_withheld = true;
     (void)pthread_mutex_unlock(&x->lock);
 }
 
 static void reply(hg_exchange *x, int status, const char *type, hg_bytes body, bool is_static)
 {
     (void)pthread_mutex_lock(&x->lock);
-    if (x->phase <= PHASE_WORKING) {
+    const bool is_withheld = x->is_withheld;
+    if (x->phase <= PHASE_WORKING && !is_withheld) {
         x->phase = PHASE_REPLY;
         x->status = status;
         x->type = type;
@@ -247,7 +255,7 @@ static void reply(hg_exchange *x, int status, const char *type, hg_bytes body, b
         wake(x);
     }
     (void)pthread_mutex_unlock(&x->lock);
-    inside_settle(x);
+    if (!is_withheld) inside_settle(x);
 }
 
 void hg_exchange_reply(hg_exchange *x, int status, const char *type, hg_bytes body)
@@ -264,7 +272,8 @@ void hg_exchange_reply_file(hg_exchange *x, int status, const char *type, int fd
                             uint64_t n)
 {
     (void)pthread_mutex_lock(&x->lock);
-    const bool is_first = x->phase <= PHASE_WORKING;
+    const bool is_withheld = x->is_withheld;
+    const bool is_first = x->phase <= PHASE_WORKING && !is_withheld;
     if (is_first) {
         x->phase = PHASE_REPLY;
         x->status = status;
@@ -277,7 +286,7 @@ void hg_exchange_reply_file(hg_exchange *x, int status, const char *type, int fd
     }
     (void)pthread_mutex_unlock(&x->lock);
     if (!is_first) (void)close(fd);
-    inside_settle(x);
+    if (!is_withheld) inside_settle(x);
 }
 
 bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind)
@@ -286,7 +295,7 @@ bool hg_exchange_stream(hg_exchange *x, hg_stream_kind kind)
                                         "application/json"};
 
     (void)pthread_mutex_lock(&x->lock);
-    bool ok = x->phase <= PHASE_WORKING && !x->gone;
+    bool ok = x->phase <= PHASE_WORKING && !x->gone && !x->is_withheld;
     if (ok) {
         x->phase = PHASE_STREAM;
         x->status = 200;

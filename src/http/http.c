@@ -129,6 +129,15 @@ static void enqueue(hg_http *h, hg_exchange *x)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
+void hg_exchange_requeue(hg_exchange *x)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    x->is_withheld = false;
+    (void)pthread_mutex_unlock(&x->lock);
+    x->is_again = true;
+    enqueue(x->http, x);
+}
+
 bool http_enter_inside(hg_http *h, hg_exchange *x)
 {
     (void)pthread_mutex_lock(&h->lock);
@@ -189,7 +198,7 @@ static void *run_desk(void *ctx)
     hg_http *h = ctx;
 
     for (hg_exchange *x; (x = dequeue(h)) != NULL;) {
-        h->o.handle(h->o.ctx, x);
+        (x->is_again && h->o.again != NULL ? h->o.again : h->o.handle)(h->o.ctx, x);
         hg_exchange_release(x);
     }
     return NULL;

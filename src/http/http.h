@@ -35,6 +35,8 @@ typedef struct hg_http_options {
     /* Called on a desk once the whole request is there. It must see to it that a reply or a stream
      * comes, now or later, from any thread. */
     void (*handle)(void *ctx, hg_exchange *x);
+    /* The same for one that hg_exchange_requeue has brought back; NULL: handle. */
+    void (*again)(void *ctx, hg_exchange *x);
     /* Once when an exchange that was let in is over, on the door's thread; NULL: nobody asks. */
     void (*done)(void *ctx, const hg_exchange *x);
     /* Writes the body (JSON) of a refusal that the door makes by itself. */
@@ -110,6 +112,12 @@ hg_arena *hg_exchange_memory(hg_exchange *x);
 /* Whoever answers later than in the handler holds the exchange until then. */
 void hg_exchange_hold(hg_exchange *x);
 void hg_exchange_release(hg_exchange *x);
+
+/* For what waits for something long without a desk: whatever the handler goes on to answer is not
+ * told, nor its headers. Then, when it has returned and from any thread, x, which the caller holds,
+ * is handed to a desk once more. */
+void hg_exchange_withhold(hg_exchange *x);
+void hg_exchange_requeue(hg_exchange *x);
 
 /* on_gone: once, when the client is gone before the answer's end (possibly at once, in the calling
  * thread). on_tick: about each second while nothing has been answered. Called without any lock; the

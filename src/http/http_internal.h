@@ -85,6 +85,7 @@ struct hg_exchange {
     int refusal;         /* status of what went wrong with the body, or 0 */
     size_t n_body, told; /* bytes that have come, and had come when `moved` was set last */
     hg_exchange *next;   /* in the desks' queue */
+    bool is_again;       /* and it was on a desk before */
     bool is_inside;      /* no connection has brought it */
     hg_inside inside;    /* whom its answer goes to */
     hg_exchange *sibling, **place; /* in the list of those, under the server's lock */
@@ -94,6 +95,7 @@ struct hg_exchange {
     bool suspended;                    /* waits for us; resuming is the waker's duty */
     bool settled;                      /* on_done of an exchange from within was called */
     bool gone;                         /* nobody reads the answer any more */
+    bool is_withheld;                  /* its handler is to be called again */
     phase phase;
     hg_stream_kind stream_kind;
     int status;

@@ -56,6 +56,7 @@ static const char *const migrations[] = {
     "CREATE INDEX trainings_by_turn ON trainings (owner, turn);",
     hg_replicate_letters,
     hg_kept_sizes,
+    hg_replicate_inodes,
 };
 
 struct hg_data {

@@ -311,6 +311,12 @@ static void answer_options(hg_exchange *x, const match *m)
     hg_exchange_reply(x, 204, NULL, (hg_bytes){"", 0});
 }
 
+static void run(hg_server *s, hg_exchange *x, const match *m)
+{
+    m->route->run(s, x, m->rest);
+    hg_versions_after(s->replicate.versions, x);
+}
+
 static void handle(void *ctx, hg_exchange *x)
 {
     hg_server *s = ctx;
@@ -339,9 +345,18 @@ static void handle(void *ctx, hg_exchange *x)
                        "nothing is at %.200s; the API begins at /v1, the page is /", path);
     }
     if (ok)
-        m.route->run(s, x, m.rest);
+        run(s, x, &m);
     else
         hg_answer_problem(x, m.protocol, &p);
+}
+
+/* It was let in before. */
+static void handle_again(void *ctx, hg_exchange *x)
+{
+    match m;
+
+    find_route(&m, x);
+    run(ctx, x, &m);
 }
 
 static size_t max_body_of(void *ctx, hg_bytes method, hg_bytes path)
@@ -487,6 +502,7 @@ hg_status hg_server_start_with(hg_server *s, const hg_http_options *http, hg_err
     o.trusts = trusts;
     o.spill = hg_data_folder(s->data);
     o.handle = handle;
+    o.again = handle_again;
     o.done = s->o.on_request != NULL ? done : NULL;
     o.explain = explain;
     o.ctx = s;
@@ -531,6 +547,7 @@ void hg_server_free(hg_server *s)
     hg_predictions_stop(s->replicate.predictions);
     hg_webhooks_stop(s->replicate.webhooks);
     hg_batches_stop(s->batches);
+    hg_versions_stop(s->replicate.versions);
     if (s->http != NULL) hg_http_stop(s->http);
     hg_trainings_stop(s->trainings); /* its thread tells what is freed next */
     hg_batches_free(s->batches);

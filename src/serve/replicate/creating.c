@@ -114,19 +114,31 @@ static bool is_version(const char *text)
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-static const hg_offer *find_version(hg_server *s, const hg_exchange *x, const char *version)
+static const hg_offer *search_version(hg_server *s, hg_exchange *x, const char *version, bool reads)
 {
+    hg_versions *v = hg_server_replicate(s)->versions;
     hg_models *ms = hg_server_models(s);
 
     for (size_t i = 0; i < hg_models_count(ms); i++) {
         const hg_offer *o = hg_models_get(ms, i);
         char own[65];
         if (o->card.is_unlisted && o->path != NULL) continue;
-        if (hg_version_of(hg_server_replicate(s)->versions, o, own, NULL) == HG_OK &&
-            strcmp(own, version) == 0 && hg_server_lets(s, hg_exchange_owner(x), o))
+        const hg_status known =
+            reads ? hg_version_of(v, x, o, own, NULL) : hg_version_known(v, o, own);
+        if (known == HG_OK && strcmp(own, version) == 0 &&
+            hg_server_lets(s, hg_exchange_owner(x), o))
             return o;
+        if (reads && known == HG_E_STATE) break; /* x must wait */
     }
     return NULL;
+}
+
+/* Who asks for one that is known does not wait for the others. */
+static const hg_offer *find_version(hg_server *s, hg_exchange *x, const char *version)
+{
+    const hg_offer *o = search_version(s, x, version, false);
+
+    return o != NULL ? o : search_version(s, x, version, true);
 }
 
 static const hg_offer *no_version(const char *text, hg_problem *p)
@@ -137,7 +149,7 @@ static const hg_offer *no_version(const char *text, hg_problem *p)
 }
 
 /* A version alone, "owner/name", or "owner/name:version". */
-static const hg_offer *model_of(hg_server *s, const hg_exchange *x, const char *text, hg_problem *p)
+static const hg_offer *model_of(hg_server *s, hg_exchange *x, const char *text, hg_problem *p)
 {
     const char *colon = strrchr(text, ':');
     char own[65];
@@ -151,15 +163,14 @@ static const hg_offer *model_of(hg_server *s, const hg_exchange *x, const char *
     const hg_offer *o = hg_replicate_named(s, x, (hg_bytes){text, n});
     if (o == NULL) return no_version(text, p);
     if (!has_version) return o;
-    const bool same = hg_version_of(hg_server_replicate(s)->versions, o, own, NULL) == HG_OK &&
-                      strcmp(own, colon + 1) == 0;
-    if (same) return o;
-    o = find_version(s, x, colon + 1);
+    const hg_status known = hg_version_of(hg_server_replicate(s)->versions, x, o, own, NULL);
+    if (known == HG_OK && strcmp(own, colon + 1) == 0) return o;
+    o = known != HG_E_STATE ? find_version(s, x, colon + 1) : NULL;
     return o != NULL ? o : no_version(text, p);
 }
 
 /* ---- all of it ---- */
-static bool fill(hg_prediction *one, hg_server *s, const hg_exchange *x, const hg_offer *o,
+static bool fill(hg_prediction *one, hg_server *s, hg_exchange *x, const hg_offer *o,
                  const char *deployment, const json_t *body, hg_problem *p)
 {
     hg_replicate_state *r = hg_server_replicate(s);
@@ -186,7 +197,7 @@ static bool fill(hg_prediction *one, hg_server *s, const hg_exchange *x, const h
     if (!read_input(one, body, p) || !read_webhook(one, body, r->webhooks, p) ||
         !set_deadline(one, x, p))
         return false;
-    return hg_version_of(r->versions, o, one->version, &e) == HG_OK ||
+    return hg_version_of(r->versions, x, o, one->version, &e) == HG_OK ||
            hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
 }
 

@@ -149,7 +149,7 @@ static bool take_number(const json_t *body, const char *key, int64_t *out, hg_pr
 }
 
 /* What the body sets; the rest stays. */
-static bool take(release *r, hg_server *s, const hg_exchange *x, const json_t *body, hg_problem *p)
+static bool take(release *r, hg_server *s, hg_exchange *x, const json_t *body, hg_problem *p)
 {
     const char *model = json_string_value(json_object_get(body, "model"));
     const char *hardware = json_string_value(json_object_get(body, "hardware"));
@@ -167,14 +167,14 @@ static bool take(release *r, hg_server *s, const hg_exchange *x, const json_t *b
     if (model != NULL) (void)snprintf(r->model, sizeof r->model, "%.131s", model);
     const hg_offer *o = hg_replicate_find(s, x, r->model, p);
     if (o == NULL) return false;
-    if (wanted != NULL) o = hg_replicate_version(s, r->model, o, wanted);
+    if (wanted != NULL) o = hg_replicate_version(s, x, r->model, o, wanted);
     if (o == NULL)
         return hg_refuse(p, 422, NULL, NULL, "%s has no version %.64s", r->model, wanted);
-    return hg_version_of(hg_server_replicate(s)->versions, o, r->version, &e) == HG_OK ||
+    return hg_version_of(hg_server_replicate(s)->versions, x, o, r->version, &e) == HG_OK ||
            hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
 }
 
-static bool make(hg_server *s, const hg_exchange *x, const json_t *body, release *r, hg_problem *p)
+static bool make(hg_server *s, hg_exchange *x, const json_t *body, release *r, hg_problem *p)
 {
     const char *name = json_string_value(json_object_get(body, "name"));
 
@@ -276,7 +276,7 @@ static bool post_deployment(hg_server *s, hg_exchange *x, hg_bytes rest, hg_prob
         return hg_refuse(p, 404, NULL, NULL, "nothing is posted to a deployment but predictions");
     const hg_offer *o = hg_replicate_find(s, x, r.model, p);
     if (o == NULL) return false;
-    o = hg_replicate_version(s, r.model, o, r.version);
+    o = hg_replicate_version(s, x, r.model, o, r.version);
     if (o == NULL)
         return hg_refuse(p, 404, NULL, NULL,
                          "%s has no version %.64s any more; set another in the deployment", r.model,

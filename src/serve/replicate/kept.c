@@ -40,6 +40,10 @@ const char hg_replicate_letters[] =
     "CREATE INDEX predictions_to_sweep ON predictions (completed) WHERE source = 'api' AND removed "
     "= 0;";
 
+/* A file that was put in another's place is another, whatever time and size it says. */
+const char hg_replicate_inodes[] =
+    "ALTER TABLE digests ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;";
+
 hg_status hg_prediction_insert(hg_predictions *all, const hg_prediction *p, hg_err *e)
 {
     hg_query q;

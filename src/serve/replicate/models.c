@@ -20,11 +20,12 @@ static void put_time(hg_json_out *o, const char *key, int64_t seconds)
     hg_json_text(o, key, text);
 }
 
-static void put_version(hg_json_out *o, const char *key, hg_server *s, const hg_offer *m)
+static void put_version(hg_json_out *o, const char *key, hg_server *s, hg_exchange *x,
+                        const hg_offer *m)
 {
     char id[65];
 
-    if (hg_version_of(hg_server_replicate(s)->versions, m, id, NULL) != HG_OK) {
+    if (hg_version_of(hg_server_replicate(s)->versions, x, m, id, NULL) != HG_OK) {
         hg_json_null(o, key);
         return;
     }
@@ -47,8 +48,8 @@ typedef struct page {
     bool is_official; /* one of the server's own */
 } page;
 
-static void put_page(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
-                     const page *g, const hg_offer *m)
+static void put_page(hg_json_out *o, const char *key, hg_server *s, hg_exchange *x, const page *g,
+                     const hg_offer *m)
 {
     char base[320], url[512];
     const char *slash = strchr(g->name, '/');
@@ -75,13 +76,13 @@ static void put_page(hg_json_out *o, const char *key, hg_server *s, const hg_exc
     hg_json_text(o, "cover_image_url", g->cover_url);
     hg_json_null(o, "default_example");
     if (m != NULL)
-        put_version(o, "latest_version", s, m);
+        put_version(o, "latest_version", s, x, m);
     else
         hg_json_null(o, "latest_version");
     hg_json_end(o);
 }
 
-void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
+void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, hg_exchange *x,
                             const hg_offer *m)
 {
     page g = {.description = m->card.description, .visibility = "public", .is_official = true};
@@ -180,8 +181,7 @@ void hg_replicate_search_models(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_replicate_reply(x, 200, &b);
 }
 
-static void put_found(hg_json_out *o, hg_server *s, const hg_exchange *x, const hg_offer *m,
-                      int score)
+static void put_found(hg_json_out *o, hg_server *s, hg_exchange *x, const hg_offer *m, int score)
 {
     hg_json_begin(o, NULL, '{');
     hg_replicate_put_model(o, "model", s, x, m);
@@ -339,9 +339,9 @@ static void answer_versions(hg_server *s, hg_exchange *x, const char *name, cons
     hg_json_begin(&o, NULL, '{');
     hg_json_begin(&o, "results", '[');
     const hg_offer *t = name != NULL ? hg_replicate_trained(s, name, 0) : NULL;
-    if (m != NULL && t == NULL) put_version(&o, NULL, s, m);
+    if (m != NULL && t == NULL) put_version(&o, NULL, s, x, m);
     for (size_t i = 0; t != NULL; t = hg_replicate_trained(s, name, ++i))
-        put_version(&o, NULL, s, t);
+        put_version(&o, NULL, s, x, t);
     hg_json_end(&o);
     hg_json_null(&o, "next");
     hg_json_null(&o, "previous");
@@ -349,21 +349,29 @@ static void answer_versions(hg_server *s, hg_exchange *x, const char *name, cons
     hg_replicate_reply(x, 200, &b);
 }
 
-static bool has_version(hg_server *s, const hg_offer *m, const char *id)
+/* `x` NULL: among those that are known. NULL, too, when x must wait. */
+static const hg_offer *version_of(hg_server *s, hg_exchange *x, const char *name, const hg_offer *m,
+                                  const char *id)
 {
+    hg_versions *v = hg_server_replicate(s)->versions;
+    const hg_offer *at = m != NULL ? m : hg_replicate_trained(s, name, 0);
     char own[65];
 
-    return hg_version_of(hg_server_replicate(s)->versions, m, own, NULL) == HG_OK &&
-           strcmp(own, id) == 0;
+    for (size_t i = m == NULL; at != NULL; at = hg_replicate_trained(s, name, i++)) {
+        const hg_status known =
+            x != NULL ? hg_version_of(v, x, at, own, NULL) : hg_version_known(v, at, own);
+        if (known == HG_OK && strcmp(own, id) == 0) return at;
+        if (x != NULL && known == HG_E_STATE) return NULL;
+    }
+    return NULL;
 }
 
-const hg_offer *hg_replicate_version(hg_server *s, const char *name, const hg_offer *m,
-                                     const char *id)
+const hg_offer *hg_replicate_version(hg_server *s, hg_exchange *x, const char *name,
+                                     const hg_offer *m, const char *id)
 {
-    if (m != NULL && has_version(s, m, id)) return m;
-    const hg_offer *t = hg_replicate_trained(s, name, 0);
-    for (size_t i = 0; t != NULL && !has_version(s, t, id);) t = hg_replicate_trained(s, name, ++i);
-    return t;
+    const hg_offer *found = version_of(s, NULL, name, m, id);
+
+    return found != NULL ? found : version_of(s, x, name, m, id);
 }
 
 static bool answer_version(hg_server *s, hg_exchange *x, const char *name, const hg_offer *m,
@@ -372,10 +380,10 @@ static bool answer_version(hg_server *s, hg_exchange *x, const char *name, const
     hg_buf b = {0};
     hg_json_out o;
 
-    m = hg_replicate_version(s, name, m, id);
+    m = hg_replicate_version(s, x, name, m, id);
     if (m == NULL) return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", name, id);
     hg_json_out_init(&o, &b, 0);
-    put_version(&o, NULL, s, m);
+    put_version(&o, NULL, s, x, m);
     hg_replicate_reply(x, 200, &b);
     return true;
 }
@@ -472,7 +480,7 @@ static bool post_model(hg_server *s, hg_exchange *x, hg_bytes rest, hg_problem *
         return hg_refuse(p, 404, NULL, NULL,
                          "nothing is posted here but .../predictions and "
                          ".../versions/ID/trainings");
-    m = hg_replicate_version(s, name, m, part[3]);
+    m = hg_replicate_version(s, x, name, m, part[3]);
     if (m == NULL) return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", name, part[3]);
     hg_replicate_train(s, x, m, part[3]);
     return true;
@@ -536,13 +544,13 @@ static const hg_offer *below(hg_server *s, const char *name)
     return NULL;
 }
 
-static bool delete_offer(hg_server *s, const hg_exchange *x, const char *id, hg_problem *p)
+static bool delete_offer(hg_server *s, hg_exchange *x, const char *id, hg_problem *p)
 {
     return hg_trainings_delete_model(hg_server_trainings(s), hg_exchange_owner(x),
                                      (hg_bytes){id, strlen(id)}, p);
 }
 
-static bool delete_below(hg_server *s, const hg_exchange *x, const char *name, hg_problem *p)
+static bool delete_below(hg_server *s, hg_exchange *x, const char *name, hg_problem *p)
 {
     const hg_offer *o;
 
@@ -555,7 +563,7 @@ static bool delete_version(hg_server *s, hg_exchange *x, const char *name, const
                            hg_problem *p)
 {
     char own[128];
-    const hg_offer *m = hg_replicate_version(s, name, NULL, id);
+    const hg_offer *m = hg_replicate_version(s, x, name, NULL, id);
 
     if (m == NULL) return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", name, id);
     (void)snprintf(own, sizeof own, "%s", m->card.id);

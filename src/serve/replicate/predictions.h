@@ -12,8 +12,8 @@ enum {
     HG_MAX_PREDICTION_INPUT = 1 << 20
 };
 
-extern const char hg_replicate_tables[], hg_replicate_order[],
-    hg_replicate_letters[]; /* the migrations of this folder's tables */
+extern const char hg_replicate_tables[], hg_replicate_order[], hg_replicate_letters[],
+    hg_replicate_inodes[]; /* the migrations of this folder's tables */
 typedef struct hg_predictions hg_predictions;
 /* Takes up what the server left when it ended: what had not begun begins, what ran has failed. All
  * must outlive it. `retention_s`: how long input and output of those made through the API are kept

@@ -59,12 +59,12 @@ void hg_replicate_create_for(hg_server *s, hg_exchange *x, const hg_offer *o,
 hg_replicate_route hg_replicate_list_models, hg_replicate_search_models, hg_replicate_search,
     hg_replicate_get_model, hg_replicate_post_model, hg_replicate_make_model,
     hg_replicate_patch_model, hg_replicate_delete_model;
-void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, const hg_exchange *x,
+void hg_replicate_put_model(hg_json_out *o, const char *key, hg_server *s, hg_exchange *x,
                             const hg_offer *m);
 /* The version `id` of a name: `m` (the model itself; may be NULL) or one that was trained; NULL:
- * none has it. */
-const hg_offer *hg_replicate_version(hg_server *s, const char *name, const hg_offer *m,
-                                     const char *id);
+ * none has it, or x must wait, as hg_version_of says. */
+const hg_offer *hg_replicate_version(hg_server *s, hg_exchange *x, const char *name,
+                                     const hg_offer *m, const char *id);
 /* The i-th trained version of "owner/name", newest first; NULL behind the last. */
 const hg_offer *hg_replicate_trained(hg_server *s, const char *name, size_t i);
 /* trainings.c */

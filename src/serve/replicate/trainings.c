@@ -89,13 +89,14 @@ static void put_logs(hg_json_out *o, hg_server *s, const hg_training *j)
     hg_buf_free(&b);
 }
 
-static void put_output(hg_json_out *o, hg_server *s, const hg_training *j, const json_t *note)
+static void put_output(hg_json_out *o, hg_server *s, hg_exchange *x, const hg_training *j,
+                       const json_t *note)
 {
     char version[256], own[65];
     const hg_offer *m = hg_models_find(hg_server_models(s), (hg_bytes){j->model, strlen(j->model)});
 
     if (j->state != HG_TRAINING_SUCCEEDED || m == NULL ||
-        hg_version_of(hg_server_replicate(s)->versions, m, own, NULL) != HG_OK) {
+        hg_version_of(hg_server_replicate(s)->versions, x, m, own, NULL) != HG_OK) {
         hg_json_null(o, "output");
         return;
     }
@@ -132,7 +133,8 @@ static void put_urls(hg_json_out *o, const hg_training *j, const json_t *note)
     hg_json_end(o);
 }
 
-static void put_training(hg_json_out *o, hg_server *s, const hg_training *j)
+/* `x` NULL: nobody waits at a desk. */
+static void put_training(hg_json_out *o, hg_server *s, hg_exchange *x, const hg_training *j)
 {
     char model[132];
     hg_buf input = {0};
@@ -148,7 +150,7 @@ static void put_training(hg_json_out *o, hg_server *s, const hg_training *j)
     hg_json_text(o, "destination", note_text(note, "destination"));
     hg_json_raw(o, "input", (hg_bytes){input.p, input.n});
     put_logs(o, s, j);
-    put_output(o, s, j, note);
+    put_output(o, s, x, j, note);
     hg_json_text(o, "error", j->error[0] != '\0' ? j->error : NULL);
     hg_json_text(o, "status", status_of(j->state));
     hg_json_text(o, "source", "api");
@@ -172,7 +174,7 @@ static bool reply(hg_server *s, hg_exchange *x, int status, const char *id, hg_p
                           &one, p))
         return false;
     hg_json_out_init(&o, &b, 0);
-    put_training(&o, s, &one);
+    put_training(&o, s, x, &one);
     hg_replicate_reply(x, status, &b);
     return true;
 }
@@ -249,7 +251,7 @@ static bool create(hg_server *s, hg_exchange *x, const hg_offer *base, const cha
     unsigned events;
     hg_err e = {0};
 
-    if (hg_version_of(hg_server_replicate(s)->versions, base, own, &e) != HG_OK)
+    if (hg_version_of(hg_server_replicate(s)->versions, x, base, own, &e) != HG_OK)
         return hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
     if (strcmp(own, version) != 0)
         return hg_refuse(p, 404, NULL, NULL, "%s has no version %.64s", base->card.id, version);
@@ -350,7 +352,7 @@ static bool list(hg_server *s, hg_exchange *x, hg_problem *p)
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
     hg_json_begin(&o, "results", '[');
-    for (size_t i = 0; i < g.n; i++) put_training(&o, s, &g.one[i]);
+    for (size_t i = 0; i < g.n; i++) put_training(&o, s, x, &g.one[i]);
     hg_json_end(&o);
     hg_replicate_put_links(
         &o, x, "/v1/trainings",
@@ -436,7 +438,7 @@ static void tell(hg_server *s, const hg_training *j, unsigned news)
     if (url[0] != '\0' && hg_replicate_read_filter(json_object_get(note, "filter"), &wanted, &p) &&
         (news & wanted) != 0) {
         hg_json_out_init(&o, &b, 0);
-        put_training(&o, s, j);
+        put_training(&o, s, NULL, j);
         if (!b.failed)
             (void)hg_webhooks_put(hg_server_replicate(s)->webhooks, j->owner, url,
                                   (hg_bytes){b.p, b.n}, news == HG_ON_COMPLETED, NULL);
