@@ -14,6 +14,7 @@ enum {
     CHUNKS = 8,           /* pieces of work a thread, so that a busy core does not hold up all */
     TILED_CHUNKS = 4,     /* the same of AMX's, which each ask for their rows and columns again */
     FEW_PANELS = 4,       /* A panels in a block of theirs, at the least */
+    MOST_B = 16 << 20,    /* bytes of B that are packed for one product, at the most */
 };
 
 typedef struct product {
@@ -344,6 +345,30 @@ size_t hg_matmul_b_size(const hg_runtime *rt, hg_compute compute, size_t n, size
     return n_panels(g, n) * g->nr * padded_k(g, k) * g->b_size;
 }
 
+/* A larger B is packed and multiplied a slice at a time: the longer of its sides is cut. */
+static bool is_sliced(const hg_runtime *rt, hg_compute compute, size_t n, size_t k)
+{
+    return hg_matmul_b_size(rt, compute, n, k) > MOST_B;
+}
+
+/* Columns of a slice, or rows where there are more of those: whole panels, or whole k blocks, so
+ * that every sum keeps its order. */
+static size_t slice_length(const hg_gemm_kernel *g, size_t n, size_t k)
+{
+    const size_t step = n > k ? g->nr : HG_GEMM_KC;
+    const size_t each = (n > k ? padded_k(g, k) : n_panels(g, n) * g->nr) * g->b_size;
+    const size_t steps = MOST_B / each / step;
+    return step * (steps > 0 ? steps : 1);
+}
+
+size_t hg_matmul_b_room(const hg_runtime *rt, hg_compute compute, size_t n, size_t k)
+{
+    if (!is_sliced(rt, compute, n, k)) return hg_matmul_b_size(rt, compute, n, k);
+    const size_t length = slice_length(&rt->k.gemm[compute], n, k);
+    return n > k ? hg_matmul_b_size(rt, compute, min_size(length, n), k)
+                 : hg_matmul_b_size(rt, compute, n, min_size(length, k));
+}
+
 /* ---- the products ---- */
 
 static void clear(float *c, size_t ldc, size_t m, size_t n)
@@ -376,17 +401,14 @@ static hg_status run(launch *l, hg_err *e)
     return HG_OK;
 }
 
-/* With B packed already, or NULL: in the shared scratch, before A. */
-static hg_status multiply(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
-                          const hg_matrix *a, const hg_matrix *b, const void *packed_b,
-                          const hg_more *more, size_t m, size_t n, size_t k, bool add, hg_err *e)
+/* With B packed already, or NULL: in the shared scratch, before A. *is_added: whether `more`, which
+ * may be NULL, was added while a block of the output was in the cache. */
+static hg_status multiply_whole(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
+                                const hg_matrix *a, const hg_matrix *b, const void *packed_b,
+                                const hg_more *more, size_t m, size_t n, size_t k, bool add,
+                                bool *is_added, hg_err *e)
 {
     const hg_gemm_kernel *g = &rt->k.gemm[compute];
-    if (m == 0 || n == 0 || (k == 0 && add)) return HG_OK;
-    if (k == 0) {
-        clear(c, ldc, m, n);
-        return HG_OK;
-    }
     launch l = {.n = 1};
     product *p = &l.p[0];
     *p = (product){.g = g, .c = c, .ldc = ldc, .a = a, .m = m, .n = n, .k = k, .add = add};
@@ -405,11 +427,52 @@ static hg_status multiply(hg_runtime *rt, hg_compute compute, float *c, size_t l
         p->packed_b = shared;
     }
     p->room = a_bytes > 0 ? shared + b_bytes : NULL;
-    /* A block of the output that is still in the cache is added to there. */
-    const bool is_within = more != NULL && more->k <= HG_GEMM_KC && !has_few_rows(p);
-    if (is_within) p->more = more;
-    HG_TRY(run(&l, e));
-    if (more == NULL || is_within) return HG_OK;
+    *is_added = more != NULL && more->k <= HG_GEMM_KC && !has_few_rows(p);
+    if (*is_added) p->more = more;
+    return run(&l, e);
+}
+
+/* From row i and column j on. */
+static hg_matrix part_of(const hg_matrix *x, size_t i, size_t j)
+{
+    hg_matrix y = *x;
+    y.base =
+        (const char *)x->base + (i * x->row_stride + j * x->col_stride) * hg_type_size(x->type);
+    return y;
+}
+
+static hg_status multiply_slices(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
+                                 const hg_matrix *a, const hg_matrix *b, size_t m, size_t n,
+                                 size_t k, bool add, hg_err *e)
+{
+    const size_t length = slice_length(&rt->k.gemm[compute], n, k), all = n > k ? n : k;
+    bool is_added;
+    for (size_t at = 0; at < all; at += length) {
+        const size_t some = min_size(length, all - at);
+        const hg_matrix a_part = part_of(a, 0, n > k ? 0 : at);
+        const hg_matrix b_part = n > k ? part_of(b, 0, at) : part_of(b, at, 0);
+        HG_TRY(n > k ? multiply_whole(rt, compute, c + at, ldc, a, &b_part, NULL, NULL, m, some, k,
+                                      add, &is_added, e)
+                     : multiply_whole(rt, compute, c, ldc, &a_part, &b_part, NULL, NULL, m, n, some,
+                                      add || at > 0, &is_added, e));
+    }
+    return HG_OK;
+}
+
+static hg_status multiply(hg_runtime *rt, hg_compute compute, float *c, size_t ldc,
+                          const hg_matrix *a, const hg_matrix *b, const void *packed_b,
+                          const hg_more *more, size_t m, size_t n, size_t k, bool add, hg_err *e)
+{
+    bool is_added = false;
+    if (m == 0 || n == 0 || (k == 0 && add)) return HG_OK;
+    if (k == 0)
+        clear(c, ldc, m, n);
+    else if (packed_b == NULL && is_sliced(rt, compute, n, k))
+        HG_TRY(multiply_slices(rt, compute, c, ldc, a, b, m, n, k, add, e));
+    else
+        HG_TRY(
+            multiply_whole(rt, compute, c, ldc, a, b, packed_b, more, m, n, k, add, &is_added, e));
+    if (more == NULL || is_added) return HG_OK;
     return multiply(rt, compute, c, ldc, more->a, NULL, more->packed_b, NULL, m, n, more->k, true,
                     e);
 }

@@ -14,9 +14,11 @@ hg_status hg_matmul_here(hg_runtime *rt, int t, hg_compute compute, float *c, si
                          const hg_matrix *a, const hg_matrix *b, size_t m, size_t n, size_t k,
                          bool add);
 
-/* Bytes that hg_matmul packs B [k][n] into; doing so beforehand, for several products; and those,
- * with the same bits. `dst` is 64-byte aligned. */
+/* Bytes of B [k][n] packed; packing it beforehand, for several products; and those, with the same
+ * bits. `dst` is 64-byte aligned. */
 size_t hg_matmul_b_size(const hg_runtime *rt, hg_compute compute, size_t n, size_t k);
+/* The bytes that hg_matmul holds for it: of a large B no more than a slice is packed at a time. */
+size_t hg_matmul_b_room(const hg_runtime *rt, hg_compute compute, size_t n, size_t k);
 void hg_matmul_pack_b(hg_runtime *rt, hg_compute compute, void *dst, const hg_matrix *b, size_t n,
                       size_t k);
 hg_status hg_matmul_by(hg_runtime *rt, hg_compute compute, float *c, size_t ldc, const hg_matrix *a,

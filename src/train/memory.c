@@ -131,15 +131,15 @@ static hg_status activations(const probe *p, size_t n_rows, uint64_t *out, hg_er
     return HG_OK;
 }
 
-/* Of matrix products: the largest matrix that is packed whole (the head's weight, or a batch's
+/* Of matrix products: the most that is packed at a time (of the head's weight, or of a batch's
  * widest activations for the gradient of a weight), and what each thread holds already after the
  * probes. */
 static uint64_t scratch(const hg_runtime *rt, hg_compute compute, const hg_model_config *c,
                         size_t tokens)
 {
     size_t wide = c->d_ff > c->d_model ? c->d_ff : c->d_model;
-    uint64_t head = hg_matmul_b_size(rt, compute, c->n_vocab, c->d_model);
-    uint64_t rows = hg_matmul_b_size(rt, compute, wide, tokens), n = head > rows ? head : rows;
+    uint64_t head = hg_matmul_b_room(rt, compute, c->n_vocab, c->d_model);
+    uint64_t rows = hg_matmul_b_room(rt, compute, wide, tokens), n = head > rows ? head : rows;
     for (int t = 0; t < rt->n_threads; t++) n += rt->scratch[t].size;
     return n;
 }

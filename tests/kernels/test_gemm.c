@@ -439,6 +439,57 @@ TEST(what_is_added_to_a_product_gives_the_bits_of_one_after_the_other)
     }
 }
 
+/* B packed whole beforehand, and packed by hg_matmul, which does it a slice at a time. */
+static void check_large(hg_runtime *rt, hg_compute compute, size_t m, size_t n, size_t k, hg_rng *r)
+{
+    hg_err e = {0};
+    stored a = store(m, k, HG_F32, hg_rng_below(r, 2), 0, r);
+    stored b = store(k, n, HG_BF16, hg_rng_below(r, 2), 0, r);
+    stored low = store(m, 8, HG_F32, true, 0, r), up = store(8, n, HG_F32, false, 0, r);
+    float *c = random_floats(m * n, 1, r), *d = hg_alloc(m * n, sizeof *d);
+    hg_arena mem;
+    hg_arena_init(&mem, 0);
+    void *pb = hg_arena_raw(&mem, hg_matmul_b_size(rt, compute, n, k), 1);
+    void *pu = hg_arena_raw(&mem, hg_matmul_b_size(rt, compute, n, 8), 1);
+    CHECK(pb != NULL && pu != NULL && d != NULL);
+    CHECK(hg_matmul_b_room(rt, compute, n, k) <= 16 << 20);
+    CHECK(hg_matmul_b_room(rt, compute, n, k) < hg_matmul_b_size(rt, compute, n, k));
+    memcpy(d, c, m * n * sizeof *c);
+    hg_matmul_pack_b(rt, compute, pb, &b.m, n, k);
+    hg_matmul_pack_b(rt, compute, pu, &up.m, n, 8);
+    const hg_more more = {&low.m, pu, 8};
+    for (int add = 0; add < 2; add++) {
+        CHECK_OK(hg_matmul_by(rt, compute, c, n, &a.m, pb, m, n, k, add, &e), e);
+        CHECK_OK(hg_matmul(rt, compute, d, n, &a.m, &b.m, m, n, k, add, &e), e);
+        CHECK(memcmp(c, d, m * n * sizeof *c) == 0);
+        CHECK_OK(hg_matmul_and(rt, compute, c, n, &a.m, NULL, pb, &more, m, n, k, add, &e), e);
+        CHECK_OK(hg_matmul_and(rt, compute, d, n, &a.m, &b.m, NULL, &more, m, n, k, add, &e), e);
+        CHECK(memcmp(c, d, m * n * sizeof *c) == 0);
+    }
+    hg_free(a.data);
+    hg_free(b.data);
+    hg_free(low.data);
+    hg_free(up.data);
+    hg_free(c);
+    hg_free(d);
+    hg_arena_free(&mem);
+}
+
+TEST(a_large_b_is_packed_in_slices_and_gives_the_bits_of_one_packed_whole)
+{
+    hg_rng r;
+    hg_rng_init(&r, 9, 0);
+    for (int isa = HG_ISA_C; isa <= (int)hg_isa_detect(); isa++) {
+        hg_runtime *rt = runtime(2, isa);
+        for (int c = 0; c < HG_N_COMPUTE; c++) {
+            check_large(rt, (hg_compute)c, 3, 16501, 600, &r);
+            check_large(rt, (hg_compute)c, 3, 600, 16501, &r);
+        }
+        check_large(rt, HG_COMPUTE_F32, 70, 9001, 520, &r);
+        hg_runtime_free(rt);
+    }
+}
+
 TEST(an_empty_sum_is_zero_or_leaves_the_output)
 {
     hg_err e = {0};
