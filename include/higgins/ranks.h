@@ -14,7 +14,9 @@ typedef struct hg_ranks hg_ranks;
 typedef struct hg_ranks_options {
     const char *plugin; /* the shared object that speaks MPI */
     int n_expected;     /* tasks that the launcher says it started; 0: it says nothing */
-    double patience_s;  /* how long another rank may be silent */
+    /* How long another rank may give no sign of life before it counts as lost; a thread of each
+     * gives one each second, whatever else it computes. */
+    double patience_s;
     /* Set when this process is asked to end, as launchers do when a rank is lost; NULL: never. From
      * then on the patience is hasty_s. */
     const atomic_bool *stop;

@@ -1,7 +1,7 @@
 /* Ranks and their small messages. Sums of a few numbers go over rank 0, which adds them in order:
- * a step has a few of them, and their price is latency, not bytes. Nothing waits for ever: who
- * hears nothing within its patience says of whom, and the program ends all ranks. */
-#include "base/clock.h"
+ * a step has a few of them, and their price is latency, not bytes. A rank that computes is waited
+ * for as long as it takes; one that gives no sign of life (beats.c) within the patience is lost,
+ * which the rank that watches it says, and the program ends all ranks. */
 #include "base/mem.h"
 #include "ranks/ranks_impl.h"
 #include <dlfcn.h>
@@ -16,9 +16,9 @@ enum {
 
 void hg_ranks_options_init(hg_ranks_options *o)
 {
-    /* Rank 0 writes checkpoints and samples while the others wait: half an hour is no fault yet.
-     * Slurm kills half a minute after it asked for an end: time enough to say why. */
-    *o = (hg_ranks_options){.patience_s = 1800, .hasty_s = 20};
+    /* A machine that swaps or a link that fails over may be silent for minutes. Slurm kills half a
+     * minute after it asked for an end: time enough to say why. */
+    *o = (hg_ranks_options){.patience_s = 300, .hasty_s = 20};
 }
 
 int hg_ranks_me(const hg_ranks *r)
@@ -84,6 +84,7 @@ hg_status hg_ranks_new(hg_ranks **out, const hg_transport *t, const hg_ranks_opt
             s = hg_fail(e, HG_E_NOMEM, "no room for the messages of a rank");
     }
     if (s == HG_OK) s = check_size(t, o, e);
+    if (s == HG_OK) s = hg_beats_begin(r, e);
     if (s == HG_OK)
         *out = r;
     else
@@ -129,6 +130,7 @@ hg_status hg_ranks_open(hg_ranks **out, const hg_ranks_options *o, hg_err *e)
 void hg_ranks_close(hg_ranks *r)
 {
     if (r == NULL) return;
+    hg_beats_end(r);
     r->t.close(r->t.ctx);
     (void)pthread_mutex_destroy(&r->lock);
     for (int i = 0; i < WINDOW; i++) {
@@ -147,7 +149,10 @@ void hg_ranks_before_telling(const hg_ranks *r)
 
 void hg_ranks_abort(hg_ranks *r)
 {
-    if (r != NULL) r->t.abort(r->t.ctx);
+    if (r == NULL) return;
+    (void)pthread_mutex_lock(&r->lock); /* the beats' thread is in no call then */
+    r->t.abort(r->t.ctx);
+    (void)pthread_mutex_unlock(&r->lock);
 }
 
 /* ---- messages ---- */
@@ -178,7 +183,7 @@ hg_status hg_ranks_begin_receive(hg_ranks *r, int slot, void *p, size_t n, int f
     return s;
 }
 
-static hg_status test(hg_ranks *r, int slot, int peer, bool *done, hg_err *e)
+hg_status hg_ranks_test(hg_ranks *r, int slot, int peer, bool *done, hg_err *e)
 {
     *done = false;
     (void)pthread_mutex_lock(&r->lock);
@@ -200,17 +205,14 @@ static void pause_for(int slot)
 
 hg_status hg_ranks_finish(hg_ranks *r, int slot, int peer, hg_err *e)
 {
-    double start = 0, asked = 0;
     for (uint64_t spin = 0;; spin++) {
         bool done = false;
-        HG_TRY(test(r, slot, peer, &done, e));
+        HG_TRY(hg_ranks_test(r, slot, peer, &done, e));
         if (done) return HG_OK;
         if (spin < SPINS) continue;
-        if (start == 0) start = hg_seconds();
-        bool is_asked = r->stop != NULL && atomic_load(r->stop);
-        if (is_asked && asked == 0) asked = hg_seconds();
-        if (hg_seconds() - start > r->patience_s || (is_asked && hg_seconds() - asked > r->hasty_s))
-            return failed(r, peer, "no word from it", e);
+        const bool is_asked = r->stop != NULL && atomic_load(r->stop);
+        if (hg_beats_silence(r) > (is_asked ? r->hasty_s : r->patience_s))
+            return failed(r, hg_beats_watched(r), "no sign of life from it", e);
         pause_for(slot);
     }
 }

@@ -2,7 +2,8 @@
  *
  * All but send and receive are called by every rank, in the same order, with the same counts. With
  * r NULL (a process alone) they do nothing and give HG_OK. Any of them gives HG_E_IO when another
- * rank is lost or silent for longer than the patience. */
+ * rank is lost. What another rank computes is waited for as long as that one shows that it lives.
+ */
 #ifndef HG_RANKS_RANKS_H
 #define HG_RANKS_RANKS_H
 

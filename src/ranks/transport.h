@@ -8,11 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { HG_N_SLOTS = 18, HG_SMALL_SLOTS = 16, HG_TRANSPORT_VERSION = 2 };
+enum { HG_SMALL_SLOTS = 16, HG_BEAT_SLOTS = 18, HG_N_SLOTS = 20, HG_TRANSPORT_VERSION = 3 };
 
 /* Messages in flight have a slot 0 .. HG_N_SLOTS-1 of the caller's choice. Slots from
  * HG_SMALL_SLOTS on are a channel of their own, so that small messages may pass while long vectors
- * are on their way. Calls come from any thread, one at a time. Functions that give a
+ * are on their way, and those from HG_BEAT_SLOTS on a third one, on which messages may be on their
+ * way at close. Calls come from any thread, one at a time. Functions that give a
  * text give NULL when all is well, else what went wrong, which lives until the next call. */
 typedef struct hg_transport {
     void *ctx;

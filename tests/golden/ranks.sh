@@ -108,6 +108,21 @@ expect_err "going on from step"
 expect_equal "$(printf '%s' "$OUT" | jq -r .steps)" 3000
 expect_file "$TMP/lost/model/model.safetensors"
 
+golden_case a_rank_that_hangs_ends_all_with_one_sentence
+needs openmpi
+mpirun.openmpi $as_root --oversubscribe -np 3 "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/hung" --set steps=100000 --set checkpoint_every=50 >/dev/null 2>"$TMP/err" &
+pid=$!
+for _ in $(seq 200); do [ -e "$TMP/hung/checkpoints/step-000000100.hgc" ] && break; sleep 0.05; done
+victim=
+for p in $(pgrep -P $pid -f "train $TMP/r.yaml"); do grep -qz '^OMPI_COMM_WORLD_RANK=1$' "/proc/$p/environ" && victim=$p; done
+kill -STOP "$victim"
+kill -USR1 $pid # from then on 20 s of silence are enough
+wait $pid
+[ $? != 0 ] || fail "the loss of a rank gave exit code 0"
+expect_equal "$(grep -c 'higgins: .*is lost' "$TMP/err")" 1
+expect grep -q 'rank 2: rank 1 is lost (no sign of life from it); all ranks end, go on from the last checkpoint with --resume' "$TMP/err"
+expect_equal "$(pgrep -f -c "train $TMP/r.yaml -o $TMP/hung")" 0
+
 golden_case a_fault_of_all_ranks_is_told_once
 needs openmpi
 openmpi 3 train "$TMP/r.yaml" -o "$TMP/x" --set corpus=/nowhere

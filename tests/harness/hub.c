@@ -7,10 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { QUEUE = 64 };
+enum { QUEUE = 64, CHANNELS = 3, WORD = 4 };
 
 typedef struct pair { /* from one rank to another */
     uint64_t sent, taken, wanted;
+    char word[QUEUE][WORD]; /* beats are copied at once: who sent them may leave before they come */
     const void *p[QUEUE];
     size_t n[QUEUE];
 } pair;
@@ -18,6 +19,7 @@ typedef struct pair { /* from one rank to another */
 typedef struct seat {
     hg_hub *hub;
     int rank;
+    bool is_mute;
     bool is_receive[HG_N_SLOTS];
     pair *of[HG_N_SLOTS];
     uint64_t number[HG_N_SLOTS];
@@ -29,13 +31,13 @@ struct hg_hub {
     pthread_mutex_t lock;
     int n;
     bool is_broken;
-    pair *pairs; /* [2 channels][n][n] */
+    pair *pairs; /* [CHANNELS][n][n] */
     seat *seats;
 };
 
 static pair *pair_of(hg_hub *h, int slot, int from, int to)
 {
-    int channel = slot >= HG_SMALL_SLOTS;
+    int channel = (slot >= HG_SMALL_SLOTS) + (slot >= HG_BEAT_SLOTS);
     return &h->pairs[(channel * h->n + from) * h->n + to];
 }
 
@@ -49,7 +51,9 @@ static const char *hub_send(void *ctx, int slot, const void *p, size_t n, int to
     s->number[slot] = q->sent;
     q->p[q->sent % QUEUE] = p;
     q->n[q->sent % QUEUE] = n;
-    q->sent++;
+    if (slot >= HG_BEAT_SLOTS && n == WORD)
+        q->p[q->sent % QUEUE] = memcpy(q->word[q->sent % QUEUE], p, WORD);
+    if (slot < HG_BEAT_SLOTS || !s->is_mute) q->sent++;
     (void)pthread_mutex_unlock(&s->hub->lock);
     return NULL;
 }
@@ -115,7 +119,7 @@ hg_status hg_hub_new(hg_hub **out, int n, hg_err *e)
     if (h == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %d ranks", n);
     (void)pthread_mutex_init(&h->lock, NULL);
     h->n = n;
-    h->pairs = hg_alloc(2 * (size_t)n * (size_t)n, sizeof *h->pairs);
+    h->pairs = hg_alloc(CHANNELS * (size_t)n * (size_t)n, sizeof *h->pairs);
     h->seats = hg_alloc((size_t)n, sizeof *h->seats);
     if (h->pairs == NULL || h->seats == NULL) {
         hg_hub_free(h);
@@ -133,6 +137,13 @@ void hg_hub_free(hg_hub *h)
     hg_free(h->pairs);
     hg_free(h->seats);
     hg_free(h);
+}
+
+void hg_hub_mute(hg_hub *h, int rank)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    h->seats[rank].is_mute = true;
+    (void)pthread_mutex_unlock(&h->lock);
 }
 
 hg_transport hg_hub_transport(hg_hub *h, int rank)

@@ -19,6 +19,7 @@ enum { TAG = 7 };
 
 static int tag_of(int slot)
 {
+    if (slot >= HG_BEAT_SLOTS) return TAG + 2;
     return slot >= HG_SMALL_SLOTS ? TAG + 1 : TAG;
 }
 
@@ -60,6 +61,11 @@ static void mpi_abort(void *ctx)
 static void mpi_close(void *ctx)
 {
     mpi_state *s = ctx;
+    for (int i = HG_BEAT_SLOTS; i < HG_N_SLOTS; i++) {
+        if (s->request[i] == MPI_REQUEST_NULL) continue;
+        (void)MPI_Cancel(&s->request[i]);
+        (void)MPI_Request_free(&s->request[i]);
+    }
     (void)MPI_Comm_free(&s->comm);
     (void)MPI_Finalize();
 }

@@ -4,8 +4,11 @@
 #include "harness/test.h"
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_N = 5, PIECES = 37 };
 
@@ -13,8 +16,9 @@ typedef struct world {
     int n;
     hg_hub *hub;
     hg_wire wire;
-    double patience_s;
+    double patience_s, hasty_s;
     const atomic_bool *stop; /* with it, haste */
+    atomic_int n_ended;
     void (*run)(struct world *w, hg_ranks *r);
     float *x[MAX_N];    /* what each rank puts in, and gets */
     float *from[MAX_N]; /* as it was */
@@ -38,7 +42,7 @@ static void *rank_main(void *ctx)
     hg_ranks_options_init(&o);
     if (t->w->patience_s > 0) o.patience_s = t->w->patience_s;
     o.stop = t->w->stop;
-    o.hasty_s = 0.05;
+    o.hasty_s = t->w->hasty_s > 0 ? t->w->hasty_s : 0.05;
     const hg_transport tr = hg_hub_transport(t->w->hub, t->rank);
     t->w->status[t->rank] = hg_ranks_new(&r, &tr, &o, &t->w->err[t->rank]);
     if (r != NULL) t->w->run(t->w, r);
@@ -211,8 +215,9 @@ TEST(ranks_do_not_wait_for_ever)
     world w = {.n = 2, .patience_s = 0.05, .run = only_rank_1_waits};
     run_all(&w);
     CHECK_EQ(w.status[1], HG_E_IO);
-    CHECK_STR(w.err[1].msg, "rank 1: rank 0 is lost (no word from it); all ranks end, go on from "
-                            "the last checkpoint with --resume");
+    CHECK_STR(w.err[1].msg,
+              "rank 1: rank 0 is lost (no sign of life from it); all ranks end, go on from "
+              "the last checkpoint with --resume");
 }
 
 TEST(ranks_that_were_asked_to_end_wait_less)
@@ -222,7 +227,55 @@ TEST(ranks_that_were_asked_to_end_wait_less)
     atomic_store(&stop, true);
     run_all(&w);
     CHECK_EQ(w.status[1], HG_E_IO);
-    CHECK_HAS(w.err[1].msg, "rank 1: rank 0 is lost (no word from it)");
+    CHECK_HAS(w.err[1].msg, "rank 1: rank 0 is lost (no sign of life from it)");
+}
+
+static void rank_0_computes(world *w, hg_ranks *r)
+{
+    const struct timespec long_while = {.tv_sec = 2};
+    int me = hg_ranks_me(r);
+    double x = 1;
+    if (me == 0) (void)nanosleep(&long_while, NULL);
+    w->status[me] = hg_ranks_sum(r, &x, 1, &w->err[me]);
+    w->sum[me] = x;
+}
+
+TEST(a_rank_that_computes_for_long_is_not_lost)
+{
+    static atomic_bool stop; /* asked to end: an even shorter patience */
+    for (int is_asked = 0; is_asked < 2; is_asked++) {
+        world w = {.n = 3, .patience_s = 1, .hasty_s = 1, .stop = &stop, .run = rank_0_computes};
+        atomic_store(&stop, is_asked == 1);
+        run_all(&w);
+        check_ok(&w);
+        for (int i = 0; i < 3; i++) CHECK_NEAR(w.sum[i], 3, 0);
+    }
+}
+
+/* Rank 1 hangs, as a stopped process does, until the others have ended. */
+static void rank_1_hangs(world *w, hg_ranks *r)
+{
+    int me = hg_ranks_me(r);
+    double x = 1;
+    if (me == 1) {
+        hg_hub_mute(w->hub, 1);
+        while (atomic_load(&w->n_ended) < w->n - 1) (void)sched_yield();
+        return;
+    }
+    w->status[me] = hg_ranks_sum(r, &x, 1, &w->err[me]);
+    if (w->status[me] != HG_OK) hg_ranks_abort(r);
+    (void)atomic_fetch_add(&w->n_ended, 1);
+}
+
+TEST(a_rank_that_shows_no_life_is_told_of_by_the_one_that_watches_it)
+{
+    world w = {.n = 3, .patience_s = 0.5, .hasty_s = 0.5, .run = rank_1_hangs};
+    run_all(&w);
+    CHECK_EQ(w.status[2], HG_E_IO);
+    CHECK_STR(w.err[2].msg, "rank 2: rank 1 is lost (no sign of life from it); all ranks end, go "
+                            "on from the last checkpoint with --resume");
+    CHECK_EQ(w.status[0], HG_E_IO);
+    CHECK_HAS(w.err[0].msg, "(it has ended)");
 }
 
 static void rank_0_ends(world *w, hg_ranks *r)
