@@ -1,9 +1,10 @@
 /* Steps that would harm a run: those whose loss or gradient is not finite, and those whose loss
  * jumps, which damaged rows or a rate too high bring about (Chowdhery et al. 2022 skipped some
  * hundred batches around each). The smoothed loss and its spread say what a jump is. Such a step
- * changes nothing; on request the weights of the last checkpoint come back as well, and the run
- * goes on with the rows behind. Several in a row are no jump but the new state of things, and are
- * learnt from. What is decided follows from the run's state and checkpoints alone. */
+ * changes nothing; on request the weights of the last checkpoint come back as well, for it may be
+ * they that are damaged, and the run goes on with the rows behind. Several in a row are no jump but
+ * the new state of things, and are learnt from. What is decided follows from the run's state and
+ * checkpoints alone. */
 #include "train/trainer.h"
 #include <math.h>
 
@@ -45,7 +46,6 @@ static hg_status rewind_weights(hg_trainer *t, uint64_t *to, hg_err *e)
 {
     char path[1100];
     hg_checkpoint c;
-    *to = 0;
     if (!hg_checkpoint_newest(t->folder, path)) return HG_OK;
     HG_TRY(hg_checkpoint_open(&c, path, e));
     hg_status s = hg_checkpoint_restore(&c, &t->learner.optim, path, e);
@@ -60,13 +60,20 @@ static hg_status rewind_weights(hg_trainer *t, uint64_t *to, hg_err *e)
     return s;
 }
 
+/* *to: the step whose weights are back, or 0. */
+static hg_status rewind_if_asked(hg_trainer *t, uint64_t *to, hg_err *e)
+{
+    *to = 0;
+    return t->job->recipe->on_spike == HG_SPIKE_REWIND ? rewind_weights(t, to, e) : HG_OK;
+}
+
 static hg_status guard_spike(hg_trainer *t, const hg_step_result *r, hg_err *e)
 {
     uint64_t to = 0;
     t->state.spikes++;
     t->state.spikes_in_a_row++;
     double mean = hg_smooth_loss(&t->state);
-    if (t->job->recipe->on_spike == HG_SPIKE_REWIND) HG_TRY(rewind_weights(t, &to, e));
+    HG_TRY(rewind_if_asked(t, &to, e));
     if (to > 0)
         hg_watch_log(t->job->watch, HG_WARN,
                      "step %llu: loss %.3f where %.3f is usual; back to the weights of step %llu, "
@@ -81,12 +88,21 @@ static hg_status guard_spike(hg_trainer *t, const hg_step_result *r, hg_err *e)
 
 hg_status hg_trainer_guard(hg_trainer *t, const hg_step_result *r, hg_err *e)
 {
+    uint64_t to = 0;
     t->state.skipped++;
     if (r->is_spike) return guard_spike(t, r, e);
     t->state.skipped_in_a_row++;
-    hg_watch_log(t->job->watch, HG_WARN,
-                 "step %llu: loss %g, gradient norm %g; the step is skipped",
-                 (unsigned long long)t->state.step, r->loss, r->grad_norm);
+    HG_TRY(rewind_if_asked(t, &to, e));
+    if (to > 0)
+        hg_watch_log(t->job->watch, HG_WARN,
+                     "step %llu: loss %g, gradient norm %g; back to the weights of step %llu, and "
+                     "on behind these rows",
+                     (unsigned long long)t->state.step, r->loss, r->grad_norm,
+                     (unsigned long long)to);
+    else
+        hg_watch_log(t->job->watch, HG_WARN,
+                     "step %llu: loss %g, gradient norm %g; the step is skipped",
+                     (unsigned long long)t->state.step, r->loss, r->grad_norm);
     if (t->state.skipped_in_a_row < MAX_SKIPPED_IN_A_ROW) return HG_OK;
     return hg_fail(e, HG_E_STATE,
                    "%d steps in a row gave no finite loss or gradient (last: step %llu); begin "

@@ -62,17 +62,22 @@ static void guarded_open(guarded *g, const char *const *set)
                       hg_source_order(ROWS, 0, JUMP - 1)};
 }
 
-static hg_status guarded_run(guarded *g, hg_train_result *r, hg_err *e)
+static hg_status guarded_run_by(guarded *g, const hg_watch *w, hg_train_result *r, hg_err *e)
 {
     const hg_run_job job = {.recipe = &g->r,
                             .model = g->m,
                             .source = &g->data.source,
                             .rt = g->rt,
                             .plan = &g->plan,
-                            .watch = fixture_listen(&g->lines),
+                            .watch = w,
                             .started = hg_seconds()};
     memset(r, 0, sizeof *r);
     return hg_trainer_run(&job, r, e);
+}
+
+static hg_status guarded_run(guarded *g, hg_train_result *r, hg_err *e)
+{
+    return guarded_run_by(g, fixture_listen(&g->lines), r, e);
 }
 
 static void guarded_close(guarded *g)
@@ -112,6 +117,44 @@ TEST(a_jump_goes_back_to_the_last_checkpoint_when_asked)
     CHECK_EQ(r.steps, 60);
     CHECK_HAS(g.lines.p, "is usual; back to the weights of step 40, and on behind these rows");
     guarded_close(&g);
+}
+
+/* Damages a weight behind step JUMP. */
+static void damage(void *ctx, const hg_progress *p)
+{
+    const guarded *g = ctx;
+    if ((int)p->done == JUMP) ((float *)g->m->final_norm->data)[3] = NAN;
+}
+
+static void keep_line(void *ctx, hg_level level, const char *text)
+{
+    guarded *g = ctx;
+    (void)level;
+    hg_buf_printf(&g->lines, "%s\n", text);
+}
+
+TEST(weights_that_give_no_finite_loss_go_back_to_the_last_checkpoint_when_asked)
+{
+    for (int rewinds = 0; rewinds < 2; rewinds++) {
+        guarded g;
+        hg_err e = {0};
+        hg_train_result r;
+        guarded_open(&g, rewinds ? rewinding : base);
+        g.data.odd = UINT64_MAX;
+        g.r.out = test_path(rewinds ? "rewound" : "skipped");
+        const hg_watch w = {.progress = damage, .log = keep_line, .ctx = &g};
+        const hg_status s = guarded_run_by(&g, &w, &r, &e);
+        CHECK_HAS(g.lines.p, "step 51: loss ");
+        if (rewinds) {
+            CHECK_OK(s, e);
+            CHECK(r.steps == 60 && r.skipped_steps == 1 && r.loss < 2);
+            CHECK_HAS(g.lines.p, "; back to the weights of step 40, and on behind these rows");
+        } else {
+            CHECK_EQ(s, HG_E_STATE);
+            CHECK_HAS(e.msg, "steps in a row gave no finite loss or gradient");
+        }
+        guarded_close(&g);
+    }
 }
 
 TEST(a_run_without_the_guard_learns_from_jumps_too)
