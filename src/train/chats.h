@@ -15,7 +15,7 @@ typedef enum hg_chat_form { HG_FORM_CHAT, HG_FORM_PAIR, HG_FORM_LABEL, HG_FORM_T
 typedef struct hg_chat {
     hg_message *message; /* of a pair: with the chosen answer */
     size_t n;
-    hg_message *other; /* of a pair: with the rejected answer; of a label: with another line's */
+    hg_message *other; /* of a pair: with the rejected answer */
     size_t n_other;
     size_t n_prompt;          /* messages that are given, not learnt from; 0 of a conversation */
     hg_bytes messages, tools; /* of a conversation with more than roles and texts: as JSON, in place
@@ -52,8 +52,6 @@ typedef struct hg_chats {
 hg_status hg_chats_parse(hg_chats *c, hg_bytes text, const char *name, hg_err *e);
 hg_status hg_chats_load(hg_chats *c, const char *path, hg_err *e);
 void hg_chats_free(hg_chats *c);
-/* Of labelled answers: gives each prompt another line's answer as `other`, by a fixed shuffle. */
-hg_status hg_chats_mismatch(hg_chats *c, uint64_t seed, hg_err *e);
 /* Of everything that was read. */
 uint64_t hg_chats_hash(const hg_chats *c);
 /* Answers that message [0, n_prompt) holds: what a mask leaves out. */

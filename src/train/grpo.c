@@ -22,29 +22,6 @@ static void grpo_row(const hg_source *source, bool held_out, uint64_t i, int32_t
     memcpy(begins, g->begins + at, len);
 }
 
-/* Surprises of the lot's targets by a model, at the lot's place in `to`. */
-static hg_status look(hg_grpo *g, hg_learner *s, hg_model *m, float *to, hg_err *e)
-{
-    hg_graph graph;
-    size_t at = (size_t)(s->rows.of[0] - g->position) * s->rows.seq_len;
-    hg_learner_graph(s, &graph, 0);
-    if (m != s->model) graph.compute = m->compute;
-    hg_tensor *x = hg_learner_states_of(s, &graph, m);
-    (void)hg_op_linear_surprise(&graph, x, m->head, s->rows.targets, NULL, m->c.soft_cap, to + at);
-    return hg_graph_status(&graph, e);
-}
-
-/* By the base: a second model, or where an adapter is trained the model without it. */
-static hg_status look_at_base(hg_grpo *g, hg_learner *s, hg_err *e)
-{
-    if (g->reference != NULL) return look(g, s, g->reference, g->ref, e);
-    struct hg_adapter_tuning *adapter = s->model->tuning;
-    s->model->tuning = NULL;
-    hg_status status = look(g, s, s->model, g->ref, e);
-    s->model->tuning = adapter;
-    return status;
-}
-
 typedef struct sums {
     double loss, kl, clipped, tokens, reward;
 } sums;
@@ -90,8 +67,10 @@ static hg_status begin(hg_objective *o, hg_learner *s, uint64_t position, hg_ste
         at += hg_learner_fill(s, position, at);
         out->n_targets += s->rows.n_targets;
         if (s->rows.n_targets == 0) continue;
-        HG_TRY(look(g, s, s->model, g->losses, e));
-        if (o->round == 0 && g->r->kl > 0) HG_TRY(look_at_base(g, s, e));
+        const size_t row = (size_t)(s->rows.of[0] - g->position) * s->rows.seq_len;
+        HG_TRY(hg_learner_look(s, s->model, g->losses + row, e));
+        if (o->round == 0 && g->r->kl > 0)
+            HG_TRY(hg_learner_look_at_base(s, g->reference, g->ref + row, e));
     }
     if (o->round == 0) {
         memcpy(g->old, g->losses, all * sizeof *g->old);
@@ -136,11 +115,9 @@ static hg_status validate(hg_objective *o, hg_learner *s, uint64_t n_rows, hg_st
 static hg_status prepare(hg_objective *o, hg_learner *s, const char *folder, const hg_watch *w,
                          hg_err *e)
 {
-    hg_grpo *g = mine(o);
-    (void)folder;
-    g->watch = w;
-    if (!(g->r->kl > 0) || s->model->tuning != NULL || g->reference != NULL) return HG_OK;
-    return hg_model_open(&g->reference, g->r->base, HG_WEIGHTS_AS_STORED, s->rt, e);
+    (void)s, (void)folder, (void)e;
+    mine(o)->watch = w;
+    return HG_OK;
 }
 
 /* ---- tasks ---- */
@@ -220,14 +197,11 @@ hg_status hg_grpo_init(hg_grpo *g, const hg_chats *tasks, const hg_model *m, con
     HG_TRY(add_tasks(g, tasks, m, w, e));
     g->source.n_rows = g->n_tasks * k;
     g->source.hash = hg_chats_hash(tasks);
-    for (size_t i = 0; r->kl > 0 && m->tuning == NULL && i < m->n_params; i++)
-        g->source.mapped_bytes += 4 * hg_tensor_count(m->param[i]);
     return make_rows(g, mem, e);
 }
 
 void hg_grpo_free(hg_grpo *g)
 {
-    hg_model_free(g->reference);
     hg_ids_free(&g->prompts);
     memset(g, 0, sizeof *g);
 }

@@ -27,7 +27,9 @@ typedef struct hg_grpo {
     const hg_model *model;
     hg_runtime *rt;
     const hg_watch *watch;
-    hg_model *reference; /* NULL without kl, and where the model without its adapter is it */
+    /* The caller's, who sets it after init; NULL without kl, and where the model without its
+     * adapter is it. */
+    const hg_model *reference;
     hg_task *task;
     size_t n_tasks, n_dropped;
     hg_ids prompts;

@@ -179,6 +179,26 @@ hg_tensor *hg_learner_states_of(hg_learner *s, hg_graph *g, const hg_model *m)
     return hg_model_forward(g, m, &b);
 }
 
+hg_status hg_learner_look(hg_learner *s, const hg_model *m, float *surprises, hg_err *e)
+{
+    hg_graph g;
+    hg_learner_graph(s, &g, 0);
+    hg_tensor *x = hg_learner_states_of(s, &g, m);
+    (void)hg_op_linear_surprise(&g, x, m->head, s->rows.targets, NULL, m->c.soft_cap, surprises);
+    return hg_graph_status(&g, e);
+}
+
+hg_status hg_learner_look_at_base(hg_learner *s, const hg_model *reference, float *surprises,
+                                  hg_err *e)
+{
+    if (reference != NULL) return hg_learner_look(s, reference, surprises, e);
+    struct hg_adapter_tuning *adapter = s->model->tuning;
+    s->model->tuning = NULL;
+    const hg_status status = hg_learner_look(s, s->model, surprises, e);
+    s->model->tuning = adapter;
+    return status;
+}
+
 /* ---- a step ---- */
 
 static hg_status run_lot(hg_learner *s, double weight, hg_step_result *out, hg_err *e)

@@ -70,6 +70,11 @@ void hg_learner_graph(hg_learner *s, hg_graph *g, double weight);
 hg_tensor *hg_learner_states(hg_learner *s, hg_graph *g);
 /* The same by another model, of the same tokens. */
 hg_tensor *hg_learner_states_of(hg_learner *s, hg_graph *g, const hg_model *m);
+/* Surprises [rows] of s->rows' targets by m, without a record. */
+hg_status hg_learner_look(hg_learner *s, const hg_model *m, float *surprises, hg_err *e);
+/* By the base: `reference`, or where that is NULL the learner's model without its adapter. */
+hg_status hg_learner_look_at_base(hg_learner *s, const hg_model *reference, float *surprises,
+                                  hg_err *e);
 
 /* Rows worked on at a time: as the recipe says, or a part of a batch of some HG_MICRO_TOKENS; of a
  * model wider than HG_MICRO_WIDTH, whose products are large enough with fewer, HG_MICRO_WIDE. Where

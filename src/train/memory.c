@@ -236,6 +236,12 @@ void hg_memory_plan_teach(hg_memory_plan *p, const hg_model *teacher, const hg_m
     p->total += p->teacher + p->activations - before;
 }
 
+void hg_memory_plan_refer(hg_memory_plan *p, const hg_model *reference)
+{
+    p->reference = hg_model_bytes(reference);
+    p->total += p->reference;
+}
+
 void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_once,
                            const hg_source *source)
 {
@@ -247,11 +253,15 @@ void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_o
 
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w)
 {
-    char more[40] = "";
-    if (p->teacher > 0)
-        (void)snprintf(more, sizeof more, ", teacher %.0f", (double)p->teacher / 1e6);
-    if (p->answers > 0)
-        (void)snprintf(more, sizeof more, ", answers %.0f", (double)p->answers / 1e6);
+    const struct {
+        const char *name;
+        uint64_t bytes;
+    } beside[] = {{"teacher", p->teacher}, {"reference", p->reference}, {"answers", p->answers}};
+    char more[120] = "";
+    for (size_t i = 0, n = 0; i < sizeof beside / sizeof *beside; i++)
+        if (beside[i].bytes > 0)
+            n += (size_t)snprintf(more + n, sizeof more - n, ", %s %.0f", beside[i].name,
+                                  (double)beside[i].bytes / 1e6);
     hg_watch_log(w, HG_INFO,
                  "memory: %.0f MB in all: weights %.0f, gradients %.0f, optimiser %.0f, "
                  "activations %.0f, scratch %.0f, "

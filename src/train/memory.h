@@ -7,7 +7,8 @@
 #include "train/source.h"
 
 typedef struct hg_memory_plan {
-    uint64_t weights, gradients, moments, activations, scratch, data, samples, teacher, answers;
+    uint64_t weights, gradients, moments, activations, scratch, data, samples, teacher, reference,
+        answers;
     uint64_t total;
     uint64_t n_params;
 } hg_memory_plan;
@@ -22,6 +23,8 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
 void hg_memory_plan_teach(hg_memory_plan *p, const hg_model *teacher, const hg_model_config *c,
                           const hg_source *source, const hg_recipe *r, hg_runtime *rt,
                           hg_compute compute);
+/* Adds the base a second time, which is in memory already. */
+void hg_memory_plan_refer(hg_memory_plan *p, const hg_model *reference);
 /* Adds what the engine holds for so many answers that are made at once: a cache of a row's length
  * for each, and its step. */
 void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_once,

@@ -58,8 +58,8 @@ hg_status hg_method_defaults(hg_recipe *r, hg_err *e)
     if (r->task != HG_PRESET_NONE && !hg_recipe_given(r, "val_share")) r->val_share = TASK_SHARE;
     if (r->method == HG_METHOD_GRPO && (r->reward == HG_REWARD_PROGRAM) != (r->checker.n > 0))
         return hg_fail(e, HG_E_ARG, "reward \"program\" and the key checker go together");
-    if (r->val_data.n > 0 && (r->method == HG_METHOD_GRPO || r->method == HG_METHOD_KTO))
-        return hg_fail(e, HG_E_ARG, "val_data is not for method \"grpo\" or \"kto\"");
+    if (r->val_data.n > 0 && r->method == HG_METHOD_GRPO)
+        return hg_fail(e, HG_E_ARG, "val_data is not for method \"grpo\"");
     if ((r->method == HG_METHOD_DISTILL) != (*r->teacher != '\0'))
         return hg_fail(e, HG_E_ARG, "method \"distill\" and the key teacher go together");
     return HG_OK;
@@ -98,7 +98,7 @@ hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_
     const size_t n_learnt = c->n;
     for (size_t i = 0; i < r->val_data.n; i++) HG_TRY(hg_chats_load(c, r->val_data.item[i], e));
     for (size_t i = n_learnt; i < c->n; i++) c->chat[i].is_held = true;
-    return c->form == HG_FORM_LABEL ? hg_chats_mismatch(c, (uint64_t)r->seed, e) : HG_OK;
+    return HG_OK;
 }
 
 hg_status hg_method_teacher(hg_tuning *t, const hg_recipe *r, uint64_t vocab_hash, hg_runtime *rt,
@@ -106,6 +106,15 @@ hg_status hg_method_teacher(hg_tuning *t, const hg_recipe *r, uint64_t vocab_has
 {
     if (r->method != HG_METHOD_DISTILL) return HG_OK;
     return hg_distilling_init(&t->distilling, r, vocab_hash, rt, mem, e);
+}
+
+hg_status hg_method_reference(hg_tuning *t, const hg_recipe *r, hg_err *e)
+{
+    const bool asks = r->method == HG_METHOD_KTO || (r->method == HG_METHOD_GRPO && r->kl > 0);
+    if (!asks || r->lora_rank > 0) return HG_OK;
+    HG_TRY(hg_model_open_frozen(&t->reference, r->base, true, e));
+    t->grpo.reference = t->reference;
+    return HG_OK;
 }
 
 hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
@@ -117,6 +126,7 @@ hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, h
     if (!is_preference(job->recipe)) return HG_OK;
     HG_TRY(hg_preferences_init(&t->preferences, data, job->recipe, hg_hash64(of, sizeof of, 2), mem,
                                e));
+    t->preferences.reference = t->reference;
     job->objective = &t->preferences.objective;
     return HG_OK;
 }
@@ -126,4 +136,6 @@ void hg_method_free(hg_tuning *t)
     hg_preferences_free(&t->preferences);
     hg_grpo_free(&t->grpo);
     hg_distilling_free(&t->distilling);
+    hg_model_free(t->reference);
+    t->reference = NULL;
 }

@@ -11,6 +11,7 @@ typedef struct hg_tuning {
     hg_preferences preferences;
     hg_grpo grpo;
     hg_distilling distilling;
+    hg_model *reference; /* NULL: none is needed, or the model without its adapter is it */
 } hg_tuning;
 
 /* Defaults that follow from the method where the recipe leaves them open; HG_E_ARG for keys that do
@@ -25,8 +26,11 @@ hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_
  * `vocab_hash` is the student's. */
 hg_status hg_method_teacher(hg_tuning *t, const hg_recipe *r, uint64_t vocab_hash, hg_runtime *rt,
                             hg_arena *mem, hg_err *e);
+/* Opens the base a second time, as its files store it, where the method asks it while the model
+ * learns and no adapter is tuned; else nothing. After hg_grpo_init. */
+hg_status hg_method_reference(hg_tuning *t, const hg_recipe *r, hg_err *e);
 /* Sets job->objective, when the method has one of its own, from what the job holds already, after
- * hg_method_teacher. */
+ * hg_method_teacher and hg_method_reference. */
 hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
                          hg_err *e);
 void hg_method_free(hg_tuning *t);

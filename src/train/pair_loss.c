@@ -63,7 +63,7 @@ static hg_pair_loss labelled(const hg_pair_options *o, const hg_pair *p, double 
     double v = sigmoid(sign * o->beta * (r - z));
     return (hg_pair_loss){.loss = weight * (1 - v),
                           .by = {-weight * v * (1 - v) * sign * o->beta, 0},
-                          .reward = {o->beta * r, o->beta * (p->logp[1] - p->ref[1])},
+                          .reward = {o->beta * r, 0},
                           .margin = sign * o->beta * (r - z)};
 }
 
@@ -71,13 +71,6 @@ hg_pair_loss hg_pair_loss_of(const hg_pair_options *o, const hg_pair *p, double 
 {
     if (o->method == HG_METHOD_KTO) return labelled(o, p, z);
     return o->method == HG_METHOD_ORPO ? odds_ratio(o, p) : with_reference(o, p);
-}
-
-double hg_kto_z(const hg_pair *p, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += p[i].logp[1] - p[i].ref[1];
-    return n > 0 ? fmax(0, sum / (double)n) : 0;
 }
 
 hg_token_loss hg_token_loss_of(double advantage, double logp, double old, double ref, double clip,

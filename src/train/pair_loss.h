@@ -12,7 +12,7 @@ typedef struct hg_pair_options {
 } hg_pair_options;
 
 /* What is known of one pair: index 0 is the chosen answer (of KTO the answer itself), 1 the
- * rejected one (of KTO another prompt's answer, which only tells how far the policy has gone). */
+ * rejected one (of KTO nothing). */
 typedef struct hg_pair {
     double logp[2]; /* of the answer's tokens, summed; nats */
     double ref[2];  /* by the reference */
@@ -24,18 +24,16 @@ typedef struct hg_pair_loss {
     double loss;
     double by[2];     /* derivative by logp */
     double reward[2]; /* DPO: beta log(p / ref); ORPO: its weight times the mean log p */
-    double margin;    /* between the rewards; KTO: between the answer's and the others', signed by
-                         the label */
+    double margin;    /* between the rewards; KTO: between the answer's and beta z, signed by the
+                         label */
 } hg_pair_loss;
 
-/* z: of KTO, hg_kto_z; else not looked at.
+/* z: of KTO, the distance from the reference (>= 0); else not looked at.
  *   DPO (Rafailov 2023):  -(1 - s) log sigma(b h) - s log sigma(-b h), h the difference of log
  *                         p/ref; hinge (Zhao 2023): max(0, 1 - b h); IPO (Azar 2023): (h - 1/2b)^2
  *   ORPO (Hong 2024):     -mean log p(chosen) - w log sigma(log odds(chosen) / odds(rejected))
  *   KTO (Ethayarajh 2024): l (1 - sigma(+-b (log p/ref - z))) */
 hg_pair_loss hg_pair_loss_of(const hg_pair_options *o, const hg_pair *p, double z);
-/* The mean of log p/ref over the mismatched answers, not below 0; no gradient goes through it. */
-double hg_kto_z(const hg_pair *p, size_t n);
 
 /* One token of an answer with an advantage (Shao et al. 2024, without the outer mean):
  * -(min(q A, clip(q) A) - kl (e^d - d - 1)), q = p / p_old within 1 +- clip, d = log p_ref / p. */

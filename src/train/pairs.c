@@ -2,7 +2,6 @@
  * have them. A list that begins with what the assistant says goes on from the prompt; one that
  * begins otherwise is a whole conversation, and the prompt beside it is not looked at. */
 #include "base/hash.h"
-#include "base/rng.h"
 #include "train/chats_inner.h"
 #include <string.h>
 
@@ -149,24 +148,6 @@ size_t hg_chat_given(const hg_chat *c)
     size_t n = 0;
     for (size_t i = 0; i < c->n_prompt; i++) n += strcmp(c->message[i].role, "assistant") == 0;
     return n;
-}
-
-hg_status hg_chats_mismatch(hg_chats *c, uint64_t seed, hg_err *e)
-{
-    if (c->n < 2)
-        return hg_fail(e, HG_E_ARG, "%zu labelled answers; two at the least are needed", c->n);
-    for (size_t i = 0; i < c->n; i++) {
-        hg_chat *to = &c->chat[hg_permute(i, c->n, seed)];
-        const hg_chat *from = &c->chat[hg_permute((i + 1) % c->n, c->n, seed)];
-        size_t n_answer = from->n - from->n_prompt;
-        to->n_other = to->n_prompt + n_answer;
-        to->other = HG_NEW(&c->mem, hg_message, to->n_other);
-        if (to->other == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %zu answers", c->n);
-        memcpy(to->other, to->message, to->n_prompt * sizeof *to->other);
-        memcpy(to->other + to->n_prompt, from->message + from->n_prompt,
-               n_answer * sizeof *to->other);
-    }
-    return HG_OK;
 }
 
 uint64_t hg_chats_hash(const hg_chats *c)

@@ -1,8 +1,8 @@
 /* Preferences. A step looks at its rows twice: first without a record, for the log-probability of
  * each answer, from which the loss of each pair and its derivatives follow; then forward and back
  * with those derivatives as weights of the tokens. What the reference says of every answer is
- * computed once, before the first step, and kept in the run folder, so that no second model is
- * ever in memory. */
+ * computed once, before the first step, and kept in the run folder, so that no second model is in
+ * memory; only KTO, which pairs prompts and answers anew for each batch, asks it again. */
 #include "train/preferences.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -64,15 +64,45 @@ static size_t count_pairs(const hg_preferences *p, const hg_rows *r)
 /* The log-probabilities of the answers in s->rows. */
 static hg_status look(hg_preferences *p, hg_learner *s, hg_err *e)
 {
-    hg_graph g;
     while (p->cap < p->n_seen + count_pairs(p, &s->rows))
         HG_TRY(hg_grow(&p->seen, &p->cap, p->cap, sizeof *p->seen, e));
-    hg_learner_graph(s, &g, 0);
-    hg_tensor *x = hg_learner_states(s, &g);
-    (void)hg_op_linear_surprise(&g, x, s->model->head, s->rows.targets, NULL, s->model->c.soft_cap,
-                                p->losses);
-    HG_TRY(hg_graph_status(&g, e));
+    HG_TRY(hg_learner_look(s, s->model, p->losses, e));
     each_answer(p, &s->rows, sum_answer);
+    return HG_OK;
+}
+
+static bool is_kto(const hg_preferences *p)
+{
+    return p->o.method == HG_METHOD_KTO;
+}
+
+static double sum_rows(const hg_preferences *p, const hg_rows *r)
+{
+    double sum = 0;
+    for (size_t t = 0; t < r->n_rows * r->seq_len; t++)
+        if (r->targets[t] >= 0) sum += (double)p->losses[t];
+    return sum;
+}
+
+/* KTO's z: how much likelier than the reference the model finds answers to other prompts of the
+ * batch, in the mean of the pairs and not below 0; no gradient goes through it. 0 where there is no
+ * pair. */
+static hg_status measure_z(hg_preferences *p, hg_learner *s, uint64_t position, hg_err *e)
+{
+    double more = 0;
+    p->z = 0;
+    HG_TRY(hg_mismatch_make(&p->others, p->data, p->seen, p->n_seen, s->seed, position, e));
+    const uint64_t n_rows = p->others.source.n_val_rows;
+    for (uint64_t at = 0; at < n_rows;) {
+        const size_t n = n_rows - at < s->micro ? (size_t)(n_rows - at) : s->micro;
+        hg_rows_fill(&s->rows, &p->others.source, true, s->seed, at, n);
+        HG_TRY(hg_learner_look_at_base(s, p->reference, p->losses, e));
+        more += sum_rows(p, &s->rows);
+        HG_TRY(hg_learner_look(s, s->model, p->losses, e));
+        more -= sum_rows(p, &s->rows);
+        at += n;
+    }
+    if (p->others.n > 0) p->z = fmax(0, more / (double)p->others.n);
     return HG_OK;
 }
 
@@ -111,13 +141,13 @@ static void add_pair(sums *s, const hg_pair *p, const hg_pair_loss *l, bool is_l
 /* Loss, figures and derivatives of the pairs that were seen. */
 static hg_status judge(hg_preferences *p, hg_step_result *out, hg_err *e)
 {
-    bool is_label = p->o.method == HG_METHOD_KTO;
+    const bool is_label = is_kto(p);
     hg_pair *seen = gather(p);
     sums s = {0};
     if (seen == NULL) return hg_fail(e, HG_E_NOMEM, "no room for %zu pairs", p->n_seen);
-    double z = is_label ? hg_kto_z(seen, p->n_seen) : 0, n = (double)p->n_seen;
+    const double n = (double)p->n_seen;
     for (size_t i = 0; i < p->n_seen; i++) {
-        const hg_pair_loss l = hg_pair_loss_of(&p->o, &seen[i], z);
+        const hg_pair_loss l = hg_pair_loss_of(&p->o, &seen[i], p->z);
         for (int side = 0; side < 2; side++) p->by[p->seen[i]][side] = l.by[side] / n;
         add_pair(&s, &seen[i], &l, is_label);
     }
@@ -129,7 +159,7 @@ static hg_status judge(hg_preferences *p, hg_step_result *out, hg_err *e)
         if (s.n_reward[i] > 0)
             add_figure(out, i == 0 ? "chosen_reward" : "rejected_reward",
                        s.reward[i] / s.n_reward[i]);
-    if (p->o.method != HG_METHOD_ORPO) add_figure(out, "kl", is_label ? z : s.ratio / s.tokens);
+    if (p->o.method != HG_METHOD_ORPO) add_figure(out, "kl", is_label ? p->z : s.ratio / s.tokens);
     return HG_OK;
 }
 
@@ -150,6 +180,7 @@ static hg_status begin(hg_objective *o, hg_learner *s, uint64_t position, hg_ste
         out->n_targets += s->rows.n_targets;
         HG_TRY(look(p, s, e));
     }
+    if (is_kto(p)) HG_TRY(measure_z(p, s, position, e));
     p->result = (hg_step_result){.loss = 0};
     return judge(p, &p->result, e);
 }
@@ -187,6 +218,7 @@ static hg_status validate(hg_objective *o, hg_learner *s, uint64_t n_rows, hg_st
         HG_TRY(look(p, s, e));
     }
     out->loss = (double)NAN;
+    if (is_kto(p)) HG_TRY(measure_z(p, s, UINT64_MAX, e));
     return p->n_seen > 0 ? judge(p, out, e) : HG_OK;
 }
 
@@ -271,6 +303,19 @@ static hg_status prepare(hg_objective *o, hg_learner *s, const char *folder, con
 
 /* ---- */
 
+/* A step needs other lines' answers. */
+static hg_status check_lines(const hg_packed *data, const hg_recipe *r, hg_err *e)
+{
+    if (data->side[0].n_chats < 2)
+        return hg_fail(e, HG_E_ARG,
+                       "%zu labelled answers to learn from; two at the least are needed",
+                       data->side[0].n_chats);
+    if (r->batch_size * r->accumulation > 1) return HG_OK;
+    return hg_fail(e, HG_E_ARG,
+                   "kto holds a step's prompts against other lines' answers; batch_size times "
+                   "accumulation must be 2 or more");
+}
+
 hg_status hg_preferences_init(hg_preferences *p, const hg_packed *data, const hg_recipe *r,
                               uint64_t key, hg_arena *mem, hg_err *e)
 {
@@ -289,6 +334,7 @@ hg_status hg_preferences_init(hg_preferences *p, const hg_packed *data, const hg
                                   .end = end,
                                   .validate = validate};
     if (r->method != HG_METHOD_ORPO) p->objective.prepare = prepare;
+    if (is_kto(p)) HG_TRY(check_lines(data, r, e));
     if (!hg_mul(rows, data->source.seq_len, &tokens))
         return hg_fail(e, HG_E_LIMIT, "a batch of more tokens than fit");
     p->pair = HG_NEW(mem, hg_pair, data->n_chats);
@@ -303,6 +349,7 @@ hg_status hg_preferences_init(hg_preferences *p, const hg_packed *data, const hg
 
 void hg_preferences_free(hg_preferences *p)
 {
+    hg_mismatch_free(&p->others);
     hg_free(p->seen);
     memset(p, 0, sizeof *p);
 }

@@ -3,6 +3,7 @@
 #define HG_TRAIN_PREFERENCES_H
 
 #include "train/learner.h"
+#include "train/mismatch.h"
 #include "train/packed.h"
 #include "train/pair_loss.h"
 
@@ -16,7 +17,12 @@ typedef struct hg_preferences {
     size_t *seen;    /* the step's pairs in order, with repetitions */
     size_t n_seen, cap;
     float *losses, *weights; /* [tokens of a lot] */
-    hg_step_result result;   /* loss and figures of the step */
+    /* Of KTO: what its distance from the reference is measured on, and by whom. The reference is
+     * the caller's, who sets it after init; NULL where the model without its adapter is it. */
+    hg_mismatch others;
+    const hg_model *reference;
+    double z;
+    hg_step_result result; /* loss and figures of the step */
 } hg_preferences;
 
 /* Borrows the data; `mem` must outlive it. `key`: see above. */

@@ -130,11 +130,13 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     job.source = n->source;
     job.vocab_hash = hg_tokens_vocab_hash(n->model->tokenizer);
     HG_TRY(hg_method_teacher(&n->tuning, r, job.vocab_hash, rt, &n->mem, e));
+    HG_TRY(hg_method_reference(&n->tuning, r, e));
     HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, adapter_size(n->model),
                                hg_model_bytes(n->model), n->source, r, rt, compute, e));
     if (n->tuning.distilling.teacher != NULL)
         hg_memory_plan_teach(&n->plan, n->tuning.distilling.teacher, &n->model->c, n->source, r, rt,
                              compute);
+    if (n->tuning.reference != NULL) hg_memory_plan_refer(&n->plan, n->tuning.reference);
     if (r->method == HG_METHOD_GRPO)
         hg_memory_plan_answer(&n->plan, n->model, hg_grpo_at_once(&n->tuning.grpo), n->source);
     hg_memory_plan_say(&n->plan, w);

@@ -30,7 +30,9 @@ int main(int argc, char **argv)
                                .kto_bad = strtod(argv[6], NULL)};
     for (; n < MAX_PAIRS && fread(in, sizeof in, 1, stdin) == 1; n++)
         pair[n] = (hg_pair){{in[0], in[1]}, {in[2], in[3]}, {in[4], in[5]}, in[6] > 0};
-    double z = hg_kto_z(pair, n);
+    double z = 0; /* of KTO: the second answers are those of other prompts */
+    for (size_t i = 0; i < n; i++) z += (pair[i].logp[1] - pair[i].ref[1]) / (double)n;
+    if (z < 0) z = 0;
     for (size_t i = 0; i < n && o.method == HG_METHOD_GRPO; i++) {
         const hg_pair *p = &pair[i];
         const hg_token_loss l =

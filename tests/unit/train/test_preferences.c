@@ -63,29 +63,6 @@ TEST(pairs_are_read_in_all_their_forms)
     hg_chats_free(&c);
 }
 
-TEST(labels_get_another_lines_answer_beside_their_own)
-{
-    static const char text[] = "{\"prompt\":\"1\",\"completion\":\"a\",\"label\":true}\n"
-                               "{\"prompt\":\"2\",\"completion\":\"b\",\"label\":false}\n"
-                               "{\"prompt\":\"3\",\"completion\":\"c\",\"label\":true}\n";
-    hg_chats c;
-    hg_err e = {0};
-    CHECK_OK(parse(&c, HG_FORM_LABEL, text, &e), e);
-    CHECK_OK(hg_chats_mismatch(&c, 5, &e), e);
-    for (size_t i = 0; i < 3; i++) {
-        const hg_chat *p = &c.chat[i];
-        CHECK_EQ(p->is_good, i != 1);
-        CHECK_STR(p->other[0].content.p, p->message[0].content.p);
-        CHECK(strcmp(p->other[1].content.p, p->message[1].content.p) != 0);
-    }
-    hg_chats_free(&c);
-    CHECK_OK(parse(&c, HG_FORM_LABEL, "{\"prompt\":\"1\",\"completion\":\"a\",\"label\":true}", &e),
-             e);
-    CHECK_EQ(hg_chats_mismatch(&c, 5, &e), HG_E_ARG);
-    CHECK_STR(e.msg, "1 labelled answers; two at the least are needed");
-    hg_chats_free(&c);
-}
-
 TEST(malformed_preferences_are_refused_with_their_line)
 {
     static const struct {
@@ -145,7 +122,6 @@ static void little_open(little *l, int64_t method)
     l->chats.form = method == HG_METHOD_KTO ? HG_FORM_LABEL : HG_FORM_PAIR;
     CHECK_OK(hg_tokenizer_open(&l->t, test_path("tokenizer.json"), &e), e);
     CHECK_OK(hg_chats_load(&l->chats, test_path("p.jsonl"), &e), e);
-    if (method == HG_METHOD_KTO) CHECK_OK(hg_chats_mismatch(&l->chats, 1, &e), e);
     CHECK_OK(hg_packed_init(&l->packed, &l->chats, l->t, NULL, 48, 0, 1, &l->mem, NULL, &e), e);
     const hg_model_config c = {.arch = "llama",
                                .n_layers = 2,
@@ -250,6 +226,138 @@ TEST(kto_with_a_bound_that_is_fixed_has_its_gradient)
         CHECK_NEAR(hg_pair_loss_of(&o, &p, 0.2).by[0], d, 1e-5);
         CHECK(good ? d < 0 : d > 0);
     }
+}
+
+/* ---- KTO's other answers ---- */
+
+/* Tokens of chat i before the first that is learnt. */
+static size_t given_of(const hg_packed *p, size_t i)
+{
+    size_t n = 1;
+    while (!(p->mask.weight[p->chat[i].at + n] > 0)) n++;
+    CHECK(n < p->chat[i].n);
+    return n;
+}
+
+static bool is_other_prompt(const hg_packed *p, size_t i, size_t k)
+{
+    const size_t n = given_of(p, i), m = given_of(p, k);
+    return n != m ||
+           memcmp(p->ids.id + p->chat[i].at, p->ids.id + p->chat[k].at, n * sizeof *p->ids.id) != 0;
+}
+
+TEST(kto_holds_the_prompts_of_a_batch_against_its_other_answers_anew_each_time)
+{
+    enum { N = 7 };
+    static const size_t line[N] = {3, 4, 9, 11, 2, 20, 3};
+    hg_mismatch x = {.cap = 0}, y = {.cap = 0};
+    hg_err e = {0};
+    little l;
+    size_t first[N], n_changed = 0;
+    little_open(&l, HG_METHOD_KTO);
+    for (uint64_t position = 0; position < 8; position++) {
+        size_t n_taken[N] = {0};
+        CHECK_OK(hg_mismatch_make(&x, &l.packed, line, N, 1, position, &e), e);
+        CHECK_OK(hg_mismatch_make(&y, &l.packed, line, N, 1, position, &e), e);
+        CHECK_EQ(x.n, N);
+        CHECK_EQ(memcmp(x.from, y.from, sizeof first), 0);
+        for (size_t i = 0; i < N; i++) {
+            CHECK(x.from[i] < N); /* of this batch */
+            CHECK(line[x.from[i]] != line[i] &&
+                  is_other_prompt(&l.packed, line[i], line[x.from[i]]));
+            n_taken[x.from[i]]++;
+            n_changed += position > 0 && x.from[i] != first[i];
+            if (position == 0) first[i] = x.from[i];
+        }
+        for (size_t i = 0; i < N; i++) CHECK(n_taken[i] <= 3); /* a prompt occurs three times */
+    }
+    CHECK(n_changed > 7 * N / 2);
+    hg_mismatch_free(&x);
+    hg_mismatch_free(&y);
+    little_close(&l);
+}
+
+TEST(kto_takes_another_answer_to_the_same_prompt_where_there_is_no_other_prompt)
+{
+    static const size_t twins[] = {6, 7}, lone[] = {6, 6};
+    hg_mismatch x = {.cap = 0};
+    hg_err e = {0};
+    little l;
+    little_open(&l, HG_METHOD_KTO);
+    CHECK(!is_other_prompt(&l.packed, 6, 7));
+    CHECK_OK(hg_mismatch_make(&x, &l.packed, twins, 2, 1, 0, &e), e);
+    CHECK(x.n == 2 && x.from[0] == 1 && x.from[1] == 0);
+    CHECK_OK(hg_mismatch_make(&x, &l.packed, lone, 2, 1, 0, &e), e);
+    CHECK_EQ(x.n, 0);
+    hg_mismatch_free(&x);
+    little_close(&l);
+}
+
+/* One timeline alone in a row. */
+typedef struct lone_row {
+    hg_source source;
+    int32_t ids[48], targets[48];
+} lone_row;
+
+static void lone(const hg_source *s, bool held_out, uint64_t i, int32_t *ids, int32_t *targets,
+                 uint8_t *begins)
+{
+    const lone_row *x = (const lone_row *)(const void *)s;
+    (void)held_out, (void)i;
+    memcpy(ids, x->ids, sizeof x->ids);
+    memcpy(targets, x->targets, sizeof x->targets);
+    memset(begins, 0, 48);
+    begins[0] = 1;
+}
+
+/* log p of chat b's answer behind chat a's prompt, by m. */
+static double logp_of(little *l, hg_model *m, size_t a, size_t b)
+{
+    const hg_packed *p = &l->packed;
+    const size_t n = given_of(p, a), from = given_of(p, b), n_answer = p->chat[b].n - from;
+    lone_row row = {.source = {.seq_len = 48, .n_val_rows = 1, .row = lone}};
+    float surprise[48];
+    double sum = 0;
+    hg_err e = {0};
+    for (size_t t = 0; t < 48; t++) row.targets[t] = -1;
+    for (size_t t = 0; t < n; t++) row.ids[t] = p->ids.id[p->chat[a].at + t];
+    for (size_t t = 0; t < n_answer; t++) {
+        row.ids[n + t] = p->ids.id[p->chat[b].at + from + t];
+        if (p->mask.weight[p->chat[b].at + from + t] > 0) row.targets[n + t - 1] = row.ids[n + t];
+    }
+    hg_rows_fill(&l->s.rows, &row.source, true, 0, 0, 1);
+    CHECK_OK(hg_learner_look(&l->s, m, surprise, &e), e);
+    for (size_t t = 0; t < 48; t++)
+        if (row.targets[t] >= 0) sum -= (double)surprise[t];
+    return sum;
+}
+
+TEST(ktos_distance_is_the_mean_over_the_batchs_other_answers)
+{
+    hg_err e = {0};
+    hg_step_result r;
+    hg_model *other = NULL;
+    little l;
+    little_open(&l, HG_METHOD_KTO);
+    CHECK_OK(hg_model_new(&other, &l.m->c, 4, &e), e);
+    l.p.reference = other;
+    double sum = 0, z[2];
+    for (int swapped = 0; swapped < 2; swapped++) { /* one of both ways it is not below 0 */
+        l.s.model = swapped ? other : l.m;
+        l.p.reference = swapped ? l.m : other;
+        CHECK_OK(l.p.objective.begin(&l.p.objective, &l.s, 6, &r, &e), e);
+        z[swapped] = l.p.z;
+    }
+    for (size_t i = 0; i < l.p.n_seen; i++) {
+        const size_t a = l.p.seen[i], b = l.p.seen[l.p.others.from[i]];
+        sum += logp_of(&l, l.m, a, b) - logp_of(&l, other, a, b);
+    }
+    CHECK(l.p.n_seen >= 3);
+    CHECK_NEAR(z[0] - z[1], sum / (double)l.p.n_seen, 1e-4);
+    CHECK(z[0] * z[1] == 0 && z[0] + z[1] > 0.01);
+    l.s.model = l.m;
+    hg_model_free(other);
+    little_close(&l);
 }
 
 /* ---- runs ---- */
@@ -374,6 +482,94 @@ TEST(a_resumed_run_of_dpo_is_the_same_bit_for_bit_even_without_its_reference)
     CHECK(fixture_same_file(a, test_path("again/model/model.safetensors")));
     (void)snprintf(a, sizeof a, "%s", test_path("whole/reference.hgr"));
     CHECK(fixture_same_file(a, test_path("again/reference.hgr")));
+}
+
+static void tune_kto(const char *out, bool lora, bool resume, const hg_watch *w, hg_status want)
+{
+    char data[1200];
+    hg_train_result r;
+    hg_err e = {0};
+    hg_runtime *rt = fixture_runtime(resume ? 1 : 2);
+    (void)snprintf(data, sizeof data, "data=%s", test_path("labels.jsonl"));
+    const char *const set[] = {"method=kto",
+                               data,
+                               "steps=14",
+                               "accumulation=2",
+                               "lr=2e-3",
+                               "val_every=5",
+                               "seq_len=48",
+                               "val_share=0.2",
+                               "batch_size=2",
+                               lora ? "lora_rank=4" : "lora_rank=0",
+                               NULL};
+    const hg_status s =
+        fixture_tune(rt, w, resume, test_path("base/model"), test_path(out), set, &r, &e);
+    if (want == HG_OK) CHECK_OK(s, e);
+    CHECK_EQ(s, want);
+    hg_runtime_free(rt);
+}
+
+TEST(a_resumed_run_of_kto_is_the_same_bit_for_bit)
+{
+    make_base();
+    for (int lora = 0; lora < 2; lora++) {
+        const char *file = lora ? "adapter/adapter_model.safetensors" : "model/model.safetensors";
+        char whole[100], parts[100], a[1200], b[1200];
+        (void)snprintf(whole, sizeof whole, "whole-%d", lora);
+        (void)snprintf(parts, sizeof parts, "parts-%d", lora);
+        tune_kto(whole, lora, false, NULL, HG_OK);
+        tune_kto(parts, lora, false, fixture_stop_after(5), HG_E_CANCELED);
+        tune_kto(parts, lora, true, fixture_stop_after(9), HG_E_CANCELED);
+        tune_kto(parts, lora, true, NULL, HG_OK);
+        (void)snprintf(a, sizeof a, "%s", test_path(whole));
+        (void)snprintf(b, sizeof b, "%s", test_path(parts));
+        (void)snprintf(a + strlen(a), sizeof a - strlen(a), "/%s", file);
+        (void)snprintf(b + strlen(b), sizeof b - strlen(b), "/%s", file);
+        CHECK(fixture_same_file(a, b));
+    }
+}
+
+TEST(kto_is_validated_on_files_that_are_held_out)
+{
+    char data[1200], held[1200];
+    double first, last;
+    hg_train_result r;
+    hg_err e = {0};
+    hg_runtime *rt = fixture_runtime(2);
+    make_base();
+    put_pairs("held.jsonl", true);
+    (void)snprintf(data, sizeof data, "data=%s", test_path("labels.jsonl"));
+    (void)snprintf(held, sizeof held, "val_data=%s", test_path("held.jsonl"));
+    const char *const set[] = {"method=kto", data, held, "steps=4", "seq_len=48", NULL};
+    CHECK_OK(fixture_tune(rt, NULL, false, test_path("base/model"), test_path("run"), set, &r, &e),
+             e);
+    CHECK(r.val_rows > 0);
+    ends_of("run/log.jsonl", "val_kl", &first, &last);
+    CHECK(first >= 0 && last >= 0);
+    hg_runtime_free(rt);
+}
+
+TEST(kto_refuses_what_leaves_no_other_answer)
+{
+    static const char *const one =
+        "{\"prompt\":\"fox?\",\"completion\":\"a hen\",\"label\":true}\n";
+    char data[1300];
+    hg_train_result r;
+    hg_err e = {0};
+    hg_runtime *rt = fixture_runtime(1);
+    make_base();
+    (void)snprintf(data, sizeof data, "data=%s", test_path("labels.jsonl"));
+    const char *const set[] = {"method=kto", data, "seq_len=48", "batch_size=1", NULL};
+    CHECK_EQ(fixture_tune(rt, NULL, false, test_path("base/model"), test_path("x"), set, &r, &e),
+             HG_E_ARG);
+    CHECK_STR(e.msg, "kto holds a step's prompts against other lines' answers; batch_size times "
+                     "accumulation must be 2 or more");
+    (void)snprintf(data, sizeof data, "data=%s", fixture_file("one.jsonl", one));
+    const char *const few[] = {"method=kto", data, "seq_len=48", "val_share=0", NULL};
+    CHECK_EQ(fixture_tune(rt, NULL, false, test_path("base/model"), test_path("x"), few, &r, &e),
+             HG_E_ARG);
+    CHECK_STR(e.msg, "1 labelled answers to learn from; two at the least are needed");
+    hg_runtime_free(rt);
 }
 
 TEST(a_damaged_reference_is_made_anew)
