@@ -83,28 +83,42 @@ static const char *amount(char buf[32], double n, const char *unit)
     return unit != NULL && strcmp(unit, "bytes") == 0 ? cli_bytes(buf, n) : cli_count(buf, n);
 }
 
-static void draw(line *l, const hg_progress *p, double t)
+/* What a line leaves out when it is too long for the terminal: the rate, and the share as well;
+ * what the stage says of itself (the note) is what people look at. */
+typedef enum detail { ALL, NO_RATE, NO_SHARE } detail;
+
+/* `per_s`: 0 where it is not known yet. */
+static int compose(char text[512], const hg_progress *p, double per_s, detail d)
 {
-    char text[512], done[32], total[32], rate[32], left[32];
+    enum { SIZE = 512 };
+    char done[32], total[32], rate[32], left[32];
     const char *unit = p->unit != NULL ? p->unit : "";
     const char *shown_unit = strcmp(unit, "bytes") == 0 ? "" : unit;
-    double elapsed = t - l->stage_start;
-    double per_s = elapsed > 0.2 ? (p->done - l->first_done) / elapsed : 0;
-    int n = snprintf(text, sizeof text, "%s  %s", p->stage, amount(done, p->done, unit));
+    int n = snprintf(text, SIZE, "%s  %s", p->stage, amount(done, p->done, unit));
     if (p->total > 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, " of %s", amount(total, p->total, unit));
-    n += snprintf(text + n, sizeof text - (size_t)n, "%s%s", *shown_unit != '\0' ? " " : "",
-                  shown_unit);
-    if (p->total > 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, "  %.0f%%", 100 * p->done / p->total);
-    if (per_s > 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, "  %s/s", amount(rate, per_s, unit));
+        n += snprintf(text + n, SIZE - (size_t)n, " of %s", amount(total, p->total, unit));
+    n += snprintf(text + n, SIZE - (size_t)n, "%s%s", *shown_unit != '\0' ? " " : "", shown_unit);
+    if (p->total > 0 && d < NO_SHARE)
+        n += snprintf(text + n, SIZE - (size_t)n, "  %.0f%%", 100 * p->done / p->total);
+    if (per_s > 0 && d < NO_RATE)
+        n += snprintf(text + n, SIZE - (size_t)n, "  %s/s", amount(rate, per_s, unit));
     if (per_s > 0 && p->total > p->done)
-        n += snprintf(text + n, sizeof text - (size_t)n, "  %s left",
+        n += snprintf(text + n, SIZE - (size_t)n, "  %s left",
                       cli_duration(left, (p->total - p->done) / per_s));
     if (p->note != NULL && p->note[0] != '\0')
-        n += snprintf(text + n, sizeof text - (size_t)n, "  %s", p->note);
-    fprintf(stderr, "\r\033[K%.*s", columns() - 1, text);
+        n += snprintf(text + n, SIZE - (size_t)n, "  %s", p->note);
+    return n;
+}
+
+static void draw(line *l, const hg_progress *p, double t)
+{
+    char text[512];
+    const double elapsed = t - l->stage_start;
+    const double per_s = elapsed > 0.2 ? (p->done - l->first_done) / elapsed : 0;
+    const int room = columns() - 1;
+    for (detail d = ALL; d <= NO_SHARE && compose(text, p, per_s, d) > room; d++) {
+    }
+    fprintf(stderr, "\r\033[K%.*s", room, text);
     (void)fflush(stderr);
     l->is_open = true;
     l->last_draw = t;

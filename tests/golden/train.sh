@@ -77,6 +77,20 @@ done
 expect_equal "$(grep -c '"loss":' "$TMP/run/log.jsonl")" 40
 whole=$(model_sum "$TMP/run")
 
+golden_case train_shows_how_it_goes_on_one_line_of_a_terminal
+on_terminal() { run python3 "$ROOT/tests/golden/on_terminal.py" "$@"; }
+on_terminal 200 "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/shown" --set steps=600
+expect_code 0
+line=$(printf '%s\n' "$OUT" | grep -a '^^\[\[Ktraining  .* left  ' | tail -1)
+for part in ' of 600 steps  ' '%  ' '/s  ' ' left  ' 'loss ' ' (' ', lr ' ', norm ' ' tokens/s, ' '% of peak, ' ' J'; do
+    case $line in *"$part"*) ;; *) fail "the line lacks \"$part\": $line" ;; esac
+done
+# Where it is narrow, what the training says of itself stays longest.
+on_terminal 120 "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/shown2" --set steps=600
+line=$(printf '%s\n' "$OUT" | grep -a '^^\[\[Ktraining  .* left  ' | tail -1)
+case $line in *'/s  '*' left  '*) fail "the line keeps the rate: $line" ;; esac
+case $line in *' J') ;; *) fail "the line is cut: $line" ;; esac
+
 golden_case train_does_not_run_over_a_finished_run
 run "$HIGGINS" train "$TMP/r.yaml"
 expect_code 1
@@ -154,6 +168,11 @@ run "$HIGGINS" tune "$TMP/run/model" --data "$TMP/chat.jsonl" --show-mask 1
 expect_code 0
 expect_out "<|im_start|>user"
 expect_out "[[the hen 1<|im_end|>"
+
+on_terminal 80 "$HIGGINS" tune "$TMP/run/model" --data "$TMP/chat.jsonl" --show-mask 1
+expect_code 0
+expect_out "^[[32mthe hen 1<|im_end|>"
+expect_out "^[[0m"
 
 golden_case tune_shows_calls_weights_and_what_teaches_nothing
 cat >"$TMP/tools.jsonl" <<'DATA'
