@@ -38,8 +38,20 @@ expect_out "weight_decay"
 expect_out "cosine|wsd|linear|constant"
 
 golden_case every_key_is_in_the_documentation
-for key in $("$HIGGINS" train --keys | awk 'NR > 1 { print $1 }'); do
-    grep -q "^| \`$key\` |" "$ROOT/docs/training.md" || fail "docs/training.md has no row for $key"
+# With the defaults of both stages: "X", or "X (tuning Y)".
+cell() { sed -n "s/^| \`$1\` | \([^|]*[^| ]\|\) *|.*/\1/p" "$ROOT/docs/training.md"; }
+for stage in train tune; do
+    while IFS= read -r line; do
+        key=$(echo ${line:0:20}) is=$(echo ${line:32:20})
+        [ "$is" != - ] || is=
+        grep -q "^| \`$key\` |" "$ROOT/docs/training.md" || fail "docs/training.md has no row for $key"
+        told=$(cell "$key")
+        case $stage$told in
+        tune*' (tuning '*) told=${told#*' (tuning '} told=${told%)} ;;
+        train*' (tuning '*) told=${told%' (tuning '*} ;;
+        esac
+        [ "$told" = "$is" ] || fail "docs/training.md says \"$told\" is the default of $key when it is \"$is\" in $stage"
+    done < <("$HIGGINS" $stage --keys | tail -n +2)
 done
 
 golden_case train_names_file_line_and_nearest_key
