@@ -42,9 +42,9 @@ const models = {
 const prompt = 'the daughter of the miller';
 writeFileSync(at('prompt.txt'), prompt);
 
-async function theirs(file, n) {
+async function theirs(file, n, lora) {
   const model = await llama.loadModel({ modelPath: file });
-  const context = await model.createContext({ contextSize: 120, batchSize: 64, threads: 1, flashAttention: false });
+  const context = await model.createContext({ contextSize: 120, batchSize: 64, threads: 1, flashAttention: false, ...(lora && { lora }) });
   const sequence = context.getSequence();
   const ids = [...model.tokenize(prompt)];
   const out = [];
@@ -84,3 +84,19 @@ for (const [name, what] of Object.entries(models))
       else choicesAre(file, peer.ids, peer.out);
       assert.deepEqual(run(dump, ['greedy', model, '64', peer.ids.join(',')]).split(',').map(Number), ours, 'folder and GGUF');
     });
+
+test('an adapter that was tuned here does in llama.cpp what it does merged', { skip }, async () => {
+  const model = at('tuned'), base = at('tuned.gguf'), adapter = at('tuned-adapter.gguf'), merged = at('tuned-merged.gguf'), tuned = at('tuned-run');
+  run(dump, ['new', model, 'type=f32', 'vocab=408', 'ctx=128', `tokenizer=${at('tokenizer.json')}`, 'arch=llama', 'width=96', 'heads=6', 'kv=2', 'ff=160', 'layers=3', 'scale=9']);
+  run(higgins, ['export', model, '-o', base, '--quiet']);
+  const said = ['the miller and his daughter', 'what did they find there?', 'the moon was high'];
+  writeFileSync(at('chats.jsonl'), Array.from({ length: 48 }, (_, i) => `${JSON.stringify({
+    messages: [{ role: 'user', content: `${said[i % 3]} ${i}` }, { role: 'assistant', content: said[(i * i + 1) % 3] }] })}\n`).join(''));
+  run(higgins, ['tune', model, '--data', at('chats.jsonl'), '--lora', '-o', tuned, '--quiet',
+    ...['steps=30', 'lr=2e-2', 'batch_size=8', 'seq_len=64', 'sample_tokens=0', 'precision=f32'].flatMap((set) => ['--set', set])]);
+  run(higgins, ['export', tuned, '-o', adapter, '--quiet']);
+  run(higgins, ['export', tuned, '--merge', '-o', merged, '--type', 'f32', '--quiet']);
+  const plain = await theirs(base, 32), adapted = await theirs(base, 32, adapter);
+  assert.notDeepEqual(adapted.out, plain.out, 'the adapter changes nothing');
+  choicesAre(merged, adapted.ids, adapted.out);
+});
