@@ -338,7 +338,7 @@ static bool is_time(double *last, double every_s)
 }
 
 /* A piece at a time, so that nobody waits for the store longer than for a statement. */
-static void tend_store(hg_predictions *all)
+void hg_predictions_tend(hg_predictions *all)
 {
     for (int i = 0; i < SHRINK_PIECES && hg_store_shrink(all->store); i++) continue;
     if (hg_store_has_deleted(all->store)) (void)hg_store_settle(all->store, NULL);
@@ -352,7 +352,7 @@ static void *run_keeper(void *ctx)
     while (!atomic_load(&all->keeper_ends)) {
         wait_for_news(all);
         keep_all(all);
-        if (is_time(&settled, SETTLE_EVERY_S)) tend_store(all);
+        if (is_time(&settled, SETTLE_EVERY_S)) hg_predictions_tend(all);
         if (is_time(&swept, SWEEP_EVERY_S)) hg_predictions_sweep(all);
     }
     return NULL;

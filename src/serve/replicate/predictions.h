@@ -61,6 +61,9 @@ void hg_prediction_answer(hg_exchange *x, int status, hg_prediction *p, bool wai
 
 /* Removes what has been kept long enough; the keeper does it now and then. */
 void hg_predictions_sweep(hg_predictions *all);
+/* Gives room that is free in the store back to the disk, and settles it; the keeper does that, too.
+ */
+void hg_predictions_tend(hg_predictions *all);
 
 /* For prediction.c and run.c. */
 void hg_predictions_lock(hg_predictions *all);

@@ -3,11 +3,13 @@
 #include "harness/test.h"
 #include "serve/turns.h"
 #include "serve/openai/kept.h"
+#include "serve/replicate/replicate.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static hg_bytes text(const char *s)
@@ -166,6 +168,46 @@ TEST(the_oldest_that_have_ended_make_room_for_bytes)
     CHECK_HAS(e.msg, "the 1 MiB that are kept for one owner");
     CHECK_EQ(get(k, "anna", "resp_6"), 404);
     CHECK_EQ(get(k, "anna", "resp_3"), 200);
+    hg_server_free(s);
+}
+
+static int64_t store_size(void)
+{
+    struct stat st;
+
+    CHECK_EQ(stat(test_path("data/higgins.db"), &st), 0);
+    return st.st_size;
+}
+
+TEST(the_disk_has_the_room_of_what_was_deleted_again)
+{
+    hg_server_options o;
+    hg_server *s = NULL;
+    hg_problem p;
+    hg_err e = {0};
+    char id[32];
+
+    hg_server_options_init(&o);
+    o.port = 0;
+    o.data_dir = test_path("data");
+    CHECK_OK(hg_server_new(&s, &o, &e), e);
+    fake_add(fake_new(), s, "parrot", 256);
+    CHECK_OK(hg_server_start_with(s, NULL, &e), e);
+    hg_keeper *k = hg_server_keeper(s);
+    hg_predictions *all = hg_server_replicate(s)->predictions;
+    for (int i = 0; i < 8; i++) {
+        (void)snprintf(id, sizeof id, "resp_%d", i);
+        finish_large(k, "anna", id, 1 << 20);
+    }
+    hg_predictions_tend(all);
+    CHECK_OK(hg_store_settle(hg_server_store(s), &e), e);
+    CHECK(store_size() > 8 << 20);
+    for (int i = 0; i < 8; i++) {
+        (void)snprintf(id, sizeof id, "resp_%d", i);
+        CHECK(hg_keeper_delete(k, "anna", HG_KEPT_RESPONSE, id, &p));
+    }
+    hg_predictions_tend(all);
+    CHECK(store_size() < 4 << 20);
     hg_server_free(s);
 }
 
