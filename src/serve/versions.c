@@ -14,8 +14,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_FILES = 512 };
+enum { MAX_FILES = 512, MAX_NOTES = 1024 };
 static const size_t PIECE = (size_t)16 << 20;
+
+/* A file's digest that could not be kept: on a full disk, too, nothing large is read twice. */
+typedef struct note {
+    struct note *next;
+    char *path;
+    struct stat st;
+    char sha256[65];
+} note;
 
 /* What became of a version that a request has needed. */
 typedef struct answer {
@@ -42,6 +50,8 @@ struct hg_versions {
     pthread_mutex_t lock;    /* guards what follows */
     pthread_cond_t more;
     asker *first; /* in the order of their coming */
+    note *notes;
+    size_t n_notes;
     pthread_t thread;
     bool has_thread;
     atomic_bool closing;
@@ -63,6 +73,37 @@ static int64_t changed_at(const struct stat *st)
     return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
+static bool is_noted(hg_versions *v, const char *path, const struct stat *st, char out[65])
+{
+    (void)pthread_mutex_lock(&v->lock);
+    const note *n = v->notes;
+    while (n != NULL && (strcmp(n->path, path) != 0 || n->st.st_size != st->st_size ||
+                         n->st.st_ino != st->st_ino || changed_at(&n->st) != changed_at(st)))
+        n = n->next;
+    if (n != NULL) memcpy(out, n->sha256, sizeof n->sha256);
+    (void)pthread_mutex_unlock(&v->lock);
+    return n != NULL;
+}
+
+static void write_note(hg_versions *v, const char *path, const struct stat *st, const char hex[65])
+{
+    note *n = hg_alloc(1, sizeof *n);
+    char *copy = hg_strdup(path);
+
+    (void)pthread_mutex_lock(&v->lock);
+    if (n != NULL && copy != NULL && v->n_notes < MAX_NOTES) {
+        *n = (note){.next = v->notes, .path = copy, .st = *st};
+        memcpy(n->sha256, hex, sizeof n->sha256);
+        v->notes = n;
+        v->n_notes++;
+        n = NULL;
+        copy = NULL;
+    }
+    (void)pthread_mutex_unlock(&v->lock);
+    hg_free(copy);
+    hg_free(n);
+}
+
 static bool is_known(hg_versions *v, const char *path, const struct stat *st, char out[65])
 {
     bool found = false;
@@ -81,7 +122,7 @@ static bool is_known(hg_versions *v, const char *path, const struct stat *st, ch
         if (found) memcpy(out, hex, 65);
     }
     (void)hg_query_close(&q, NULL);
-    return found;
+    return found || is_noted(v, path, st, out);
 }
 
 static void remember(hg_versions *v, const char *path, const struct stat *st, const char hex[65])
@@ -96,7 +137,7 @@ static void remember(hg_versions *v, const char *path, const struct stat *st, co
     hg_query_int(&q, 3, changed_at(st));
     hg_query_int(&q, 4, (int64_t)st->st_ino);
     hg_query_text(&q, 5, hex);
-    (void)hg_query_close(&q, NULL);
+    if (hg_query_close(&q, NULL) != HG_OK) write_note(v, path, st, hex);
 }
 
 static hg_status sum_file(const hg_versions *v, const char *path, char out[65], hg_err *e)
@@ -382,6 +423,11 @@ void hg_versions_free(hg_versions *v)
     if (v == NULL) return;
     hg_versions_stop(v);
     while (v->first != NULL) drop(&v->first);
+    for (note *n = v->notes, *next; n != NULL; n = next) {
+        next = n->next;
+        hg_free(n->path);
+        hg_free(n);
+    }
     (void)pthread_cond_destroy(&v->more);
     (void)pthread_mutex_destroy(&v->lock);
     (void)pthread_mutex_destroy(&v->reading);

@@ -163,3 +163,22 @@ TEST(a_file_in_the_place_of_another_is_another)
     CHECK(strcmp(one, two) != 0);
     hg_server_free(s);
 }
+
+TEST(what_was_read_is_known_though_it_cannot_be_kept)
+{
+    hg_server *s = server_with(10);
+    hg_versions *v = hg_server_replicate(s)->versions;
+    const hg_offer *o = hg_models_find(hg_server_models(s), (hg_bytes){"a", 1});
+    char one[65], again[65];
+    hg_query q;
+    hg_err e = {0};
+
+    hg_query_open(&q, hg_server_store(s),
+                  "CREATE TRIGGER full BEFORE INSERT ON digests BEGIN SELECT RAISE(ABORT, 'full'); "
+                  "END");
+    CHECK_OK(hg_query_close(&q, &e), e);
+    CHECK_OK(hg_version_of(v, NULL, o, one, &e), e);
+    CHECK_EQ(hg_version_known(v, o, again), HG_OK);
+    CHECK_STR(again, one);
+    hg_server_free(s);
+}
