@@ -86,7 +86,9 @@ static hg_status turn(hg_learner *l, const setting *o, peers *p, size_t i, doubl
     HG_TRY(hg_learner_step(l, i * o->s->n_rows, 1e-3, &out, e));
     seconds[OURS] = hg_seconds() - start;
     seconds[TORCH_F32] = peer_time(&p->torch, "f32");
-    seconds[TORCH_BF16] = peer_time(&p->torch, "bf16");
+    /* Where nothing multiplies BF16 torch takes minutes for a step. */
+    seconds[TORCH_BF16] =
+        l->compute == HG_COMPUTE_BF16 ? peer_time(&p->torch, "bf16") : (double)NAN;
     seconds[LLMC] = peer_time(&p->llmc, "step");
     return HG_OK;
 }
