@@ -13,11 +13,11 @@ static atomic_bool failed;
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
+int __real_posix_memalign(void **p, size_t align, size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t n);
+int __wrap_posix_memalign(void **p, size_t align, size_t n);
 
 static bool fails_now(void)
 {
@@ -44,9 +44,9 @@ void *__wrap_realloc(void *p, size_t n)
     return fails_now() ? NULL : __real_realloc(p, n);
 }
 
-void *__wrap_aligned_alloc(size_t align, size_t n)
+int __wrap_posix_memalign(void **p, size_t align, size_t n)
 {
-    return fails_now() ? NULL : __real_aligned_alloc(align, n);
+    return fails_now() ? ENOMEM : __real_posix_memalign(p, align, n);
 }
 
 long fault_run(fault_scenario *scenario, void *ctx, long step)

@@ -2,7 +2,7 @@
  * nothing may crash, nothing may leak (under AddressSanitizer the leak check at the end of the case
  * sees it), and the failure must come back as a sentence.
  *
- * The linker gives this program its own malloc, calloc, realloc and aligned_alloc for everything
+ * The linker gives this program its own malloc, calloc, realloc and posix_memalign for everything
  * that is linked statically, libhiggins above all. */
 #ifndef HG_TESTS_FAULT_H
 #define HG_TESTS_FAULT_H

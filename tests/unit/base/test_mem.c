@@ -2,8 +2,10 @@
 #include "base/rng.h"
 #include "harness/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 TEST(sizes_that_overflow_give_no_memory)
 {
@@ -135,6 +137,28 @@ TEST(random_numbers_have_their_distributions)
     CHECK_NEAR(sum_n / n, 0, 0.02);
     CHECK_NEAR(sq_n / n, 1, 0.03);
     for (int i = 0; i < 7; i++) CHECK_NEAR(count[i], n / 7, 500);
+}
+
+static size_t resident(void)
+{
+    unsigned long all = 0, here = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f != NULL && fscanf(f, "%lu %lu", &all, &here) == 2);
+    if (f != NULL) (void)fclose(f);
+    return (size_t)here * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+TEST(blocks_a_little_larger_than_large_pages_hold_little_more_than_was_asked_for)
+{
+    enum { N = 40, BYTES = (2 << 20) + (256 << 10) };
+    hg_arena a;
+    hg_arena_init(&a, 0);
+    const size_t before = resident();
+    for (int i = 0; i < N; i++) CHECK(hg_arena_alloc(&a, BYTES, 1) != NULL);
+    const size_t held = resident() - before;
+    CHECK(held > (size_t)N * BYTES * 9 / 10);
+    CHECK(held < (size_t)N * (3 << 20)); /* room for what a sanitizer holds beside */
+    hg_arena_free(&a);
 }
 
 TEST(a_permutation_takes_every_value_once)
