@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 bool hg_mul(size_t a, size_t b, size_t *out)
 {
@@ -69,15 +72,22 @@ static char *bytes_of(hg_arena_block *b)
     return (char *)b + sizeof *b;
 }
 
+/* Header and n bytes in whole pages, or lines where there are few; false on overflow. */
+static bool block_total(size_t n, size_t *total)
+{
+    if (!hg_add(n, sizeof(hg_arena_block), total)) return false;
+    const size_t step = *total >= HUGE_PAGE ? PAGE : ALIGN;
+    if (!hg_add(*total, step - 1, total)) return false;
+    *total &= ~(step - 1);
+    return true;
+}
+
 static hg_arena_block *block_new(size_t size)
 {
     size_t total = 0;
-    if (!hg_add(size, sizeof(hg_arena_block), &total)) return NULL;
-    const bool is_big = total >= HUGE_PAGE;
-    const size_t step = is_big ? PAGE : ALIGN;
-    if (!hg_add(total, step - 1, &total)) return NULL;
-    total &= ~(step - 1);
     void *at = NULL;
+    if (!block_total(size, &total)) return NULL;
+    const bool is_big = total >= HUGE_PAGE;
     if (posix_memalign(&at, is_big ? HUGE_PAGE : ALIGN, total) != 0) return NULL;
     hg_arena_block *b = at;
     if (is_big) (void)madvise(b, total & ~((size_t)HUGE_PAGE - 1), MADV_HUGEPAGE);
@@ -189,6 +199,27 @@ void hg_arena_free(hg_arena *a)
         b = next;
     }
     hg_arena_init(a, a->block_size);
+}
+
+size_t hg_arena_held(const hg_arena *a)
+{
+    size_t n = 0;
+    for (const hg_arena_block *b = a->first; b != NULL; b = b->next)
+        n += hg_arena_block_bytes(b->used);
+    return n;
+}
+
+size_t hg_arena_block_bytes(size_t n)
+{
+    size_t total = 0;
+    return block_total(n, &total) ? total : SIZE_MAX;
+}
+
+void hg_heap_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 /* ---- growing bytes ---- */

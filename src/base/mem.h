@@ -44,6 +44,12 @@ void hg_arena_reset(hg_arena *a);
 hg_arena_mark hg_arena_here(const hg_arena *a);
 void hg_arena_rewind(hg_arena *a, hg_arena_mark m);
 void hg_arena_free(hg_arena *a);
+/* Bytes of memory that its blocks take once all that was handed out is touched. */
+size_t hg_arena_held(const hg_arena *a);
+/* The same of one request for which no block has room. */
+size_t hg_arena_block_bytes(size_t n);
+/* Gives what was freed back to the system, which the heap else keeps for later requests. */
+void hg_heap_trim(void);
 
 #define HG_NEW(arena, type, n) ((type *)hg_arena_alloc((arena), (n), sizeof(type)))
 #define HG_NEW_RAW(arena, type, n) ((type *)hg_arena_raw((arena), (n), sizeof(type)))

@@ -1,10 +1,14 @@
-/* What a run will take. Weights, gradients and moments are counted; activations are measured: small
- * models of the run's own widths (2 and 3 layers, a vocabulary of 32) go forward and back over one
- * row and over two, and what their arenas held gives the bytes a layer and a row; the loss over the
- * real vocabulary is measured for itself. So the figure stays right whatever the ops save. */
+/* What a run will take. Moments are counted; the rest is measured: small models of the run's own
+ * widths (2 and 3 layers, a vocabulary of 32) go forward and back over one row and over two, and
+ * what their arenas held gives the bytes a layer and a row, of weights and gradients with what is
+ * lost between them; the loss over the real vocabulary is measured for itself. Where an adapter is
+ * trained the first layers of the model itself do, with the adapter on them. So the figure stays
+ * right whatever the ops save. What the probes freed is given back, else it would stay beside the
+ * run. */
 #include "train/memory.h"
 #include "infer/cache.h"
 #include "infer/step.h"
+#include "model/tuning.h"
 #include "tensor/matmul.h"
 #include "tensor/thin.h"
 #include "train/learner.h"
@@ -12,7 +16,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PROBE_VOCAB = 32, PROBE_WIDTH = 16, LOSS_ROWS = 1024 };
+enum {
+    PROBE_VOCAB = 32,
+    PROBE_WIDTH = 16,
+    LOSS_ROWS = 1024,
+    SPARE = 32,              /* one part of so many for what the heap loses between blocks */
+    PROGRAM_BYTES = 8 << 20, /* code and tables that come in as they are used */
+    TOKEN_BYTES = 256        /* of a tokenizer, for each of its tokens */
+};
 
 typedef struct probe {
     hg_model_config c;
@@ -20,11 +31,13 @@ typedef struct probe {
     hg_compute compute;
     size_t seq_len;
     bool again;
+    hg_model *tuned; /* with an adapter, or NULL */
 } probe;
 
-/* What a step's arena holds: behind the forward pass, and at the most in the backward pass. */
+/* What a step's arena holds: behind the forward pass, and at the most in the backward pass; and
+ * what the model's own holds. */
 typedef struct held {
-    double forward, backward;
+    double forward, backward, model;
 } held;
 
 /* A timeline a row, or as long ones as the model reads: the row of a pair is twice as long. */
@@ -41,8 +54,8 @@ static size_t cut_spans(const probe *p, size_t n_rows, hg_rows *r)
     return n;
 }
 
-static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena *mem,
-                           hg_arena *step, held *out, hg_err *e)
+static hg_status run_model(const probe *p, hg_model *m, hg_tensor *head, size_t n_rows,
+                           hg_arena *mem, hg_arena *step, held *out, hg_err *e)
 {
     hg_rows r;
     hg_graph g;
@@ -55,7 +68,7 @@ static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena 
     g.again = p->again;
     hg_tensor *x = hg_model_forward(&g, m, &b);
     hg_tensor *loss =
-        hg_op_linear_cross_entropy(&g, x, m->head, r.targets, NULL, m->c.soft_cap, NULL, NULL);
+        hg_op_linear_cross_entropy(&g, x, head, r.targets, NULL, m->c.soft_cap, NULL, NULL);
     HG_TRY(hg_graph_status(&g, e));
     out->forward = (double)step->used;
     HG_TRY(hg_graph_backward(&g, loss, 1.0f, e));
@@ -63,18 +76,47 @@ static hg_status run_model(const probe *p, hg_model *m, size_t n_rows, hg_arena 
     return HG_OK;
 }
 
-static hg_status measure(const probe *p, uint32_t n_layers, size_t n_rows, held *out, hg_err *e)
+static hg_status measure_new(const probe *p, uint32_t n_layers, size_t n_rows, hg_arena *mem,
+                             hg_arena *step, held *out, hg_err *e)
 {
     hg_model *m = NULL;
-    hg_arena mem, step;
     hg_model_config c = p->c;
     c.n_layers = n_layers;
     c.n_vocab = PROBE_VOCAB;
+    HG_TRY(hg_model_new(&m, &c, 0, e));
+    const hg_status s = run_model(p, m, m->head, n_rows, mem, step, out, e);
+    out->model = (double)hg_arena_held(&m->mem);
+    hg_model_free(m);
+    return s;
+}
+
+static hg_status measure_tuned(const probe *p, uint32_t n_layers, size_t n_rows, hg_arena *mem,
+                               hg_arena *step, held *out, hg_err *e)
+{
+    hg_model *m = p->tuned;
+    const uint32_t all = m->c.n_layers;
+    hg_tensor head = {.type = HG_F32, .n_dims = 2, .dim = {PROBE_VOCAB, m->c.d_model}};
+    float *w = HG_NEW(mem, float, (size_t)PROBE_VOCAB * m->c.d_model);
+    if (w == NULL) return hg_fail(e, HG_E_NOMEM, "no room to measure a step");
+    head.data = w;
+    m->c.n_layers = n_layers;
+    const hg_status s = run_model(p, m, &head, n_rows, mem, step, out, e);
+    m->c.n_layers = all;
+    for (size_t i = 0; i < m->tuning->n_params; i++) {
+        const hg_tensor *t = m->tuning->param[i];
+        memset(t->grad, 0, hg_tensor_count(t) * sizeof *t->grad);
+    }
+    return s;
+}
+
+static hg_status measure(const probe *p, uint32_t n_layers, size_t n_rows, held *out, hg_err *e)
+{
+    hg_arena mem, step;
+    *out = (held){.model = 0};
     hg_arena_init(&mem, 0);
     hg_arena_init(&step, 0);
-    hg_status s = hg_model_new(&m, &c, 0, e);
-    if (s == HG_OK) s = run_model(p, m, n_rows, &mem, &step, out, e);
-    hg_model_free(m);
+    const hg_status s = p->tuned != NULL ? measure_tuned(p, n_layers, n_rows, &mem, &step, out, e)
+                                         : measure_new(p, n_layers, n_rows, &mem, &step, out, e);
     hg_arena_free(&step);
     hg_arena_free(&mem);
     return s;
@@ -112,7 +154,21 @@ static double extrapolate(double two1, double three1, double two2, double three2
     return a + b * layers + rows * (c + d * layers);
 }
 
-static hg_status activations(const probe *p, size_t n_rows, uint64_t *out, hg_err *e)
+/* Weights and gradients of the whole model: those of its layers, and its tables in blocks of their
+ * own. */
+static uint64_t model_bytes(const probe *p, const held *two, const held *three)
+{
+    const double layer = three->model - two->model;
+    const size_t table = (size_t)p->c.n_vocab * p->c.d_model * sizeof(float);
+    const double tables = (p->c.tie_embeddings ? 2.0 : 4.0) * (double)hg_arena_block_bytes(table);
+    return (uint64_t)(two->model + layer * ((double)p->c.n_layers - 2) + tables);
+}
+
+typedef struct measured {
+    uint64_t activations, model; /* model: 0 of one that stays as it is */
+} measured;
+
+static hg_status measure_all(const probe *p, size_t n_rows, measured *out, hg_err *e)
 {
     held two1, two2, three1, three2;
     double loss = 0, layers = (double)p->c.n_layers, rows = (double)n_rows;
@@ -127,7 +183,8 @@ static hg_status activations(const probe *p, size_t n_rows, uint64_t *out, hg_er
     double backward =
         extrapolate(two1.backward, three1.backward, two2.backward, three2.backward, layers, rows);
     double most = forward > backward ? forward : backward;
-    *out = most > 0 ? (uint64_t)most : 0;
+    out->activations = most > 0 ? (uint64_t)most : 0;
+    out->model = p->tuned == NULL ? model_bytes(p, &two1, &three1) : 0;
     return HG_OK;
 }
 
@@ -144,7 +201,8 @@ static uint64_t scratch(const hg_runtime *rt, hg_compute compute, const hg_model
     return n;
 }
 
-/* First moments; second ones but of what Muon takes; the average; Muon's scratch. */
+/* First moments; second ones but of what Muon takes; the average; Muon's scratch. Each is one
+ * block. */
 static hg_status moments(const hg_recipe *r, const hg_model_config *c, uint64_t n_params,
                          uint64_t *bytes, hg_err *e)
 {
@@ -152,7 +210,8 @@ static hg_status moments(const hg_recipe *r, const hg_model_config *c, uint64_t 
     uint64_t a = 0, b = 0, wide = (uint64_t)c->d_ff > c->d_model ? c->d_ff : c->d_model;
     one.n_layers = 1;
     two.n_layers = 2;
-    *bytes = (r->ema > 0 ? 12 : 8) * n_params;
+    const uint64_t each = hg_arena_block_bytes(4 * (size_t)n_params);
+    *bytes = (r->ema > 0 ? 3 : 2) * each;
     if (r->optimizer != HG_OPTIMIZER_MUON) return HG_OK;
     HG_TRY(hg_model_config_count(&one, &a, e));
     HG_TRY(hg_model_config_count(&two, &b, e));
@@ -172,14 +231,21 @@ static uint64_t adapter_activations(const hg_model_config *c, const hg_recipe *r
 }
 
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
-                              uint64_t stored, const hg_source *source, const hg_recipe *r,
-                              hg_runtime *rt, hg_compute compute, hg_err *e)
+                              uint64_t stored, hg_model *tuned, uint64_t taken,
+                              const hg_source *source, const hg_recipe *r, hg_runtime *rt,
+                              hg_compute compute, hg_err *e)
 {
+    enum { LAYERS_MEASURED = 3 };
     const hg_arch *a = hg_arch_find(c->arch);
+    measured is = {.model = 0};
     memset(p, 0, sizeof *p);
     if (a == NULL) return hg_fail(e, HG_E_ARG, "there is no architecture \"%s\"", c->arch);
-    const probe pr = {
-        .c = *c, .rt = rt, .compute = compute, .seq_len = source->seq_len, .again = r->recompute};
+    const probe pr = {.c = *c,
+                      .rt = rt,
+                      .compute = compute,
+                      .seq_len = source->seq_len,
+                      .again = r->recompute,
+                      .tuned = tuned != NULL && c->n_layers >= LAYERS_MEASURED ? tuned : NULL};
     size_t rows = hg_micro_rows(r, source->seq_len, c->d_model, rt, compute);
     uint64_t tokens = (uint64_t)rows * source->seq_len;
     p->n_params = hg_arch_count(a, c);
@@ -193,11 +259,15 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     if (r->wire == HG_WIRE_BF16 && r->ranks != NULL) /* exact weights of what is trained */
         p->moments += 4 * (adapter > 0 ? adapter : p->n_params);
     p->moments /= (uint64_t)hg_ranks_n(r->ranks);
-    p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes;
+    p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes + taken +
+              PROGRAM_BYTES + (uint64_t)TOKEN_BYTES * c->n_vocab;
     p->total = p->weights + p->gradients + p->moments + p->data;
     HG_TRY(hg_memory_plan_check(p, e));
-    HG_TRY(activations(&pr, rows, &p->activations, e));
-    if (adapter > 0) p->activations += adapter_activations(c, r, tokens);
+    HG_TRY(measure_all(&pr, rows, &is, e));
+    hg_heap_trim();
+    p->activations = is.activations;
+    if (adapter > 0 && pr.tuned == NULL) p->activations += adapter_activations(c, r, tokens);
+    if (adapter == 0) p->weights = p->gradients = is.model / 2;
     const uint64_t units = (uint64_t)r->batch_size * (uint64_t)r->accumulation;
     const uint64_t step_rows = units * (source->rows_a_unit > 0 ? source->rows_a_unit : 1) /
                                (uint64_t)hg_ranks_n(r->ranks);
@@ -207,7 +277,9 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     if (!is_blocks)
         p->scratch +=
             hg_panel_bytes(rt, compute, p->n_params, (size_t)((step_rows + rows - 1) / rows));
-    p->total += p->activations + p->scratch;
+    p->total = p->weights + p->gradients + p->moments + p->data + p->activations + p->scratch;
+    p->scratch += p->total / SPARE;
+    p->total += p->total / SPARE;
     return HG_OK;
 }
 

@@ -7,17 +7,19 @@
 #include "train/source.h"
 
 typedef struct hg_memory_plan {
-    uint64_t weights, gradients, moments, activations, scratch, data, samples, teacher, reference,
-        answers;
+    uint64_t weights, gradients, moments, activations, scratch, data, teacher, reference, answers;
     uint64_t total;
     uint64_t n_params;
 } hg_memory_plan;
 
-/* `adapter`: parameters that are trained beside the model's own, which stay then, in the `held`
- * bytes that they take as the files store them; 0: none. */
+/* `adapter`: parameters that are trained beside the model's own, which stay then, in the `stored`
+ * bytes that they take as the files store them; 0: none. `tuned`: the model with the adapter, whose
+ * first layers are run (its gradients are zero afterwards), or NULL. `taken`: bytes that the
+ * data have taken already. */
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
-                              uint64_t stored, const hg_source *source, const hg_recipe *r,
-                              hg_runtime *rt, hg_compute compute, hg_err *e);
+                              uint64_t stored, hg_model *tuned, uint64_t taken,
+                              const hg_source *source, const hg_recipe *r, hg_runtime *rt,
+                              hg_compute compute, hg_err *e);
 /* Adds a teacher, which is in memory already, for the student `c` that *p was made for: its
  * weights, what it keeps of a lot, and the second model's logits. */
 void hg_memory_plan_teach(hg_memory_plan *p, const hg_model *teacher, const hg_model_config *c,

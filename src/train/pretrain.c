@@ -59,7 +59,7 @@ static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute com
     result->plan_seconds = (double)NAN;
     if (r->automatic) HG_TRY(choose(n, c, rt, compute, result, w, e));
     double seconds = result->plan_seconds;
-    HG_TRY(hg_memory_plan_make(&n->plan, c, 0, 0, n->corpora.source, r, rt, compute, e));
+    HG_TRY(hg_memory_plan_make(&n->plan, c, 0, 0, NULL, 0, n->corpora.source, r, rt, compute, e));
     hg_result_plan(result, r, &n->plan, n->corpora.source);
     result->plan_seconds = seconds;
     hg_watch_log(w, HG_INFO,

@@ -106,6 +106,13 @@ static void say_beside(const hg_model *m, const hg_watch *w)
                      m->arch->name, names);
 }
 
+/* What the packed conversations have taken. */
+static uint64_t taken(const hg_packed *p)
+{
+    return p->ids.n * (sizeof *p->ids.id + sizeof *p->mask.weight) +
+           p->n_chats * (sizeof *p->chat + 3 * sizeof(size_t));
+}
+
 static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, const hg_watch *w,
                           hg_train_result *result, hg_err *e)
 {
@@ -132,7 +139,8 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
     HG_TRY(hg_method_teacher(&n->tuning, r, job.vocab_hash, rt, &n->mem, e));
     HG_TRY(hg_method_reference(&n->tuning, r, e));
     HG_TRY(hg_memory_plan_make(&n->plan, &n->model->c, adapter_size(n->model),
-                               hg_model_bytes(n->model), n->source, r, rt, compute, e));
+                               hg_model_bytes(n->model), n->model->tuning != NULL ? n->model : NULL,
+                               taken(&n->packed), n->source, r, rt, compute, e));
     if (n->tuning.distilling.teacher != NULL)
         hg_memory_plan_teach(&n->plan, n->tuning.distilling.teacher, &n->model->c, n->source, r, rt,
                              compute);

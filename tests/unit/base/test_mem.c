@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "harness/test.h"
@@ -47,6 +48,39 @@ TEST(a_reset_arena_gives_the_same_memory_again)
     for (int i = 0; i < 50; i++) CHECK(hg_arena_raw(&a, 3000, 1) != NULL);
     CHECK_EQ(a.peak, peak);
     hg_arena_free(&a);
+}
+
+TEST(an_arena_knows_what_its_blocks_take)
+{
+    enum { BIG = 3 << 20 };
+    hg_arena a;
+    hg_arena_init(&a, 4096);
+    CHECK_EQ(hg_arena_held(&a), 0);
+    CHECK(hg_arena_raw(&a, 100, 1) != NULL);
+    const size_t little = hg_arena_held(&a);
+    CHECK(little >= 100 && little <= 8192);
+    CHECK(hg_arena_raw(&a, BIG, 1) != NULL);
+    CHECK_EQ(hg_arena_held(&a), little + hg_arena_block_bytes(BIG));
+    CHECK(hg_arena_block_bytes(BIG) >= BIG && hg_arena_block_bytes(BIG) <= BIG + (2 << 20));
+    CHECK_EQ(hg_arena_block_bytes(SIZE_MAX - 8), SIZE_MAX);
+    hg_arena_free(&a);
+}
+
+TEST(a_heap_gives_what_was_freed_back)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    test_skip("a sanitizer's heap keeps what was freed");
+#endif
+    enum { N = 16, SIZE = 8 << 20 };
+    hg_arena a;
+    hg_arena_init(&a, 0);
+    for (int i = 0; i < N; i++) memset(hg_arena_raw(&a, SIZE, 1), 1, SIZE);
+    char *last = hg_alloc(1, 1000); /* what is freed is not the heap's end */
+    const uint64_t held = hg_rss();
+    hg_arena_free(&a);
+    hg_heap_trim();
+    CHECK(hg_rss() + (uint64_t)N * SIZE / 2 < held);
+    hg_free(last);
 }
 
 TEST(an_arena_rewinds_to_a_mark)

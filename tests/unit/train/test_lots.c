@@ -96,7 +96,7 @@ static uint64_t activations(hg_runtime *rt, const char *set, hg_compute compute)
     CHECK_OK(hg_recipe_set(&r, "d_model=64", &e), e);
     CHECK_OK(hg_recipe_set(&r, set, &e), e);
     CHECK_OK(hg_recipe_shape(&r, 320, &c, &e), e);
-    CHECK_OK(hg_memory_plan_make(&p, &c, 0, 0, &source, &r, rt, compute, &e), e);
+    CHECK_OK(hg_memory_plan_make(&p, &c, 0, 0, NULL, 0, &source, &r, rt, compute, &e), e);
     hg_recipe_free(&r);
     return p.activations;
 }

@@ -377,7 +377,8 @@ TEST(exact_weights_beside_a_bfloat16_wire_are_counted_of_what_is_trained)
     CHECK_OK(hg_recipe_set(&r, "wire=bf16", &e), e);
     CHECK_OK(hg_recipe_shape(&r, 320, &c, &e), e);
     CHECK_OK(hg_ranks_new(&r.ranks, &t, &o, &e), e);
-    CHECK_OK(hg_memory_plan_make(&p, &c, 1000, 100000, &source, &r, rt, HG_COMPUTE_F32, &e), e);
+    CHECK_OK(
+        hg_memory_plan_make(&p, &c, 1000, 100000, NULL, 0, &source, &r, rt, HG_COMPUTE_F32, &e), e);
     CHECK_EQ(p.moments, (8 + 4) * 1000 / 2);
     hg_ranks_close(r.ranks);
     hg_hub_free(hub);
