@@ -250,7 +250,6 @@ static bool is_stood_on(const hg_models *ms, const hg_offer *o)
 
 hg_status hg_models_remove(hg_models *ms, hg_offer *o, hg_err *e)
 {
-    hg_offer gone = {.loaded = NULL};
     hg_status s = HG_OK;
 
     (void)pthread_mutex_lock(&ms->lock);
@@ -261,13 +260,9 @@ hg_status hg_models_remove(hg_models *ms, hg_offer *o, hg_err *e)
     if (s == HG_OK) {
         atomic_store(&o->is_gone, true);
         o->card.is_unlisted = true;
-        gone = (hg_offer){.loaded = o->loaded, .is_adapter = o->is_adapter, .base = o->base};
-        ms->used -= o->taken;
-        o->loaded = NULL;
-        o->taken = 0;
+        hg_models_let_go(ms, o);
     }
     (void)pthread_mutex_unlock(&ms->lock);
-    hg_offer_unload(&gone);
     return s;
 }
 

@@ -67,9 +67,16 @@ void hg_models_bind_adapters(hg_models *ms, const hg_watch *w);
  * NULL and *p: it cannot be loaded, there is no room, or too many wait already. */
 const hg_backend *hg_models_take(hg_models *ms, hg_offer *o, hg_problem *p);
 /* Memory for a training, out of the same budget: models that nobody holds are unloaded for it, the
- * one used longest ago first. HG_RESERVE_LATER: others are at work, *left bytes are free; it never
- * waits. HG_RESERVE_NEVER: the budget is less than that. */
-typedef enum hg_reserve { HG_RESERVED, HG_RESERVE_LATER, HG_RESERVE_NEVER } hg_reserve;
+ * one used longest ago first, but only where that makes room enough; it never waits.
+ * HG_RESERVE_SOON: there will be room, but a model is on its way in or out just now.
+ * HG_RESERVE_LATER: those at work leave no more than *left bytes.
+ * HG_RESERVE_NEVER: the budget is less than that. */
+typedef enum hg_reserve {
+    HG_RESERVED,
+    HG_RESERVE_SOON,
+    HG_RESERVE_LATER,
+    HG_RESERVE_NEVER
+} hg_reserve;
 hg_reserve hg_models_reserve(hg_models *ms, uint64_t n, uint64_t *left);
 void hg_models_give_back(hg_models *ms, uint64_t n);
 typedef struct hg_models_state {

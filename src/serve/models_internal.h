@@ -16,11 +16,15 @@ struct hg_models {
     bool loading, closing;
     int n_waiting;
     uint64_t memory, used, reserved; /* reserved: of used, by trainings */
+    uint64_t leaving;                /* of used: of models that are being freed */
     uint32_t n_loads, n_unloads;
 };
 
 /* Frees what is loaded of an offer that nobody uses. */
 void hg_offer_unload(hg_offer *o);
+
+/* The same, out of the table and the sums; with the lock, which it gives up meanwhile. */
+void hg_models_let_go(hg_models *ms, hg_offer *o);
 
 /* Fills in what the files at `path` tell of it: path, card, whether it is an adapter. */
 hg_status hg_offer_describe(hg_offer *o, const char *path, hg_err *e);

@@ -52,64 +52,119 @@ static hg_offer *least_used(const hg_models *ms)
     return least;
 }
 
-/* Takes it out of the table first, so that nobody finds it while it is freed without the lock. */
-static void unload(hg_models *ms, hg_offer *o)
+/* What could be unloaded at once: what nobody holds, and what only such adapters stand on. */
+static uint64_t idle_bytes(const hg_models *ms)
+{
+    const size_t n = hg_models_count(ms);
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const hg_offer *o = ms->offer[i];
+        if (o->path == NULL || o->loaded == NULL) continue;
+        unsigned n_idle = 0;
+        for (size_t k = 0; k < n; k++) {
+            const hg_offer *on = ms->offer[k];
+            n_idle += on->base == o && on->loaded != NULL && atomic_load(&on->n_users) == 0;
+        }
+        if (atomic_load(&o->n_users) == n_idle) sum += o->taken;
+    }
+    return sum;
+}
+
+/* Out of the table first, so that nobody finds it while it is freed without the lock; what it takes
+ * is counted until that is done, or two would put their own into the same room. */
+void hg_models_let_go(hg_models *ms, hg_offer *o)
 {
     hg_offer gone = {.loaded = o->loaded, .is_adapter = o->is_adapter, .base = o->base};
+    const uint64_t n = o->taken;
 
-    ms->used -= o->taken;
-    ms->n_unloads++;
+    ms->leaving += n;
     o->loaded = NULL;
     o->taken = 0;
     (void)pthread_mutex_unlock(&ms->lock);
     hg_offer_unload(&gone);
     (void)pthread_mutex_lock(&ms->lock);
+    ms->leaving -= n;
+    ms->used -= n;
+    (void)pthread_cond_broadcast(&ms->changed);
+}
+
+static void unload(hg_models *ms, hg_offer *o)
+{
+    ms->n_unloads++;
+    hg_models_let_go(ms, o);
+}
+
+/* Whether n bytes fit, now or once what is already on its way out, or could be, has gone. Nothing
+ * is unloaded that would not make room enough. */
+typedef enum fit { FITS, FITS_SOON, FITS_IF_UNLOADED, NO_FIT } fit;
+static fit fit_of(const hg_models *ms, uint64_t n)
+{
+    if (ms->used + n <= ms->memory) return FITS;
+    if (ms->used - ms->leaving + n <= ms->memory) return FITS_SOON;
+    if (ms->used - ms->leaving - idle_bytes(ms) + n <= ms->memory) return FITS_IF_UNLOADED;
+    return NO_FIT;
+}
+
+/* What could never be, and what a training leaves no room for: it may last for hours. */
+static bool may_fit(const hg_models *ms, const hg_offer *o, hg_problem *p)
+{
+    if (o->n_bytes > ms->memory)
+        return hg_refuse(p, 503, "no_memory", "model",
+                         "%s needs %.0f MB; models may take %.0f MB (--memory)", o->card.id,
+                         (double)o->n_bytes / 1e6, (double)ms->memory / 1e6);
+    if (o->n_bytes > ms->memory - ms->reserved)
+        return hg_refuse(p, 503, "server_overloaded", "model",
+                         "%s needs %.1f MB; beside the training that runs models may take %.1f MB; "
+                         "try again when it has ended",
+                         o->card.id, (double)o->n_bytes / 1e6,
+                         (double)(ms->memory - ms->reserved) / 1e6);
+    return true;
 }
 
 static bool make_room(hg_models *ms, const hg_offer *o, hg_problem *p)
 {
     const double until = hg_seconds() + BUSY_PATIENCE_S;
+    fit r;
 
-    if (o->n_bytes > ms->memory)
-        return hg_refuse(p, 503, "no_memory", "model",
-                         "%s needs %.0f MB; models may take %.0f MB (--memory)", o->card.id,
-                         (double)o->n_bytes / 1e6, (double)ms->memory / 1e6);
-    while (ms->used + o->n_bytes > ms->memory) {
-        hg_offer *victim = least_used(ms);
+    while (may_fit(ms, o, p) && (r = fit_of(ms, o->n_bytes)) != FITS) {
+        hg_offer *victim = r == FITS_IF_UNLOADED ? least_used(ms) : NULL;
         if (victim != NULL) {
             unload(ms, victim);
         } else if (ms->closing || hg_seconds() > until) {
-            return hg_refuse(
-                p, 503, "server_overloaded", "model",
-                ms->reserved > 0
-                    ? "no room for %s beside the training that runs; try again"
-                    : "no room for %s: the models in memory are all at work; try again",
-                o->card.id);
+            return hg_refuse(p, 503, "server_overloaded", "model",
+                             "no room for %s: the models in memory are all at work; try again",
+                             o->card.id);
         } else {
             wait_a_little(ms);
         }
     }
-    return true;
+    return may_fit(ms, o, p);
 }
 
 hg_reserve hg_models_reserve(hg_models *ms, uint64_t n, uint64_t *left)
 {
-    hg_reserve r = HG_RESERVE_NEVER;
+    hg_reserve r = HG_RESERVE_SOON;
     hg_offer *victim;
 
     (void)pthread_mutex_lock(&ms->lock);
-    if (n <= ms->memory) {
+    const uint64_t at_work = ms->used - ms->leaving - idle_bytes(ms);
+    *left = at_work < ms->memory ? ms->memory - at_work : 0;
+    if (n > ms->memory) {
+        r = HG_RESERVE_NEVER;
+    } else if (n > *left) {
         r = HG_RESERVE_LATER;
+    } else {
         /* Who loads has looked at the room that there is. */
-        while (!ms->loading && ms->used + n > ms->memory && (victim = least_used(ms)) != NULL)
+        while (!ms->loading && fit_of(ms, n) == FITS_IF_UNLOADED &&
+               (victim = least_used(ms)) != NULL)
             unload(ms, victim);
-        if (!ms->loading && ms->used + n <= ms->memory) {
+        if (!ms->loading && fit_of(ms, n) == FITS) {
             ms->used += n;
             ms->reserved += n;
             r = HG_RESERVED;
         }
     }
-    *left = ms->used < ms->memory ? ms->memory - ms->used : 0;
     (void)pthread_mutex_unlock(&ms->lock);
     return r;
 }
@@ -144,13 +199,15 @@ static hg_backend *open_offer(hg_models *ms, const hg_offer *o, uint64_t room, u
     return b;
 }
 
-/* With the lock and nobody else loading; an adapter's base is in memory. */
+/* With the lock and nobody else loading; an adapter's base is in memory. It counts as used from
+ * here on: one that were deleted meanwhile would stay in memory, and nobody would find it there. */
 static bool load(hg_models *ms, hg_offer *o, hg_problem *p)
 {
     hg_err e = {0};
     uint64_t taken = 0;
 
     ms->loading = true;
+    (void)atomic_fetch_add(&o->n_users, 1);
     if (o->base != NULL) (void)atomic_fetch_add(&o->base->n_users, 1);
     bool ok = make_room(ms, o, p);
     hg_backend *b = NULL;
@@ -171,6 +228,7 @@ static bool load(hg_models *ms, hg_offer *o, hg_problem *p)
     } else if (o->base != NULL) {
         (void)atomic_fetch_sub(&o->base->n_users, 1);
     }
+    (void)atomic_fetch_sub(&o->n_users, 1);
     ms->loading = false;
     (void)pthread_cond_broadcast(&ms->changed);
     return ok;

@@ -490,9 +490,13 @@ static hg_status reserve(const work *k, hg_err *e)
     uint64_t left;
     hg_reserve r;
 
-    for (bool is_said = false;
-         (r = hg_models_reserve(k->t->models, need, &left)) == HG_RESERVE_LATER; is_said = true) {
-        if (!is_said) say_waiting(k, left);
+    for (bool is_said = false;;) {
+        r = hg_models_reserve(k->t->models, need, &left);
+        if (r == HG_RESERVED || r == HG_RESERVE_NEVER) break;
+        if (r == HG_RESERVE_LATER && !is_said) {
+            say_waiting(k, left);
+            is_said = true;
+        }
         if (atomic_load(&k->t->stop)) return HG_E_CANCELED;
         check_others(k->t);
         (void)nanosleep(&nap, NULL);
