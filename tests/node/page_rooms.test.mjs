@@ -295,6 +295,31 @@ test('the dashboard tells what the server does and what it costs', { skip }, asy
   await page.context().close();
 });
 
+// A training that runs takes of the memory that models may have; the server's own figures, with such a training among them.
+for (const [language, together, alone] of [
+  ['en', 'models: 3 GB, training: 1.5 GB, of 8 GB', 'models: 3 GB of 8 GB'],
+  ['fr', 'modèles : 3 Go, entraînement : 1,5 Go, sur 8 Go', 'modèles : 3 Go sur 8 Go'],
+]) {
+  test(`the dashboard shows a training's memory beside the models' (${language})`, { skip }, async () => {
+    const page = await open(browser, server, '/', { language });
+    let trainings_bytes = 1.5e9;
+    await page.route('**/app/state', async (r) => {
+      const body = await (await r.fetch()).json();
+      assert.equal(body.trainings_bytes, 0);
+      return json(r, { ...body, models_bytes: 3e9, trainings_bytes, models_limit: 8e9 });
+    });
+    await page.goto(`${server.url}/dashboard`);
+    const figure = page.locator('.figure:has(meter)');
+    assert.equal(await figure.locator('.note').textContent(), together);
+    assert.equal(await figure.locator('meter').evaluate((m) => m.value), 4.5e9);
+    trainings_bytes = 0;
+    await figure.locator(`text=${alone}`).waitFor();
+    assert.equal(await figure.locator('meter').evaluate((m) => m.value), 3e9);
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
+}
+
 test('on a phone no room is wider than the screen', { skip }, async () => {
   const page = await open(browser, server, '/', phone);
   await replicate(page);

@@ -181,8 +181,8 @@ static void send_state(hg_server *s, hg_exchange *x, hg_bytes rest)
     hg_json_int(&o, "open_requests", hg_server_open_requests(s));
     hg_json_int(&o, "parallel", hg_server_get_options(s)->parallel);
     hg_json_int(&o, "max_queue", hg_server_get_options(s)->max_queue);
-    hg_json_int(&o, "models_bytes", (int64_t)m.used);
-    hg_json_int(&o, "trainings_bytes", (int64_t)m.reserved); /* of models_bytes */
+    hg_json_int(&o, "models_bytes", (int64_t)(m.used - m.reserved));
+    hg_json_int(&o, "trainings_bytes", (int64_t)m.reserved);
     hg_json_int(&o, "models_limit", (int64_t)m.memory);
     hg_json_bool(&o, "loading", m.is_loading);
     put_offers(&o, ms);

@@ -98,7 +98,7 @@ export function Dashboard() {
           <div class="figures">
             <Figure label={t('dash.running')} value={number(sum('running'))} note={t('dash.running_note', { n: sum('waiting'), all: s.max_queue })} />
             <Figure label={t('dash.speed')} value={number(s.rate.written, s.rate.written < 100 ? 1 : 0)} unit={t('dash.per_s')} note={t('dash.speed_note', { n: number(s.rate.read, 0) })} />
-            <Figure label={t('dash.memory')} value={bytes(s.rss)} meter={[s.models_bytes, s.models_limit]} note={t('dash.memory_note', { used: bytes(s.models_bytes), all: bytes(s.models_limit) })} />
+            <Figure label={t('dash.memory')} value={bytes(s.rss)} meter={[s.models_bytes + s.trainings_bytes, s.models_limit]} note={t(s.trainings_bytes > 0 ? 'dash.memory_both' : 'dash.memory_note', { used: bytes(s.models_bytes), trained: bytes(s.trainings_bytes), all: bytes(s.models_limit) })} />
             <Figure label={t('dash.energy')} value={number(s.joules, 0)} unit="J" note={t(s.joules_source === 'rapl' ? 'dash.watts' : 'dash.watts_estimate', { n: number(s.rate.watts, 1) })} />
             <Figure label={t('dash.cpu')} value={number(s.rate.cores, 2)} unit={t('dash.cores')} note={t('dash.cpu_note', { time: duration(s.cpu_s) })} />
           </div>

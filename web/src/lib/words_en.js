@@ -36,7 +36,7 @@ export const en = {
   'talk.out_and_in': 'Export and import', 'talk.export_all': 'Export all', 'talk.import': 'Import…',
   'dash.lead': 'What the server is doing.', 'dash.up': 'Higgins {version}, up for {time}.', 'dash.scope': 'This token may not read figures; it needs the scope “metrics”.',
   'dash.running': 'Running', 'dash.running_note': '{n} wait, of at most {all}', 'dash.waiting': 'Waiting', 'dash.answers': 'Answers', 'dash.tokens': 'Tokens in / out', 'dash.where': 'Where',
-  'dash.loaded': 'in memory', 'dash.on_disk': 'on disk', 'dash.alias': 'is {id}', 'dash.speed': 'Speed', 'dash.per_s': 'tokens/s', 'dash.speed_note': 'reads {n} tokens/s', 'dash.memory': 'Memory', 'dash.memory_note': 'models: {used} of {all}',
+  'dash.loaded': 'in memory', 'dash.on_disk': 'on disk', 'dash.alias': 'is {id}', 'dash.speed': 'Speed', 'dash.per_s': 'tokens/s', 'dash.speed_note': 'reads {n} tokens/s', 'dash.memory': 'Memory', 'dash.memory_note': 'models: {used} of {all}', 'dash.memory_both': 'models: {used}, training: {trained}, of {all}',
   'dash.energy': 'Energy', 'dash.watts': '{n} W now', 'dash.watts_estimate': '{n} W now, estimated from processor time', 'dash.cpu': 'Processor', 'dash.cores': 'cores', 'dash.cpu_note': '{time} in all',
   'dash.curve': 'Tokens a second', 'dash.written': 'written', 'dash.read': 'read', 'dash.now': 'now', 'dash.soon': 'The curve begins in a moment.',
   'models.lead': 'All that this server can run.', 'models.search': 'Search models', 'model.gone': 'There is no model {id} here.', 'model.context': 'reads {n} tokens', 'model.runs': '{n} runs', 'model.talk': 'Talk to it',

@@ -36,7 +36,7 @@ export const fr = {
   'talk.out_and_in': 'Exporter et importer', 'talk.export_all': 'Tout exporter', 'talk.import': 'Importer…',
   'dash.lead': 'Ce que fait le serveur.', 'dash.up': 'Higgins {version}, en marche depuis {time}.', 'dash.scope': 'Ce jeton ne peut pas lire les chiffres ; il lui faut la portée « metrics ».',
   'dash.running': 'En cours', 'dash.running_note': '{n} en attente, {all} au plus', 'dash.waiting': 'En attente', 'dash.answers': 'Réponses', 'dash.tokens': 'Tokens lus / écrits', 'dash.where': 'Où',
-  'dash.loaded': 'en mémoire', 'dash.on_disk': 'sur disque', 'dash.alias': 'est {id}', 'dash.speed': 'Vitesse', 'dash.per_s': 'tokens/s', 'dash.speed_note': 'lit {n} tokens/s', 'dash.memory': 'Mémoire', 'dash.memory_note': 'modèles : {used} sur {all}',
+  'dash.loaded': 'en mémoire', 'dash.on_disk': 'sur disque', 'dash.alias': 'est {id}', 'dash.speed': 'Vitesse', 'dash.per_s': 'tokens/s', 'dash.speed_note': 'lit {n} tokens/s', 'dash.memory': 'Mémoire', 'dash.memory_note': 'modèles : {used} sur {all}', 'dash.memory_both': 'modèles : {used}, entraînement : {trained}, sur {all}',
   'dash.energy': 'Énergie', 'dash.watts': '{n} W en ce moment', 'dash.watts_estimate': '{n} W en ce moment, estimés d’après le processeur', 'dash.cpu': 'Processeur', 'dash.cores': 'cœurs', 'dash.cpu_note': '{time} en tout',
   'dash.curve': 'Tokens par seconde', 'dash.written': 'écrits', 'dash.read': 'lus', 'dash.now': 'maintenant', 'dash.soon': 'La courbe commence dans un instant.',
   'models.lead': 'Tout ce que ce serveur peut exécuter.', 'models.search': 'Chercher un modèle', 'model.gone': 'Il n’y a pas de modèle {id} ici.', 'model.context': 'lit {n} tokens', 'model.runs': '{n} exécutions', 'model.talk': 'Lui parler',
