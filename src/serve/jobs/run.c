@@ -245,7 +245,7 @@ typedef struct work {
     char *base, *folder; /* folder: trainings/ID */
     char recipe[4200], run[4200];
     hg_runtime *rt;
-    uint64_t every;
+    uint64_t every, reserved; /* reserved: bytes of the models' budget */
     hg_run_log log;
     hg_train_result result;
 } work;
@@ -400,24 +400,22 @@ static hg_status keep_all(work *k, char name[128], hg_err *e)
     return hg_run_log_keep_checkpoint(k->t, one, one->n_steps, name, e);
 }
 
-static void succeed(work *k)
+static hg_status keep_outcome(work *k, char name[128], hg_err *e)
 {
-    const hg_training *one = k->one;
-    char name[128];
-    hg_err e = {0};
-
     (void)hg_run_log_read(&k->log, k->t, k->one);
-    hg_status s = keep_all(k, name, &e);
-    if (s == HG_OK) s = hg_run_log_keep_file(k->t, one, &e);
-    if (s != HG_OK) {
-        fail(k->t, one, "model_not_kept", NULL, e.msg);
-        return;
-    }
+    HG_TRY(keep_all(k, name, e));
+    return hg_run_log_keep_file(k->t, k->one, e);
+}
+
+/* Where it cannot be written down (a full disk) it is tried again, with the folder. */
+static void succeed(const work *k, const char *name)
+{
+    const char *id = k->one->id;
+
     (void)pthread_mutex_lock(&k->t->lock);
-    s = hg_training_set_done(k->t, one->id, name, NULL);
+    const hg_status s = hg_training_set_done(k->t, id, name, NULL);
     (void)pthread_mutex_unlock(&k->t->lock);
-    /* Where it could not be written down (a full disk) it is tried again, with the folder. */
-    if (s == HG_OK) (void)hg_training_wind_up(k->t, one->id);
+    if (s == HG_OK) (void)hg_training_wind_up(k->t, id);
 }
 
 /* Stopped: to be cancelled, to rest, or (the server ends) to go on later. */
@@ -482,7 +480,7 @@ static void say_waiting(const work *k, uint64_t left)
 
 /* What the plan says, out of what models may take. It waits until those at work are not, or
  * somebody ends it; files of others are looked at meanwhile. */
-static hg_status reserve(const work *k, hg_err *e)
+static hg_status reserve(work *k, hg_err *e)
 {
     const struct timespec nap = {.tv_nsec = 50 * 1000 * 1000};
     const uint64_t need = k->one->need_bytes;
@@ -501,12 +499,20 @@ static hg_status reserve(const work *k, hg_err *e)
         check_others(k->t);
         (void)nanosleep(&nap, NULL);
     }
+    k->reserved = r == HG_RESERVED ? need : 0;
     if (r == HG_RESERVED) return HG_OK;
     hg_models_look(k->t->models, &state);
     return hg_fail(e, HG_E_LIMIT,
                    "the training needs %.1f MB of memory; models and trainings may take %.1f MB "
                    "(--memory)",
                    (double)need / 1e6, (double)state.memory / 1e6);
+}
+
+/* Before it is told how it ended: who hears that may ask for a model in the same breath. */
+static void give_back(work *k)
+{
+    hg_models_give_back(k->t->models, k->reserved);
+    k->reserved = 0;
 }
 
 static hg_status tune_within(work *k, hg_err *e)
@@ -517,9 +523,7 @@ static hg_status tune_within(work *k, hg_err *e)
     HG_TRY(reserve(k, e));
     say_start(k, goes_on);
     hg_training_tell(k->t, k->one->id);
-    const hg_status s = tune(k, false, &w, e);
-    hg_models_give_back(k->t->models, k->one->need_bytes);
-    return s;
+    return tune(k, false, &w, e);
 }
 
 /* A failure that could not be written down (the disk was full) has left nothing to go on with. */
@@ -533,6 +537,8 @@ static bool has_examples(const work *k)
 
 static void work_on(work *k)
 {
+    const char *code = "training_failed";
+    char name[128];
     hg_err e = {0};
 
     if (!has_examples(k)) {
@@ -543,12 +549,18 @@ static void work_on(work *k)
 
     if (s == HG_OK) s = plan(k, &e);
     if (s == HG_OK) s = tune_within(k, &e);
+    if (s == HG_E_LIMIT) code = "not_enough_memory";
+    if (s == HG_OK) {
+        code = "model_not_kept";
+        s = keep_outcome(k, name, &e);
+    }
+    give_back(k);
     if (s == HG_OK)
-        succeed(k);
+        succeed(k, name);
     else if (s == HG_E_CANCELED)
         stopped(k);
     else
-        fail(k->t, k->one, s == HG_E_LIMIT ? "not_enough_memory" : "training_failed", NULL, e.msg);
+        fail(k->t, k->one, code, NULL, e.msg);
 }
 
 void hg_training_work(hg_trainings *t, const char *id)
