@@ -53,7 +53,10 @@ static void bind_json(hg_query *q, int i, json_t *v)
 }
 
 /* ---- trainings ---- */
-hg_status hg_training_insert(hg_trainings *t, const hg_training_ask *a, const char *id, hg_err *e)
+static hg_status put_event(hg_trainings *t, const char *id, uint64_t step, const char *level,
+                           const char *message, const char *data, hg_err *e);
+
+static hg_status insert(hg_trainings *t, const hg_training_ask *a, const char *id, hg_err *e)
 {
     hg_query q;
     char base[128];
@@ -76,6 +79,18 @@ hg_status hg_training_insert(hg_trainings *t, const hg_training_ask *a, const ch
     hg_query_int(&q, 11, HG_TRAINING_CHECKING);
     hg_query_int(&q, 12, hg_unix_time());
     return hg_query_close(&q, e);
+}
+
+/* As one with its first event: its thread may have something to say at once. */
+hg_status hg_training_insert(hg_trainings *t, const hg_training_ask *a, const char *id, hg_err *e)
+{
+    char text[96];
+
+    (void)snprintf(text, sizeof text, "Created fine-tuning job: %.47s", id);
+    HG_TRY(hg_store_begin(t->store, e));
+    hg_status s = insert(t, a, id, e);
+    if (s == HG_OK) s = put_event(t, id, 0, "info", text, NULL, e);
+    return hg_store_end(t->store, s, e);
 }
 
 /* An owner's last turn says how long ago he was served. */
@@ -314,9 +329,6 @@ bool hg_training_next_ended(hg_trainings *t, char id[HG_TRAINING_ID_ROOM])
     if (is_there) (void)snprintf(id, HG_TRAINING_ID_ROOM, "%s", hg_column_text(&q, 0));
     return hg_query_close(&q, NULL) == HG_OK && is_there;
 }
-
-static hg_status put_event(hg_trainings *t, const char *id, uint64_t step, const char *level,
-                           const char *message, const char *data, hg_err *e);
 
 static hg_status write_failed(hg_trainings *t, const char *id, const char *code, const char *param,
                               const char *why, hg_err *e)

@@ -150,7 +150,6 @@ bool hg_trainings_create(hg_trainings *t, const hg_training_ask *ask, char id[HG
     (void)pthread_mutex_unlock(&t->lock);
     if (!has_room) return false;
     if (s != HG_OK) return hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
-    hg_training_say(t, id, "info", "Created fine-tuning job: %s", id);
     return true;
 }
 

@@ -317,3 +317,24 @@ TEST(what_a_kill_left_of_a_training_goes_at_the_next_start)
     CHECK(hg_server_find(trained_server, (hg_bytes){"anna/polite", 11}) != NULL);
     trained_end();
 }
+
+TEST(a_training_is_kept_with_its_first_event_or_not_at_all)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    trained_begin();
+    (void)trained_number("CREATE TRIGGER no_event BEFORE INSERT ON training_events BEGIN SELECT "
+                         "RAISE(ABORT, 'no'); END");
+    ask = trained_ask();
+    CHECK(!hg_trainings_create(hg_server_trainings(trained_server), &ask, id, &p));
+    CHECK_EQ(p.status, 500);
+    CHECK_EQ(trained_number("SELECT count(*) FROM trainings"), 0);
+    (void)trained_number("DROP TRIGGER no_event");
+    CHECK(hg_trainings_create(hg_server_trainings(trained_server), &ask, id, &p));
+    CHECK_EQ(trained_wait(id)->state, HG_TRAINING_SUCCEEDED);
+    CHECK_EQ(trained_number("SELECT message LIKE 'Created fine-tuning job: %' FROM training_events "
+                            "ORDER BY number LIMIT 1"),
+             1);
+    trained_end();
+}
