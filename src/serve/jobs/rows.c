@@ -221,6 +221,16 @@ bool hg_trainings_list(hg_trainings *t, const char *owner, const char *face, con
     return true;
 }
 
+bool hg_training_name_is_open(hg_trainings *t, const char *name)
+{
+    hg_query q;
+
+    hg_query_open(&q, t->store, "SELECT 1 FROM trainings WHERE name = ? AND state IN (0, 1, 2, 3)");
+    hg_query_text(&q, 1, name);
+    const bool is = hg_query_row(&q);
+    return hg_query_close(&q, NULL) == HG_OK && is;
+}
+
 int64_t hg_training_count_open(hg_trainings *t, const char *owner)
 {
     hg_query q;

@@ -119,12 +119,15 @@ static bool check(hg_trainings *t, const hg_training_ask *a, hg_problem *p)
     return true;
 }
 
-/* With the lock. What comes of those that are open must find room, too. */
-static bool check_room(hg_trainings *t, const char *owner, hg_problem *p)
+/* With the lock. What comes of those that are open must find room, too, and names of their own. */
+static bool check_open(hg_trainings *t, const hg_training_ask *a, hg_problem *p)
 {
     const int64_t room = (int64_t)hg_models_room(t->models);
 
-    if (hg_training_count_open(t, owner) >= HG_TRAININGS_MAX_OPEN)
+    if (a->name != NULL && hg_training_name_is_open(t, a->name))
+        return hg_refuse(p, 409, "already_exists", "name",
+                         "a training that is open will make a model %.100s", a->name);
+    if (hg_training_count_open(t, a->owner) >= HG_TRAININGS_MAX_OPEN)
         return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
                          "%d trainings are open already; wait for one, or cancel it",
                          (int)HG_TRAININGS_MAX_OPEN);
@@ -144,7 +147,7 @@ bool hg_trainings_create(hg_trainings *t, const hg_training_ask *ask, char id[HG
     if (!check(t, ask, p)) return false;
     hg_id_make(id, HG_TRAINING_ID_ROOM, ask->id_prefix, LAST_N);
     (void)pthread_mutex_lock(&t->lock);
-    const bool has_room = check_room(t, ask->owner, p);
+    const bool has_room = check_open(t, ask, p);
     const hg_status s = has_room ? hg_training_insert(t, ask, id, &e) : HG_OK;
     (void)pthread_cond_broadcast(&t->more);
     (void)pthread_mutex_unlock(&t->lock);

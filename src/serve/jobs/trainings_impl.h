@@ -38,6 +38,8 @@ hg_status hg_training_insert(hg_trainings *t, const hg_training_ask *ask, const 
 bool hg_training_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state);
 bool hg_training_read(hg_trainings *t, const char *owner, const char *id, hg_arena *mem,
                       hg_training *out);
+/* Whether one that has not ended is to make a model of that name. */
+bool hg_training_name_is_open(hg_trainings *t, const char *name);
 /* NULL: of all. */
 int64_t hg_training_count_open(hg_trainings *t, const char *owner);
 hg_status hg_training_set_state(hg_trainings *t, const char *id, hg_training_state s, hg_err *e);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MOST_LINES = 200 };
+enum { MOST_LINES = 200, MOST_TRIES = 5 };
 
 /* ---- what is kept with a training, as JSON ---- */
 static const char *note_text(const json_t *note, const char *key)
@@ -264,8 +264,15 @@ static bool create(hg_server *s, hg_exchange *x, const hg_offer *base, const cha
     (void)snprintf(name, sizeof name, "%.90s:%013lld", destination,
                    (long long)next_time(hg_server_store(s), destination));
     ask.note = make_note(x, body, &ask, destination, own, mem);
-    const bool ok = ask.note != NULL ? hg_trainings_create(hg_server_trainings(s), &ask, id, p)
-                                     : hg_refuse(p, 500, NULL, NULL, "no room for the training");
+    bool ok = ask.note != NULL || hg_refuse(p, 500, NULL, NULL, "no room for the training");
+    for (int tries = 1; ok; tries++) {
+        (void)snprintf(name, sizeof name, "%.90s:%013lld", destination,
+                       (long long)next_time(hg_server_store(s), destination));
+        ok = hg_trainings_create(hg_server_trainings(s), &ask, id, p);
+        /* Another of the same destination may have taken that millisecond. */
+        if (ok || p->status != 409 || tries == MOST_TRIES) break;
+        ok = true;
+    }
     if (!ok) hg_replicate_drop_data(&ask, s, x, json_object_get(body, "input"));
     return ok && reply(s, x, 201, id, p);
 }

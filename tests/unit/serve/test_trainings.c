@@ -338,3 +338,22 @@ TEST(a_training_is_kept_with_its_first_event_or_not_at_all)
              1);
     trained_end();
 }
+
+TEST(two_open_trainings_do_not_make_a_model_of_one_name)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    trained_begin();
+    ask = trained_ask();
+    ask.name = "anna/polite";
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(hg_server_trainings(trained_server), &ask, id, &p));
+    check_refused(&ask, 409, "name");
+    CHECK_STR(p.msg, "a training that is open will make a model anna/polite");
+    CHECK(hg_trainings_cancel(hg_server_trainings(trained_server), "anna", id, &p));
+    CHECK_EQ(trained_wait(id)->state, HG_TRAINING_CANCELED);
+    CHECK(hg_trainings_create(hg_server_trainings(trained_server), &ask, id, &p));
+    CHECK(hg_trainings_cancel(hg_server_trainings(trained_server), "anna", id, &p));
+    trained_end();
+}
