@@ -164,36 +164,50 @@ bool hg_trainings_get(hg_trainings *t, const char *owner, const char *id, hg_are
 }
 
 /* ---- stopping and going on ---- */
-/* With the lock: what runs or is checked learns it from its thread, the rest at once. */
-static bool bring_to(hg_trainings *t, const hg_training *one, intent i)
+/* With the lock: what runs or is checked learns it from its thread, the rest at once; so does one
+ * that has just come to rest, though its thread is still telling so. */
+static hg_status bring_to(hg_trainings *t, const hg_training *one, intent i, bool *at_once,
+                          hg_err *e)
 {
-    const bool is_at_work = strcmp(t->running, one->id) == 0 || one->state == HG_TRAINING_CHECKING;
+    const bool runs = one->state == HG_TRAINING_RUNNING && strcmp(t->running, one->id) == 0;
 
-    if (is_at_work) {
-        (void)hg_training_set_intent(t, one->id, i, NULL);
-        if (strcmp(t->running, one->id) == 0) atomic_store(&t->stop, true);
-        return false;
-    }
-    (void)hg_training_set_state(
-        t, one->id, i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED, NULL);
-    return true;
+    *at_once = !runs && one->state != HG_TRAINING_CHECKING;
+    if (*at_once)
+        return hg_training_set_state(
+            t, one->id, i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED, e);
+    HG_TRY(hg_training_set_intent(t, one->id, i, e));
+    if (runs) atomic_store(&t->stop, true);
+    return HG_OK;
+}
+
+/* With the lock. */
+static bool may_change(hg_trainings *t, const hg_training *one, intent i, hg_problem *p)
+{
+    const char *why = NULL;
+
+    if (hg_training_has_ended(one->state))
+        why = "the training has ended already";
+    else if (i == INTENT_PAUSE && one->state == HG_TRAINING_PAUSED)
+        why = "the training is paused already";
+    else if (i == INTENT_PAUSE && hg_training_intent(t, one->id) == INTENT_CANCEL)
+        why = "the training is being cancelled";
+    return why == NULL || hg_refuse(p, 400, "invalid_state", NULL, "%s", why);
 }
 
 static bool change(hg_trainings *t, const char *owner, const char *id, intent i, hg_problem *p)
 {
     hg_training one;
     hg_arena mem;
+    hg_err e = {0};
     bool at_once = false;
 
     hg_arena_init(&mem, 4096);
     (void)pthread_mutex_lock(&t->lock);
-    bool ok = hg_trainings_get(t, owner, id, &mem, &one, p);
-    if (ok && hg_training_has_ended(one.state))
-        ok = hg_refuse(p, 400, "invalid_state", NULL, "the training has ended already");
-    else if (ok && i == INTENT_PAUSE && one.state == HG_TRAINING_PAUSED)
-        ok = hg_refuse(p, 400, "invalid_state", NULL, "the training is paused already");
-    if (ok) at_once = bring_to(t, &one, i);
+    bool ok = hg_trainings_get(t, owner, id, &mem, &one, p) && may_change(t, &one, i, p);
+    if (ok && bring_to(t, &one, i, &at_once, &e) != HG_OK)
+        ok = hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
     (void)pthread_mutex_unlock(&t->lock);
+    at_once = at_once && ok;
     if (at_once)
         hg_training_say(t, id, "info", "The job was %s",
                         i == INTENT_CANCEL ? "cancelled" : "paused");
@@ -219,13 +233,15 @@ bool hg_trainings_resume(hg_trainings *t, const char *owner, const char *id, hg_
 {
     hg_training one;
     hg_arena mem;
+    hg_err e = {0};
 
     hg_arena_init(&mem, 4096);
     (void)pthread_mutex_lock(&t->lock);
     bool ok = hg_trainings_get(t, owner, id, &mem, &one, p);
     if (ok && one.state != HG_TRAINING_PAUSED)
         ok = hg_refuse(p, 400, "invalid_state", NULL, "the training is not paused");
-    if (ok) (void)hg_training_set_state(t, id, HG_TRAINING_QUEUED, NULL);
+    if (ok && hg_training_set_state(t, id, HG_TRAINING_QUEUED, &e) != HG_OK)
+        ok = hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
     (void)pthread_cond_broadcast(&t->more);
     (void)pthread_mutex_unlock(&t->lock);
     if (ok) hg_training_say(t, id, "info", "The job waits to go on");

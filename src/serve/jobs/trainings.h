@@ -126,8 +126,9 @@ typedef bool hg_training_fn(void *ctx, const hg_training *one);
 bool hg_trainings_list(hg_trainings *t, const char *owner, const char *face, const char *after,
                        hg_arena *mem, hg_training_fn *fn, void *ctx, hg_problem *p);
 /* One that runs ends with the step that it is at; until then it says is_stopping. Cancelling what
- * has ended is refused (400), as is pausing what does not run or wait, and resuming what is not
- * paused. */
+ * has ended is refused (400), as is pausing what does not run or wait or is being cancelled, and
+ * resuming what is not paused. What cannot be written down is refused too (500), and nothing has
+ * changed. */
 bool hg_trainings_cancel(hg_trainings *t, const char *owner, const char *id, hg_problem *p);
 bool hg_trainings_pause(hg_trainings *t, const char *owner, const char *id, hg_problem *p);
 bool hg_trainings_resume(hg_trainings *t, const char *owner, const char *id, hg_problem *p);

@@ -357,3 +357,105 @@ TEST(two_open_trainings_do_not_make_a_model_of_one_name)
     CHECK(hg_trainings_cancel(hg_server_trainings(trained_server), "anna", id, &p));
     trained_end();
 }
+
+/* ---- stopping, between threads ---- */
+static hg_training_state state_of(const char *id)
+{
+    hg_training one;
+    hg_arena own;
+    hg_problem why;
+
+    hg_arena_init(&own, 4096);
+    const bool is_there =
+        hg_trainings_get(hg_server_trainings(trained_server), NULL, id, &own, &one, &why);
+    hg_arena_free(&own);
+    return is_there ? one.state : HG_TRAINING_CHECKING;
+}
+
+static void cancel_at_rest(void *ctx, const char *id)
+{
+    bool *is_taken = ctx;
+    hg_problem why;
+
+    if (state_of(id) == HG_TRAINING_PAUSED)
+        *is_taken = hg_trainings_cancel(hg_server_trainings(trained_server), "anna", id, &why);
+}
+
+TEST(one_that_is_just_being_told_to_rest_is_cancelled_all_the_same)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+    bool is_taken = false;
+
+    trained_begin();
+    hg_trainings_watch(hg_server_trainings(trained_server), cancel_at_rest, &is_taken);
+    ask = trained_ask();
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(hg_server_trainings(trained_server), &ask, id, &p));
+    trained_wait_for("SELECT state = 2 AND step > 0 FROM trainings", 1);
+    CHECK(hg_trainings_pause(hg_server_trainings(trained_server), "anna", id, &p));
+    CHECK_EQ(trained_wait(id)->state, HG_TRAINING_CANCELED);
+    CHECK(is_taken);
+    trained_end();
+}
+
+/* A store that takes no end keeps the training at its last step. */
+TEST(one_that_is_being_cancelled_is_not_paused_instead)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+
+    trained_begin();
+    hg_trainings *t = hg_server_trainings(trained_server);
+    ask = trained_ask();
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(t, &ask, id, &p));
+    trained_wait_for("SELECT state FROM trainings", HG_TRAINING_RUNNING);
+    (void)trained_number("CREATE TRIGGER no_end BEFORE UPDATE OF state ON trainings WHEN "
+                         "new.state > 2 BEGIN SELECT RAISE(ABORT, 'no'); END");
+    CHECK(hg_trainings_cancel(t, "anna", id, &p));
+    CHECK(!hg_trainings_pause(t, "anna", id, &p));
+    CHECK_EQ(p.status, 400);
+    CHECK_STR(p.msg, "the training is being cancelled");
+    CHECK(trained_get(id)->is_stopping);
+    (void)trained_number("DROP TRIGGER no_end");
+    CHECK_EQ(trained_wait(id)->state, HG_TRAINING_CANCELED);
+    trained_end();
+}
+
+TEST(a_stop_that_cannot_be_written_down_is_refused_and_changes_nothing)
+{
+    char id[HG_TRAINING_ID_ROOM], folder[96], query[80];
+    hg_training_ask ask;
+
+    trained_begin();
+    hg_trainings *t = hg_server_trainings(trained_server);
+    ask = trained_ask();
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(t, &ask, id, &p));
+    trained_wait_for("SELECT state = 2 AND step > 0 FROM trainings", 1);
+    (void)trained_number("CREATE TRIGGER no_intent BEFORE UPDATE OF intent ON trainings BEGIN "
+                         "SELECT RAISE(ABORT, 'no'); END");
+    CHECK(!hg_trainings_pause(t, "anna", id, &p));
+    CHECK_EQ(p.status, 500);
+    const uint64_t step = trained_get(id)->step;
+    (void)snprintf(query, sizeof query, "SELECT step > %llu FROM trainings",
+                   (unsigned long long)step + 1);
+    trained_wait_for(query, 1); /* it was not stopped either */
+    (void)trained_number("DROP TRIGGER no_intent");
+    CHECK(hg_trainings_pause(t, "anna", id, &p));
+    trained_wait_for("SELECT state FROM trainings", HG_TRAINING_PAUSED);
+    (void)trained_number("CREATE TRIGGER no_state BEFORE UPDATE OF state ON trainings BEGIN "
+                         "SELECT RAISE(ABORT, 'no'); END");
+    CHECK(!hg_trainings_resume(t, "anna", id, &p));
+    CHECK_EQ(p.status, 500);
+    CHECK(!hg_trainings_cancel(t, "anna", id, &p));
+    CHECK_EQ(p.status, 500);
+    CHECK_EQ(trained_get(id)->state, HG_TRAINING_PAUSED);
+    (void)snprintf(folder, sizeof folder, "data/trainings/%s/run", id);
+    CHECK(hg_path_exists(test_path(folder))); /* what it has learnt so far */
+    (void)trained_number("DROP TRIGGER no_state");
+    CHECK(hg_trainings_cancel(t, "anna", id, &p));
+    CHECK_EQ(trained_get(id)->state, HG_TRAINING_CANCELED);
+    trained_end();
+}
