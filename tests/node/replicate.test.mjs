@@ -611,6 +611,10 @@ test('train_data may be a long data URI, and what is refused leaves no file', as
   const bad = await post(`/models/local/random/versions/${v.id}/trainings`, { destination: 'me/long', input: { train_data: data, gradient_accumulation_steps: 4 } });
   assert.equal(bad.status, 422);
   assert.equal(await count(), before);
+  const half = await post(`/models/local/random/versions/${v.id}/trainings`, { destination: 'me/long', input: { train_data: data, eval_data: 'data:application/jsonl;base64,no*base64' } });
+  assert.equal(half.status, 422);
+  assert.match((await half.json()).detail, /input.eval_data: what stands in the data URI is no base64/);
+  assert.equal(await count(), before, 'nor what was read before the fault');
   const t = await trained(await replicate.trainings.create('local', 'random', v.id, { destination: 'me/long', input: { train_data: data, max_steps: 1 } }));
   assert.equal(t.status, 'succeeded', t.error);
   assert.match(t.input.train_data, /\/v1\/files\/file-/);

@@ -258,11 +258,12 @@ static bool create(hg_server *s, hg_exchange *x, const hg_offer *base, const cha
     if (!check_destination(s, x, destination, p)) return false;
     if (hook != NULL && hg_webhooks_check(hg_server_replicate(s)->webhooks, hook, &e) != HG_OK)
         return hg_refuse(p, 422, NULL, NULL, "webhook: %s", e.msg);
-    if (!hg_replicate_read_filter(json_object_get(body, "webhook_events_filter"), &events, p) ||
-        !hg_replicate_read_training(&ask, s, x, json_object_get(body, "input"), mem, p))
+    if (!hg_replicate_read_filter(json_object_get(body, "webhook_events_filter"), &events, p))
         return false;
-    (void)snprintf(name, sizeof name, "%.90s:%013lld", destination,
-                   (long long)next_time(hg_server_store(s), destination));
+    if (!hg_replicate_read_training(&ask, s, x, json_object_get(body, "input"), mem, p)) {
+        hg_replicate_drop_data(&ask, s, x, json_object_get(body, "input"));
+        return false;
+    }
     ask.note = make_note(x, body, &ask, destination, own, mem);
     bool ok = ask.note != NULL || hg_refuse(p, 500, NULL, NULL, "no room for the training");
     for (int tries = 1; ok; tries++) {
@@ -400,14 +401,15 @@ void hg_replicate_post_training(hg_server *s, hg_exchange *x, hg_bytes rest)
         ok = hg_trainings_get(hg_server_trainings(s), hg_exchange_owner(x), part[0],
                               hg_exchange_memory(x), &one, &p);
     if (ok && !hg_training_has_ended(one.state))
-        ok = hg_trainings_cancel(hg_server_trainings(s), hg_exchange_owner(x), part[0], &p);
+        ok = hg_trainings_cancel(hg_server_trainings(s), hg_exchange_owner(x), part[0], &p) ||
+             p.status == 400; /* it has ended meanwhile */
     if (!ok || !reply(s, x, 200, part[0], &p)) hg_replicate_refuse(x, &p);
 }
 
 /* ---- webhooks ---- */
 /* One training runs at a time: what was told of it last. */
 typedef struct teller {
-    char id[HG_TRAINING_ID_ROOM];
+    char id[HG_TRAINING_ID_ROOM], ended[HG_TRAINING_ID_ROOM];
     double told_s;
     bool start_is_told;
 } teller;
@@ -416,13 +418,21 @@ static unsigned news_of(teller *t, const hg_training *j)
 {
     const double now = hg_seconds();
 
-    /* Also one that waits may be canceled while another runs. */
-    if (hg_training_has_ended(j->state)) return HG_ON_COMPLETED;
+    /* Also one that waits may be canceled while another runs; and one that is canceled while it is
+     * told to rest would be told of twice. */
+    if (hg_training_has_ended(j->state)) {
+        if (strcmp(t->ended, j->id) == 0) return 0;
+        (void)snprintf(t->ended, sizeof t->ended, "%s", j->id);
+        return HG_ON_COMPLETED;
+    }
+    /* The files of others are checked while one runs: that is no news of it, nor of them. */
+    if (j->state != HG_TRAINING_RUNNING) return 0;
     if (strcmp(t->id, j->id) != 0) {
-        *t = (teller){.told_s = 0};
+        /* One that has made steps went on from a checkpoint; that it began was told then. */
+        t->start_is_told = j->step > 0;
+        t->told_s = 0;
         (void)snprintf(t->id, sizeof t->id, "%s", j->id);
     }
-    if (j->state != HG_TRAINING_RUNNING) return 0;
     if (!t->start_is_told) {
         t->start_is_told = true;
         t->told_s = now;

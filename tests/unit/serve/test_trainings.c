@@ -459,3 +459,36 @@ TEST(a_stop_that_cannot_be_written_down_is_refused_and_changes_nothing)
     CHECK_EQ(trained_get(id)->state, HG_TRAINING_CANCELED);
     trained_end();
 }
+
+TEST(replicates_clients_are_told_once_that_a_training_has_started)
+{
+    char id[HG_TRAINING_ID_ROOM], other[HG_TRAINING_ID_ROOM], query[160];
+    hg_training_ask ask;
+
+    trained_begin();
+    (void)trained_number("CREATE TABLE told (body BLOB)");
+    (void)trained_number("CREATE TRIGGER tell AFTER INSERT ON webhooks BEGIN INSERT INTO told "
+                         "VALUES (new.body); END");
+    ask = trained_ask();
+    ask.face = HG_REPLICATE_FACE;
+    ask.note = "{\"webhook\":\"http://127.0.0.1:9/\",\"filter\":[\"start\"]}";
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(hg_server_trainings(trained_server), &ask, id, &p));
+    trained_wait_for("SELECT count(*) FROM told", 1);
+    /* The files of another are checked amid its steps. */
+    CHECK(hg_trainings_create(hg_server_trainings(trained_server), &ask, other, &p));
+    trained_wait_for("SELECT count(*) FROM trainings WHERE state = 1", 1);
+    (void)snprintf(query, sizeof query, "SELECT step >= %llu FROM trainings WHERE id = '%s'",
+                   (unsigned long long)trained_get(id)->step + 3, id);
+    trained_wait_for(query, 1);
+    CHECK_EQ(trained_number("SELECT count(*) FROM told"), 1);
+    trained_end();
+    trained_begin();
+    (void)snprintf(query, sizeof query, "SELECT step >= %llu FROM trainings WHERE id = '%s'",
+                   (unsigned long long)trained_get(id)->step + 3, id);
+    trained_wait_for(query, 1);
+    CHECK_EQ(trained_number("SELECT count(*) FROM told"), 1);
+    CHECK(hg_trainings_cancel(hg_server_trainings(trained_server), "anna", other, &p));
+    CHECK(hg_trainings_cancel(hg_server_trainings(trained_server), "anna", id, &p));
+    trained_end();
+}
