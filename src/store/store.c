@@ -235,7 +235,8 @@ hg_status hg_query_close(hg_query *q, hg_err *e)
         s = told(q->store, NULL, e);
     if (has_deleted(q)) atomic_store(&q->store->has_deleted, true);
     if (q->statement != NULL) {
-        (void)sqlite3_reset(q->statement);
+        /* One that was left at a row commits only now, which may fail. */
+        if (sqlite3_reset(q->statement) != SQLITE_OK && s == HG_OK) s = told(q->store, NULL, e);
         (void)sqlite3_clear_bindings(q->statement);
     }
     (void)pthread_mutex_unlock(&q->store->lock);

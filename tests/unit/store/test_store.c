@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -378,5 +379,35 @@ TEST(what_was_deleted_is_not_in_the_settled_log)
     CHECK(!has_log(log, "canary") && !has_log(path, "canary"));
     CHECK(has_log(path, "harbour"));
     hg_store_close(other);
+    hg_store_close(s);
+}
+
+/* A limit on the size of files stands for a full disk. */
+TEST(what_was_not_written_is_told_though_its_row_was_read)
+{
+    const char *path = test_path("a.db");
+    hg_store *s = open_store(path, 1);
+    struct rlimit limit = {0, RLIM_INFINITY};
+    struct stat wal;
+    char name[4096];
+    hg_query q;
+    hg_err e = {0};
+
+    CHECK_OK(put(s, "a", 1, &e), e);
+    (void)snprintf(name, sizeof name, "%s-wal", path);
+    CHECK_EQ(stat(name, &wal), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    limit.rlim_cur = (rlim_t)wal.st_size;
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    hg_query_open(&q, s, "UPDATE things SET n = n + 1 RETURNING n");
+    CHECK(hg_query_row(&q));
+    CHECK_EQ(hg_column_int(&q, 0), 2);
+    CHECK_EQ(hg_query_close(&q, &e), HG_E_IO);
+    limit.rlim_cur = RLIM_INFINITY;
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    hg_query_open(&q, s, "SELECT n FROM things");
+    CHECK(hg_query_row(&q));
+    CHECK_EQ(hg_column_int(&q, 0), 1);
+    CHECK_OK(hg_query_close(&q, &e), e);
     hg_store_close(s);
 }
