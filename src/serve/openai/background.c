@@ -17,6 +17,7 @@ typedef struct run {
     hg_buf body;        /* of the request */
     hg_buf events;      /* of its stream, so far */
     hg_exchange *inner; /* held; NULL: it waits */
+    bool is_kept;       /* before that it takes a place and no more */
     bool has_begun, is_canceled;
     hg_exchange *follower[MAX_FOLLOWERS]; /* held */
     size_t n_followers;
@@ -94,7 +95,8 @@ static run *next_of(const struct hg_backlog *r)
     uint64_t least = 0;
 
     for (run *one = r->first; one != NULL; one = one->next) {
-        if (one->inner != NULL || (best != NULL && strcmp(best->owner, one->owner) == 0)) continue;
+        if (!one->is_kept || one->inner != NULL) continue;
+        if (best != NULL && strcmp(best->owner, one->owner) == 0) continue;
         const uint64_t at = hg_turns_last(&r->turns, hg_owner_key(one->owner));
         if (best != NULL && at >= least) continue;
         best = one;
@@ -223,15 +225,22 @@ static void keep_end(run *one, int status, hg_bytes reply)
     hg_arena_free(&mem);
 }
 
+/* With the lock held. */
+static void give_up_place(struct hg_backlog *r, const run *one)
+{
+    run **at = find(r, one->owner, one->id);
+
+    if (*at == one) *at = one->next;
+    r->n--;
+}
+
 static void end(run *one, int status, hg_bytes reply)
 {
     struct hg_backlog *r = one->all;
 
     keep_end(one, status, reply);
     (void)pthread_mutex_lock(&r->lock);
-    run **at = find(r, one->owner, one->id);
-    if (*at == one) *at = one->next;
-    r->n--;
+    give_up_place(r, one);
     if (one->inner != NULL) r->n_active--;
     begin_more(r);
     (void)pthread_mutex_unlock(&r->lock);
@@ -271,6 +280,29 @@ static run *make(struct hg_backlog *r, const hg_kept_card *queued, hg_bytes body
     return NULL;
 }
 
+/* At the end of the list, so that whoever comes meanwhile counts it, too. */
+static bool take_place(struct hg_backlog *r, run *one, hg_problem *p)
+{
+    run **at = &r->first;
+
+    (void)pthread_mutex_lock(&r->lock);
+    const bool is_full = r->n >= MAX_RUNS, has_all = count_of(r, one->owner) >= MAX_OWN;
+    if (!is_full && !has_all) {
+        while (*at != NULL) at = &(*at)->next;
+        *at = one;
+        r->n++;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    if (has_all)
+        return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
+                         "%d of your responses are being made in the background; wait for one, or "
+                         "cancel it",
+                         MAX_OWN);
+    return !is_full ||
+           hg_refuse(p, 429, "rate_limit_exceeded", NULL,
+                     "%d responses are being made in the background; try again", MAX_RUNS);
+}
+
 bool hg_background_start(hg_keeper *k, const hg_kept_card *queued, hg_bytes body, hg_exchange *x,
                          hg_problem *p)
 {
@@ -279,30 +311,23 @@ bool hg_background_start(hg_keeper *k, const hg_kept_card *queued, hg_bytes body
     hg_err e;
 
     if (one == NULL) return hg_refuse(p, 500, NULL, NULL, "no room for the request");
-    (void)pthread_mutex_lock(&r->lock);
-    const bool has_room = r->n < MAX_RUNS && count_of(r, one->owner) < MAX_OWN;
-    if (has_room) r->n++;
-    (void)pthread_mutex_unlock(&r->lock);
-    const hg_status kept = has_room ? hg_keeper_put(k, queued, &e) : HG_OK;
-    if (!has_room || kept != HG_OK) {
+    if (!take_place(r, one, p)) {
         free_run(one);
-        if (!has_room)
-            return hg_refuse(p, 429, "rate_limit_exceeded", NULL,
-                             "%d responses are being made in the background; try again", MAX_RUNS);
-        (void)pthread_mutex_lock(&r->lock);
-        r->n--;
-        (void)pthread_mutex_unlock(&r->lock);
-        return kept == HG_E_LIMIT ? hg_refuse(p, 429, "rate_limit_exceeded", NULL, "%s", e.msg)
-                                  : hg_refuse(p, 500, "store", NULL, "%s", e.msg);
+        return false;
     }
+    const hg_status s = hg_keeper_put(k, queued, &e);
     (void)pthread_mutex_lock(&r->lock);
-    if (x != NULL) follow(one, x, -1);
-    run **at = &r->first;
-    while (*at != NULL) at = &(*at)->next;
-    *at = one;
-    begin_more(r);
+    one->is_kept = s == HG_OK;
+    if (s == HG_OK && x != NULL) follow(one, x, -1);
+    if (s == HG_OK)
+        begin_more(r);
+    else
+        give_up_place(r, one);
     (void)pthread_mutex_unlock(&r->lock);
-    return true;
+    if (s == HG_OK) return true;
+    free_run(one);
+    return s == HG_E_LIMIT ? hg_refuse(p, 429, "rate_limit_exceeded", NULL, "%s", e.msg)
+                           : hg_refuse(p, 500, "store", NULL, "%s", e.msg);
 }
 
 bool hg_background_runs(hg_keeper *k, const char *owner, const char *id, bool *is_begun)

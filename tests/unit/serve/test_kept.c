@@ -417,6 +417,64 @@ TEST(owners_take_turns_in_the_background)
     hg_server_free(s);
 }
 
+/* ---- how many ---- */
+typedef struct start {
+    hg_keeper *keeper;
+    int i;
+    bool is_taken;
+    hg_problem p;
+    pthread_t thread;
+} start;
+
+static void *start_one(void *ctx)
+{
+    start *t = ctx;
+    char id[32];
+    const hg_kept_card queued = {.id = id,
+                                 .owner = "anna",
+                                 .model = "parrot",
+                                 .status = "queued",
+                                 .is_background = true,
+                                 .created = 5,
+                                 .body = text("{}"),
+                                 .input = text("[]"),
+                                 .talk = text("[]")};
+
+    (void)snprintf(id, sizeof id, "resp_%d", t->i);
+    t->is_taken = hg_background_start(t->keeper, &queued, text(LATER("FOREVER")), NULL, &t->p);
+    return NULL;
+}
+
+TEST(an_owner_has_so_many_in_the_background_however_they_come)
+{
+    enum { MOST = 192, AT_ONCE = 4 };
+    hg_server *s = fake_server(fake_new(), NULL);
+    start t[MOST + AT_ONCE] = {0};
+    int n = 0;
+    hg_err e = {0};
+
+    for (int i = 0; i < MOST + AT_ONCE; i++) t[i] = (start){.keeper = hg_server_keeper(s), .i = i};
+    for (int i = 0; i < MOST - 1; i++) {
+        (void)start_one(&t[i]);
+        CHECK(t[i].is_taken);
+    }
+    /* All are counted before one is kept. */
+    CHECK_OK(hg_store_begin(hg_server_store(s), &e), e);
+    for (int i = MOST - 1; i < MOST + AT_ONCE; i++)
+        CHECK(pthread_create(&t[i].thread, NULL, start_one, &t[i]) == 0);
+    usleep(300000);
+    CHECK_OK(hg_store_end(hg_server_store(s), HG_OK, &e), e);
+    for (int i = MOST - 1; i < MOST + AT_ONCE; i++) {
+        CHECK(pthread_join(t[i].thread, NULL) == 0);
+        n += t[i].is_taken;
+        if (!t[i].is_taken)
+            CHECK_STR(t[i].p.msg, "192 of your responses are being made in the background; wait "
+                                  "for one, or cancel it");
+    }
+    CHECK_EQ(n, 1);
+    hg_server_free(s);
+}
+
 TEST(whoever_had_a_turn_longest_ago_is_next)
 {
     hg_turns t = {0};
