@@ -38,37 +38,31 @@ static hg_status no_file(hg_err *e, const char *id)
 }
 
 /* ---- bytes ---- */
-static hg_status write_all(int fd, hg_bytes body, char sha256[65], hg_err *e)
-{
-    hg_sha256 h;
+struct hg_file_draft {
+    hg_files *files;
+    int fd;
+    char name[32]; /* temporary */
+    hg_sha256 hash;
+    uint64_t n, most;
+};
 
-    hg_sha256_init(&h);
-    for (size_t at = 0; at < body.n;) {
-        const size_t left = body.n - at, want = left < PIECE ? left : PIECE;
-        const ssize_t k = write(fd, body.p + at, want);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0)
-            return hg_fail(e, HG_E_IO, "the file was not kept: %s",
-                           k < 0 ? hg_os_error() : "the disk is full");
-        hg_sha256_put(&h, body.p + at, (size_t)k);
-        at += (size_t)k;
-    }
-    hg_sha256_end(&h, sha256);
-    return fsync(fd) == 0 ? HG_OK : hg_fail(e, HG_E_IO, "the file was not kept: %s", hg_os_error());
+static hg_status not_kept(hg_err *e, const char *why)
+{
+    return hg_fail(e, HG_E_IO, "the file was not kept: %s", why);
 }
 
-/* Into a file of a temporary name, which is gone again on failure. */
-static hg_status write_temporary(hg_files *f, hg_bytes body, char name[32], char sha256[65],
-                                 hg_err *e)
+static hg_status write_part(hg_file_draft *d, hg_bytes part, hg_err *e)
 {
-    (void)snprintf(name, 32, "tmp-%08x%08x", randombytes_random(), randombytes_random());
-    const int fd = openat(f->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) return hg_fail(e, HG_E_IO, "the file was not kept: %s", hg_os_error());
-    hg_status s = write_all(fd, body, sha256, e);
-    if (close(fd) != 0 && s == HG_OK)
-        s = hg_fail(e, HG_E_IO, "the file was not kept: %s", hg_os_error());
-    if (s != HG_OK) (void)unlinkat(f->dir, name, 0);
-    return s;
+    for (size_t at = 0; at < part.n;) {
+        const size_t left = part.n - at, want = left < PIECE ? left : PIECE;
+        const ssize_t k = write(d->fd, part.p + at, want);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return not_kept(e, k < 0 ? hg_os_error() : "the disk is full");
+        hg_sha256_put(&d->hash, part.p + at, (size_t)k);
+        d->n += (uint64_t)k;
+        at += (size_t)k;
+    }
+    return HG_OK;
 }
 
 /* With the lock. */
@@ -142,20 +136,92 @@ static hg_status adopt(hg_files *f, const hg_file_ask *ask, const char *id, cons
     return s;
 }
 
+hg_status hg_files_begin(hg_file_draft **out, hg_files *f, const char *owner, hg_err *e)
+{
+    *out = NULL;
+    if (owner != NULL) HG_TRY(check_room(f, owner, 0, e));
+    hg_file_draft *d = hg_alloc(1, sizeof *d);
+    if (d == NULL) return hg_fail(e, HG_E_NOMEM, "no room for a file");
+    d->files = f;
+    d->most = owner != NULL ? HG_FILES_MAX_BYTES : UINT64_MAX;
+    hg_sha256_init(&d->hash);
+    (void)snprintf(d->name, sizeof d->name, "tmp-%08x%08x", randombytes_random(),
+                   randombytes_random());
+    d->fd = openat(f->dir, d->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (d->fd < 0) {
+        hg_free(d);
+        return not_kept(e, hg_os_error());
+    }
+    *out = d;
+    return HG_OK;
+}
+
+hg_status hg_files_add(hg_file_draft *d, hg_bytes part, hg_err *e)
+{
+    if (part.n > d->most - d->n)
+        return hg_fail(e, HG_E_LIMIT, "a file has at most %d MiB", HG_FILES_MAX_BYTES >> 20);
+    return write_part(d, part, e);
+}
+
+void hg_files_drop(hg_file_draft *d)
+{
+    if (d == NULL) return;
+    if (d->fd >= 0) (void)close(d->fd);
+    (void)unlinkat(d->files->dir, d->name, 0); /* not there where it was kept */
+    hg_free(d);
+}
+
+static hg_status sync_draft(hg_file_draft *d, hg_err *e)
+{
+    const bool ok = fsync(d->fd) == 0;
+    const hg_status s = ok ? HG_OK : not_kept(e, hg_os_error());
+    const bool is_closed = close(d->fd) == 0;
+
+    d->fd = -1;
+    return s != HG_OK || is_closed ? s : not_kept(e, hg_os_error());
+}
+
+hg_status hg_files_keep(hg_file_draft *d, const hg_file_ask *ask, char id[HG_FILE_ID_ROOM],
+                        hg_err *e)
+{
+    hg_files *f = d->files;
+    char sha256[65];
+    hg_status s = sync_draft(d, e);
+
+    hg_sha256_end(&d->hash, sha256);
+    if (s == HG_OK) {
+        hg_id_make(id, HG_FILE_ID_ROOM, ask->id_prefix, LAST_N);
+        (void)pthread_mutex_lock(&f->lock);
+        s = adopt(f, ask, id, d->name, sha256, (size_t)d->n, e);
+        (void)pthread_mutex_unlock(&f->lock);
+    }
+    hg_files_drop(d);
+    if (s != HG_OK) id[0] = '\0';
+    return s;
+}
+
+hg_status hg_files_take(hg_file_draft *d, int *fd, uint64_t *n, hg_err *e)
+{
+    *n = d->n;
+    *fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+    const hg_status s =
+        *fd >= 0 ? HG_OK : hg_fail(e, HG_E_IO, "the file cannot be read: %s", hg_os_error());
+    hg_files_drop(d);
+    return s;
+}
+
 hg_status hg_files_put(hg_files *f, const hg_file_ask *ask, hg_bytes body, char id[HG_FILE_ID_ROOM],
                        hg_err *e)
 {
-    char temporary[32], sha256[65];
+    hg_file_draft *d;
 
     if (body.n > HG_FILES_MAX_BYTES)
         return hg_fail(e, HG_E_LIMIT, "a file has at most %d MiB", HG_FILES_MAX_BYTES >> 20);
     HG_TRY(check_room(f, ask->owner, body.n, e));
-    HG_TRY(write_temporary(f, body, temporary, sha256, e));
-    hg_id_make(id, HG_FILE_ID_ROOM, ask->id_prefix, LAST_N);
-    (void)pthread_mutex_lock(&f->lock);
-    const hg_status s = adopt(f, ask, id, temporary, sha256, body.n, e);
-    if (s != HG_OK) (void)unlinkat(f->dir, temporary, 0);
-    (void)pthread_mutex_unlock(&f->lock);
+    HG_TRY(hg_files_begin(&d, f, ask->owner, e));
+    const hg_status s = hg_files_add(d, body, e);
+    if (s == HG_OK) return hg_files_keep(d, ask, id, e);
+    hg_files_drop(d);
     return s;
 }
 

@@ -42,6 +42,18 @@ void hg_files_free(hg_files *f); /* NULL is fine */
  * disk is full (or fails), as e->msg says. */
 hg_status hg_files_put(hg_files *f, const hg_file_ask *ask, hg_bytes body, char id[HG_FILE_ID_ROOM],
                        hg_err *e);
+/* The same for what comes in parts: begin, add, add, and then keep or take it, which free the draft
+ * in any case, as drop does. One thread at a time. */
+typedef struct hg_file_draft hg_file_draft;
+/* HG_E_LIMIT: the owner has too many files already. NULL: it will not be kept, and has no limit. */
+hg_status hg_files_begin(hg_file_draft **out, hg_files *f, const char *owner, hg_err *e);
+hg_status hg_files_add(hg_file_draft *d, hg_bytes part, hg_err *e);
+hg_status hg_files_keep(hg_file_draft *d, const hg_file_ask *ask, char id[HG_FILE_ID_ROOM],
+                        hg_err *e);
+/* For who wants to read what was added and keep nothing: *fd is the caller's, the file has no name
+ * and ends with it. */
+hg_status hg_files_take(hg_file_draft *d, int *fd, uint64_t *n, hg_err *e);
+void hg_files_drop(hg_file_draft *d); /* NULL is fine */
 /* HG_E_MISSING: there is none for this owner. */
 hg_status hg_files_get(hg_files *f, const char *owner, const char *id, hg_arena *mem, hg_file *out,
                        hg_err *e);

@@ -216,6 +216,36 @@ TEST(a_full_disk_keeps_nothing_half)
     end();
 }
 
+TEST(a_file_that_comes_in_parts_is_one_file_or_none)
+{
+    const hg_file_ask ask = {
+        .owner = "anna", .id_prefix = "file-", .name = "a", .purpose = "batch"};
+    char id[HG_FILE_ID_ROOM], text[16] = "";
+    hg_file_draft *d;
+    uint64_t n = 0;
+    int fd = -1;
+
+    begin();
+    const char *whole = put("ben", "a", "one two");
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(hg_files_begin(&d, files, i < 2 ? "anna" : NULL, &e), e);
+        CHECK_OK(hg_files_add(d, (hg_bytes){"one ", 4}, &e), e);
+        CHECK_OK(hg_files_add(d, (hg_bytes){"two", 3}, &e), e);
+        CHECK_EQ(n_kept(), 2);
+        if (i == 0) hg_files_drop(d);
+        if (i == 1) CHECK_OK(hg_files_keep(d, &ask, id, &e), e);
+        if (i == 2) CHECK_OK(hg_files_take(d, &fd, &n, &e), e);
+        CHECK_EQ(n_kept(), 1); /* the same bytes are kept once */
+    }
+    check_text("anna", id, "one two");
+    check_text("ben", whole, "one two");
+    CHECK_EQ(n, 7);
+    CHECK_EQ(pread(fd, text, sizeof text, 0), 7);
+    CHECK_STR(text, "one two");
+    (void)close(fd);
+    end();
+}
+
 TEST(what_a_kill_left_half_is_swept)
 {
     char name[65], path[4096];
