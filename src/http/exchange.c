@@ -148,12 +148,20 @@ void hg_exchange_note(hg_exchange *x, const char *model, size_t n_prompt, size_t
     (void)pthread_mutex_unlock(&x->lock);
 }
 
+void hg_exchange_note_code(hg_exchange *x, const char *code)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    (void)snprintf(x->code, sizeof x->code, "%s", code != NULL ? code : "");
+    (void)pthread_mutex_unlock(&x->lock);
+}
+
 void hg_exchange_tell(const hg_exchange *x, hg_exchange_facts *out)
 {
     pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&x->lock;
 
     (void)pthread_mutex_lock(lock);
     *out = (hg_exchange_facts){.model = x->model,
+                               .code = x->code,
                                .n_prompt = x->n_prompt,
                                .n_completion = x->n_completion,
                                .status = x->phase > PHASE_WORKING ? x->status : 0,

@@ -97,8 +97,11 @@ const char *hg_exchange_owner(const hg_exchange *x);
 void hg_exchange_set_owner(hg_exchange *x, const char *owner); /* copied */
 /* For who writes down what happened: the model that answers and its tokens. */
 void hg_exchange_note(hg_exchange *x, const char *model, size_t n_prompt, size_t n_completion);
+/* Why it was refused: the problem's code, which not every protocol's body tells. NULL: none. */
+void hg_exchange_note_code(hg_exchange *x, const char *code);
 typedef struct hg_exchange_facts {
     const char *model; /* "" */
+    const char *code;  /* "": none was noted */
     size_t n_prompt, n_completion;
     int status; /* of the answer; 0: there was none */
     double seconds;

@@ -70,8 +70,8 @@ struct hg_exchange {
     int fd;
     /* the request: written by the door's thread before the desk sees it */
     const char *method, *path;
-    char id[32], owner[64], model[128];
-    size_t n_prompt, n_completion; /* these three under the lock */
+    char id[32], owner[64], model[128], code[32];
+    size_t n_prompt, n_completion; /* these four under the lock */
     header *fields;
     size_t n_fields;
     header arguments[MAX_ARGUMENTS]; /* of the query */

@@ -31,6 +31,7 @@ void hg_answer_problem(hg_exchange *x, const hg_protocol *protocol, const hg_pro
     hg_buf b = {0};
 
     protocol->explain(&b, p);
+    hg_exchange_note_code(x, p->code);
     if (p->status == 503) hg_exchange_add_header(x, "Retry-After", "1");
     if (p->status == 401) hg_exchange_add_header(x, "WWW-Authenticate", "Bearer");
     hg_exchange_reply(x, p->status,

@@ -64,8 +64,12 @@ static bool is_paused(const hg_batches *b, int64_t batch)
 /* Too many wait, or the model cannot be had just now; one that never fits is an answer. */
 static bool is_busy(const slot *t)
 {
+    hg_exchange_facts f;
+
     if (t->status == 429 || t->status == 529) return true;
-    return t->status == 503 && (t->body.n == 0 || strstr(t->body.p, "\"no_memory\"") == NULL);
+    if (t->status != 503) return false;
+    hg_exchange_tell(t->x, &f);
+    return strcmp(f.code, "no_memory") != 0;
 }
 
 /* A line that was cut off or refused for want of room is not done. */

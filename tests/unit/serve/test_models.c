@@ -473,3 +473,38 @@ TEST(requests_for_embeddings_are_written_down_with_model_and_tokens)
     CHECK_STR(told.line, "/v1/embeddings a 200 5");
     hg_server_free(s);
 }
+
+/* Anthropic's answers do not tell the code by which a batch knows that waiting is in vain. */
+TEST(a_line_of_a_batch_whose_model_never_fits_is_answered)
+{
+    static const char body[] =
+        "{\"requests\":[{\"custom_id\":\"x\",\"params\":{\"model\":\"a\",\"max_tokens\":3,"
+        "\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}}]}";
+    hg_server *s = new_server(1);
+    char request[1024], path[80];
+    const char *a = "";
+    hg_err e = {0};
+    size_t n = 0;
+
+    small_write("m/a", 1, NULL);
+    CHECK_OK(hg_server_offer(s, test_path("m"), NULL, NULL, &n, &e), e);
+    CHECK_OK(hg_server_start(s, &e), e);
+    (void)snprintf(request, sizeof request,
+                   "POST /v1/messages/batches HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                   "application/json\r\nanthropic-version: 2023-06-01\r\nContent-Length: "
+                   "%zu\r\n\r\n%s",
+                   sizeof body - 1, body);
+    a = raw_ask(s, request);
+    CHECK_EQ(raw_status(a), 200);
+    const char *id = strstr(a, "msgbatch_");
+    CHECK(id != NULL);
+    (void)snprintf(path, sizeof path, "/v1/messages/batches/%.*s", (int)strcspn(id, "\""), id);
+    for (int i = 0; i < 500 && strstr(a, "\"ended\"") == NULL; i++) {
+        usleep(10000);
+        a = get(s, path);
+    }
+    CHECK_HAS(a, "\"errored\":1");
+    (void)snprintf(path + strlen(path), 16, "/results");
+    CHECK_HAS(get(s, path), "models may take");
+    hg_server_free(s);
+}
