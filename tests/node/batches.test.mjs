@@ -202,6 +202,37 @@ db.commit()`, `${own.data}/higgins.db`]);
   }
 });
 
+test('results of any size take little memory', async () => {
+  const own = await serve();
+  try {
+    const by = new OpenAI({ baseURL: own.base, apiKey: 'none', maxRetries: 0 });
+    await ended((await begin([line('a', chat())], {}, by)).id, by);
+    let most = 0;
+    const before = own.anonymous(), watch = setInterval(() => { most = Math.max(most, own.anonymous() - before); }, 5);
+    const n = 80, text = JSON.stringify({ text: 'x'.repeat(1 << 20) });
+    execFileSync('/usr/bin/python3', ['-c', `import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=20)
+owner, = db.execute("SELECT owner FROM batches").fetchone()
+for name, vendor, ended in (("batch_large", 0, 0), ("msgbatch_large", 1, 2000000000)):
+    n = db.execute("INSERT INTO batches (id, owner, vendor, endpoint, version, status, outcome, input_file, output_file, error_file, metadata, errors, created, began, expires, finalizing, ended, cancelling, n_lines, n_done, n_failed) VALUES (?, ?, ?, '', '', 'in_progress', '', '', '', '', CAST('null' AS BLOB), x'', 1, 1, 3000000000, 0, ?, 0, ${n}, ${n}, 0)", (name, owner, vendor, ended)).lastrowid
+    for i in range(${n}):
+        db.execute("INSERT INTO batch_lines VALUES (?, ?, ?, x'', 2, 200, 'req_1', ?)", (n, i + 1, b"n%d" % i, b'{"text":"' + b"x" * 1048576 + b'"}'))
+db.commit()`, `${own.data}/higgins.db`]);
+    const b = await ended('batch_large', by);
+    assert.equal(b.status, 'completed');
+    assert.equal((await by.files.retrieve(b.output_file_id)).bytes > n * text.length, true);
+    const got = await fetch(`${own.url}/v1/messages/batches/msgbatch_large/results`);
+    assert.equal(got.headers.get('content-type'), 'application/x-jsonl');
+    const results = (await got.text()).trimEnd().split('\n').map((l) => JSON.parse(l));
+    clearInterval(watch);
+    assert.deepEqual(results.map((r) => r.custom_id), Array.from({ length: n }, (_, i) => `n${i}`));
+    assert.ok(results.every((r) => JSON.stringify(r.result.message) === text));
+    assert.ok(most < 32 << 20, `${most >> 20} MiB`);
+  } finally {
+    await own.stop();
+  }
+});
+
 test('kill -9 and a restart lose nothing and do no finished line twice', async () => {
   const killed = await serve();
   try {

@@ -69,10 +69,11 @@ bool hg_batches_get(hg_batches *b, const char *owner, hg_batch_vendor vendor, co
 typedef bool hg_batch_fn(void *ctx, const hg_batch *batch);
 bool hg_batches_list(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *after,
                      hg_arena *mem, hg_batch_fn *fn, void *ctx, hg_problem *p);
-/* Ends it soon; one that has ended or ends already stays as it is. 404. */
+/* Ends it soon; one that is finalizing, and has to wait for room, ends without its results. One
+ * that has ended stays as it is. 404. */
 bool hg_batches_cancel(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *id,
                        hg_problem *p);
-/* 409: it has not ended. */
+/* It is there no more; its lines go soon. 409: it has not ended. */
 bool hg_batches_delete(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *id,
                        hg_problem *p);
 /* Lines in their order. */
@@ -85,7 +86,11 @@ typedef struct hg_line_result {
     hg_bytes body; /* of the answer */
 } hg_line_result;
 typedef void hg_line_fn(void *ctx, const hg_line_result *r);
-bool hg_batches_results(hg_batches *b, int64_t batch, hg_line_fn *fn, void *ctx, hg_problem *p);
+/* Behind some lines, of a megabyte or one that is larger; nobody waits for the store then. NULL is
+ * fine. */
+typedef hg_status hg_lot_fn(void *ctx, hg_err *e);
+bool hg_batches_results(hg_batches *b, int64_t batch, hg_line_fn *fn, hg_lot_fn *lot, void *ctx,
+                        hg_problem *p);
 /* How many of its lines are in that state. */
 bool hg_batches_count(hg_batches *b, int64_t batch, hg_line_state state, int64_t *n, hg_problem *p);
 

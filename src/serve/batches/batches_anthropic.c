@@ -2,6 +2,7 @@
  * line from the address that the batch tells. */
 #include "serve/batches/batches.h"
 #include "base/clock.h"
+#include "serve/files/files.h"
 #include "serve/openai/openai.h"
 
 #include <sodium.h>
@@ -216,14 +217,21 @@ static void create(hg_server *s, hg_exchange *x, hg_bytes rest)
 }
 
 /* ---- results ---- */
+/* They may be more than memory has, and a client reads them as slowly as it likes: they are written
+ * into a file without a name, which is sent. */
+typedef struct results {
+    hg_buf text; /* of the lot that is being read */
+    hg_file_draft *draft;
+} results;
+
 static void put_result(void *ctx, const hg_line_result *l)
 {
     static const char *const words[] = {"canceled", "canceled", "succeeded",
                                         "errored",  "canceled", "expired"};
-    hg_buf *out = ctx;
+    results *r = ctx;
     hg_json_out o;
 
-    hg_json_out_init(&o, out, 0);
+    hg_json_out_init(&o, &r->text, 0);
     hg_json_begin(&o, NULL, '{');
     hg_json_bytes(&o, "custom_id", l->custom_id);
     hg_json_begin(&o, "result", '{');
@@ -232,23 +240,42 @@ static void put_result(void *ctx, const hg_line_result *l)
     if (l->state == HG_LINE_FAILED) hg_json_raw(&o, "error", l->body);
     hg_json_end(&o);
     hg_json_end(&o);
-    hg_buf_putc(out, '\n');
+    hg_buf_putc(&r->text, '\n');
+}
+
+static hg_status end_lot(void *ctx, hg_err *e)
+{
+    results *r = ctx;
+    hg_status s = hg_buf_status(&r->text, e);
+
+    if (s == HG_OK) s = hg_files_add(r->draft, (hg_bytes){r->text.p, r->text.n}, e);
+    hg_buf_free(&r->text);
+    return s;
 }
 
 static bool reply_results(hg_server *s, hg_exchange *x, const char *id, hg_problem *p)
 {
-    hg_buf out = {0};
+    results r = {0};
     hg_batch b;
+    hg_err e = {0};
+    uint64_t n = 0;
+    int fd = -1;
 
     if (!get_batch(s, x, id, &b, p)) return false;
     if (b.ended == 0)
         return hg_refuse(p, 404, NULL, NULL, "the batch %s has not ended; its results come then",
                          id);
-    bool ok = hg_batches_results(hg_server_batches(s), b.n, put_result, &out, p);
-    if (ok && out.failed) ok = hg_refuse(p, 500, NULL, NULL, "no room for the results");
-    if (ok) hg_exchange_reply(x, 200, "application/x-jsonl", (hg_bytes){out.p, out.n});
-    hg_buf_free(&out);
-    return ok;
+    if (hg_files_begin(&r.draft, hg_server_files(s), NULL, &e) != HG_OK)
+        return hg_refuse(p, 500, "store", NULL, "%s", e.msg);
+    if (!hg_batches_results(hg_server_batches(s), b.n, put_result, end_lot, &r, p)) {
+        hg_files_drop(r.draft);
+        hg_buf_free(&r.text);
+        return false;
+    }
+    if (hg_files_take(r.draft, &fd, &n, &e) != HG_OK)
+        return hg_refuse(p, 500, "store", NULL, "%s", e.msg);
+    hg_exchange_reply_file(x, 200, "application/x-jsonl", fd, 0, n);
+    return true;
 }
 
 /* ---- what is there ---- */

@@ -5,15 +5,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-enum {
-    MAX_CUSTOM_ID = 512,
-    /* Written in one transaction, so that nobody waits long for the store. */
-    LINES_AT_ONCE = 256,
-    BYTES_AT_ONCE = 1 << 20,
-    DAY_S = 24 * 60 * 60
-};
+enum { MAX_CUSTOM_ID = 512, DAY_S = 24 * 60 * 60 };
 
 /* ---- a line of the input ---- */
 static bool bad(hg_problem *p, const char *param, const char *what)
@@ -121,7 +114,7 @@ static hg_status take_some(reading *r, hg_bytes *rest, hg_err *e)
     hg_status s = HG_OK;
     size_t bytes = 0;
 
-    for (int i = 0; i < LINES_AT_ONCE && bytes < BYTES_AT_ONCE && rest->n > 0 && s == HG_OK; i++) {
+    for (int i = 0; i < LOT_LINES && bytes < LOT_BYTES && rest->n > 0 && s == HG_OK; i++) {
         const char *end = memchr(rest->p, '\n', rest->n);
         const size_t n = end != NULL ? (size_t)(end - rest->p) : rest->n;
         const hg_bytes line = {rest->p, n};
@@ -138,11 +131,11 @@ static hg_status take_all(reading *r, hg_bytes all, hg_err *e)
 {
     hg_problem p;
 
-    HG_TRY(rows_drop_lines(r->b->store, r->batch->n, e)); /* of a reading that a kill has cut off */
+    HG_TRY(batch_drop_lines(r->b, r->batch->n, e)); /* of a reading that a kill has cut off */
     while (all.n > 0 && r->n_lines <= HG_BATCH_MAX_LINES && r->n_errors < HG_BATCH_MAX_ERRORS) {
         HG_TRY(hg_store_begin(r->b->store, e));
         HG_TRY(hg_store_end(r->b->store, take_some(r, &all, e), e));
-        (void)nanosleep(&(struct timespec){.tv_nsec = 200 * 1000}, NULL); /* others wait for it */
+        HG_TRY(batch_go_on(r->b, e));
     }
     const bool is_long = r->n_lines > HG_BATCH_MAX_LINES;
     if (!is_long && (r->n_lines > 0 || r->n_errors > 0)) return HG_OK;
@@ -160,8 +153,10 @@ static hg_status conclude(reading *r, hg_err *e)
     hg_json_end(&r->o);
     hg_json_end(&r->o);
     HG_TRY(hg_buf_status(&r->errors, e));
-    HG_TRY(rows_drop_lines(r->b->store, r->batch->n, e));
-    return rows_fail(r->b->store, r->batch->n, (hg_bytes){r->errors.p, r->errors.n}, e);
+    /* In this order: a kill in between leaves lines, which are dropped later, and not a batch that
+     * seems to have had none. */
+    HG_TRY(rows_fail(r->b->store, r->batch->n, (hg_bytes){r->errors.p, r->errors.n}, e));
+    return batch_drop_lines(r->b, r->batch->n, e);
 }
 
 hg_status batch_validate(hg_batches *b, const hg_batch *batch, hg_err *e)
@@ -191,21 +186,29 @@ hg_status batch_validate(hg_batches *b, const hg_batch *batch, hg_err *e)
 }
 
 /* ---- results ---- */
+/* One of the two files; of no line, no file. */
+typedef struct output {
+    const char *what;
+    hg_buf text; /* of the lot that is being read */
+    hg_file_draft *draft;
+    char id[HG_FILE_ID_ROOM];
+} output;
+
 typedef struct results {
+    hg_batches *b;
     const hg_batch *batch;
-    hg_buf good, bad;
+    output good, bad;
 } results;
 
 static void put_line(void *ctx, const hg_line_result *l)
 {
     results *r = ctx;
-    hg_buf *to = l->state == HG_LINE_DONE ? &r->good : &r->bad;
+    hg_buf *to = l->state == HG_LINE_DONE ? &r->good.text : &r->bad.text;
     const bool has_answer = l->state == HG_LINE_DONE || l->state == HG_LINE_FAILED;
     char id[80];
     hg_json_out o;
 
     if (!has_answer && l->state != HG_LINE_EXPIRED) return;
-    if (to->n > HG_FILES_MAX_BYTES) return; /* it cannot be kept anyway */
     (void)snprintf(id, sizeof id, "batch_req_%.40s_%lld", r->batch->id + strlen("batch_"),
                    (long long)l->line);
     hg_json_out_init(&o, to, 0);
@@ -231,39 +234,80 @@ static void put_line(void *ctx, const hg_line_result *l)
     hg_buf_putc(to, '\n');
 }
 
-/* `id` stays "" when there is nothing to write. */
-static hg_status put_file(hg_batches *b, hg_file_ask *ask, const char *batch, const char *what,
-                          const hg_buf *text, char id[HG_FILE_ID_ROOM], hg_err *e)
+static hg_status write_lot(results *r, output *out, hg_err *e)
 {
-    char name[96];
+    hg_status s = hg_buf_status(&out->text, e);
 
-    HG_TRY(hg_buf_status(text, e));
-    if (text->n == 0) return HG_OK;
-    (void)snprintf(name, sizeof name, "%s_%s.jsonl", batch, what);
-    ask->name = name;
-    return hg_files_put(hg_server_files(b->server), ask, (hg_bytes){text->p, text->n}, id, e);
+    if (s == HG_OK && out->text.n > 0 && out->draft == NULL)
+        s = hg_files_begin(&out->draft, hg_server_files(r->b->server), r->batch->owner, e);
+    if (s == HG_OK && out->text.n > 0)
+        s = hg_files_add(out->draft, (hg_bytes){out->text.p, out->text.n}, e);
+    hg_buf_free(&out->text);
+    return s;
 }
 
-static hg_status put_files(hg_batches *b, const hg_batch *batch, const results *r,
-                           char output[HG_FILE_ID_ROOM], char errors[HG_FILE_ID_ROOM], hg_err *e)
+static hg_status end_lot(void *ctx, hg_err *e)
+{
+    results *r = ctx;
+
+    HG_TRY(write_lot(r, &r->good, e));
+    HG_TRY(write_lot(r, &r->bad, e));
+    return batch_go_on(r->b, e);
+}
+
+static hg_status keep_file(const results *r, hg_file_ask *ask, output *out, hg_err *e)
+{
+    hg_file_draft *d = out->draft;
+    char name[96];
+
+    if (d == NULL) return HG_OK;
+    (void)snprintf(name, sizeof name, "%s_%s.jsonl", r->batch->id, out->what);
+    ask->name = name;
+    out->draft = NULL;
+    return hg_files_keep(d, ask, out->id, e);
+}
+
+static hg_status write_files(results *r, hg_err *e)
 {
     char note[96];
-    hg_file_ask ask = {.owner = batch->owner,
+    hg_file_ask ask = {.owner = r->batch->owner,
                        .id_prefix = "file-",
                        .type = "application/jsonl",
                        .purpose = "batch_output",
                        .metadata = note,
                        .expires = hg_unix_time() + (int64_t)HG_BATCH_DAYS * DAY_S};
 
-    (void)snprintf(note, sizeof note, "{\"batch\":\"%s\"}", batch->id);
+    (void)snprintf(note, sizeof note, "{\"batch\":\"%s\"}", r->batch->id);
     /* Of an earlier end that a kill has cut off. */
-    HG_TRY(hg_files_delete_made(hg_server_files(b->server), &ask, e));
-    HG_TRY(put_file(b, &ask, batch->id, "output", &r->good, output, e));
-    return put_file(b, &ask, batch->id, "error", &r->bad, errors, e);
+    HG_TRY(hg_files_delete_made(hg_server_files(r->b->server), &ask, e));
+    HG_TRY(rows_each(r->b->store, r->batch->n, put_line, end_lot, r, e));
+    HG_TRY(keep_file(r, &ask, &r->good, e));
+    return keep_file(r, &ask, &r->bad, e);
 }
 
-/* What will never be kept, because its owner has no room or it is too large, ends the batch. */
-static hg_status fail_for_good(hg_batches *b, const hg_batch *batch, const hg_err *why, hg_err *e)
+static void drop_output(const results *r, output *out, bool is_told)
+{
+    hg_files_drop(out->draft);
+    hg_buf_free(&out->text);
+    if (!is_told && out->id[0] != '\0')
+        (void)hg_files_delete(hg_server_files(r->b->server), r->batch->owner, out->id,
+                              &(hg_err){0});
+}
+
+/* Writes both files and that they are there. */
+static hg_status end_with_files(hg_batches *b, const hg_batch *batch, hg_err *e)
+{
+    results r = {.b = b, .batch = batch, .good = {.what = "output"}, .bad = {.what = "error"}};
+    hg_status s = write_files(&r, e);
+
+    if (s == HG_OK) s = rows_end(b->store, batch, r.good.id, r.bad.id, e);
+    drop_output(&r, &r.good, s == HG_OK);
+    drop_output(&r, &r.bad, s == HG_OK);
+    return s;
+}
+
+/* What will not be kept ends the batch. */
+static hg_status end_without(hg_batches *b, const hg_batch *batch, const hg_err *why, hg_err *e)
 {
     reading r = {.b = b, .batch = batch};
     hg_problem p;
@@ -280,37 +324,15 @@ static hg_status fail_for_good(hg_batches *b, const hg_batch *batch, const hg_er
     return s;
 }
 
-static hg_status gather(hg_batches *b, const hg_batch *batch, results *r, hg_err *e)
+/* A limit (the owner has no room, a file would be too large) is no better tomorrow; the disk may
+ * be. */
+hg_status batch_finalize(hg_batches *b, const hg_batch *batch, bool is_last, hg_err *e)
 {
-    HG_TRY(rows_each(b->store, batch->n, put_line, r, e));
-    if (r->good.n <= HG_FILES_MAX_BYTES && r->bad.n <= HG_FILES_MAX_BYTES) return HG_OK;
-    return hg_fail(e, HG_E_LIMIT, "they are more than %d bytes", HG_FILES_MAX_BYTES);
-}
-
-/* Where a file cannot be kept just now (the disk is full) this is tried again: the lines are still
- * there. */
-hg_status batch_finalize(hg_batches *b, const hg_batch *batch, hg_err *e)
-{
-    char output[HG_FILE_ID_ROOM] = "", errors[HG_FILE_ID_ROOM] = "";
-    results r = {.batch = batch};
     hg_err why = {0};
-    hg_status s = HG_OK;
 
-    if (batch->vendor == HG_BATCH_OPENAI) {
-        s = gather(b, batch, &r, &why);
-        if (s == HG_OK) s = put_files(b, batch, &r, output, errors, &why);
-        if (s != HG_OK) (void)hg_fail(e, s, "%s", why.msg);
-    }
-    hg_buf_free(&r.good);
-    hg_buf_free(&r.bad);
-    if (s == HG_OK) s = rows_end(b->store, batch, output, errors, e);
-    if (s == HG_OK && batch->vendor == HG_BATCH_OPENAI)
-        s = rows_drop_lines(b->store, batch->n, e);
-    else if (s != HG_OK)
-        for (int i = 0; i < 2; i++) {
-            const char *id = i == 0 ? output : errors;
-            if (id[0] != '\0')
-                (void)hg_files_delete(hg_server_files(b->server), batch->owner, id, &(hg_err){0});
-        }
-    return s == HG_E_LIMIT ? fail_for_good(b, batch, &why, e) : s;
+    if (batch->vendor != HG_BATCH_OPENAI) return rows_end(b->store, batch, "", "", e);
+    const hg_status s = end_with_files(b, batch, &why);
+    if (s == HG_OK) return batch_drop_lines(b, batch->n, e);
+    if (s != HG_E_CANCELED && (is_last || s == HG_E_LIMIT)) return end_without(b, batch, &why, e);
+    return hg_fail(e, s, "%s", why.msg);
 }

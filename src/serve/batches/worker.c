@@ -11,8 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_OPEN = 1024 /* looked at in one turn */ };
-static const double PAUSE_S = 1, EXPIRE_EACH_S = 60;
+static const double PAUSE_S = 1, MAX_PAUSE_S = 10, EXPIRE_EACH_S = 60, FILL_EACH_S = 0.02;
 
 /* ---- lines that run ---- */
 static void on_done(void *ctx, int status, const char *type, hg_bytes body)
@@ -33,31 +32,31 @@ static void on_done(void *ctx, int status, const char *type, hg_bytes body)
 static bool is_done(hg_batches *b, const slot *t)
 {
     (void)pthread_mutex_lock(&b->lock);
-    const bool done = t->x != NULL && t->is_done;
+    const bool done = t->line != 0 && t->is_done;
     (void)pthread_mutex_unlock(&b->lock);
     return done;
 }
 
 /* Its model had no room: others go on meanwhile. */
-static void pause(hg_batches *b, int64_t batch)
+static void pause(hg_batches *b, int64_t batch, double seconds)
 {
     size_t at = 0;
 
-    for (size_t i = 0; i < MAX_SLOTS; i++) {
+    for (size_t i = 0; i < MAX_PAUSED; i++) {
         if (b->paused[i].batch == batch) at = i;
         if (b->paused[i].batch == batch) break;
         if (b->paused[i].until < b->paused[at].until) at = i;
     }
     b->paused[at].batch = batch;
-    b->paused[at].until = hg_seconds() + PAUSE_S;
+    b->paused[at].until = hg_seconds() + seconds;
 }
 
 static bool is_paused(const hg_batches *b, int64_t batch)
 {
     const double now = hg_seconds();
 
-    for (size_t i = 0; i < MAX_SLOTS; i++)
-        if (b->paused[i].batch == batch && b->paused[i].until > now) return true;
+    for (size_t i = 0; i < MAX_PAUSED; i++)
+        if (b->paused[i].batch == batch) return b->paused[i].until > now;
     return false;
 }
 
@@ -75,7 +74,7 @@ static bool is_busy(const slot *t)
 /* A line that was cut off or refused for want of room is not done. */
 static hg_status keep_result(hg_batches *b, const slot *t, hg_err *e)
 {
-    if (is_busy(t)) pause(b, t->batch);
+    if (is_busy(t)) pause(b, t->batch, PAUSE_S);
     if (t->status == 0 || is_busy(t) || t->body.failed)
         return rows_put_back(b->store, t->batch, t->line, t->when_cut, e);
     /* Results are lines: a body's own end of line would end them too early. */
@@ -106,7 +105,7 @@ static size_t count_running(const hg_batches *b, int64_t batch)
     size_t n = 0;
 
     for (size_t i = 0; i < b->n_slots; i++)
-        n += b->slots[i].x != NULL && (batch == 0 || b->slots[i].batch == batch);
+        n += b->slots[i].line != 0 && b->slots[i].batch == batch;
     return n;
 }
 
@@ -120,6 +119,15 @@ static void cut(hg_batches *b, int64_t batch, hg_line_state when_cut)
     }
 }
 
+/* It waits again, once the store has taken that down. */
+static void give_back(hg_batches *b, slot *t)
+{
+    (void)pthread_mutex_lock(&b->lock);
+    t->is_done = true;
+    b->has_news = true;
+    (void)pthread_mutex_unlock(&b->lock);
+}
+
 static bool start_line(hg_batches *b, const hg_batch *batch, slot *t, bool *has_any)
 {
     const char *fields[] = {"Content-Type", "application/json",
@@ -131,6 +139,12 @@ static bool start_line(hg_batches *b, const hg_batch *batch, slot *t, bool *has_
 
     *has_any = rows_take(b->store, batch->n, &line, &body, &e) == HG_OK && line != 0;
     bool ok = *has_any && !body.failed;
+    if (*has_any) {
+        t->batch = batch->n;
+        t->line = line;
+        t->owner = hg_owner_key(batch->owner);
+        t->when_cut = HG_LINE_WAITING;
+    }
     if (ok) {
         const hg_inside q = {.method = "POST",
                              .path = batch->endpoint,
@@ -139,12 +153,9 @@ static bool start_line(hg_batches *b, const hg_batch *batch, slot *t, bool *has_
                              .body = {body.p, body.n},
                              .on_done = on_done,
                              .ctx = t};
-        t->batch = batch->n;
-        t->line = line;
-        t->when_cut = HG_LINE_WAITING;
         ok = hg_server_ask(b->server, &q, &t->x, &e) == HG_OK;
     }
-    if (*has_any && !ok) (void)rows_put_back(b->store, batch->n, line, HG_LINE_WAITING, &e);
+    if (*has_any && !ok) give_back(b, t);
     hg_buf_free(&body);
     return ok;
 }
@@ -169,17 +180,17 @@ static bool clients_wait(hg_batches *b)
 static slot *free_slot(hg_batches *b)
 {
     for (size_t i = 0; i < b->n_slots; i++)
-        if (b->slots[i].x == NULL) return &b->slots[i];
+        if (b->slots[i].line == 0) return &b->slots[i];
     return NULL;
 }
 
-static size_t count_of_owner(const hg_batches *b, const hg_batch *list, size_t n, const char *owner)
+static size_t count_of_owner(const hg_batches *b, uint64_t owner)
 {
-    size_t sum = 0;
+    size_t n = 0;
 
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(list[i].owner, owner) == 0) sum += count_running(b, list[i].n);
-    return sum;
+    for (size_t i = 0; i < b->n_slots; i++)
+        n += b->slots[i].line != 0 && b->slots[i].owner == owner;
+    return n;
 }
 
 /* How far from its turn a batch is, the most telling first: lines that run, of its owner and its
@@ -188,12 +199,12 @@ typedef struct standing {
     uint64_t by[4];
 } standing;
 
-static standing standing_of(const hg_batches *b, const hg_batch *list, size_t n,
-                            const hg_batch *one)
+static standing standing_of(const hg_batches *b, size_t i)
 {
-    return (standing){{count_of_owner(b, list, n, one->owner),
-                       hg_turns_last(&b->owners, hg_owner_key(one->owner)),
-                       count_running(b, one->n), hg_turns_last(&b->batches, (uint64_t)one->n)}};
+    const int64_t n = b->open[i].n;
+
+    return (standing){{count_of_owner(b, b->owner[i]), hg_turns_last(&b->owners, b->owner[i]),
+                       count_running(b, n), hg_turns_last(&b->batches, (uint64_t)n)}};
 }
 
 static bool is_before(const standing *a, const standing *b)
@@ -203,73 +214,120 @@ static bool is_before(const standing *a, const standing *b)
     return false;
 }
 
-/* Whose turn it is, of those that may have more; NULL: none's. */
-static const hg_batch *choose(hg_batches *b, const hg_batch *list, size_t n, const bool *is_empty)
+static bool may_have_more(hg_batches *b, size_t i)
 {
-    const hg_batch *best = NULL;
+    const hg_batch *one = &b->open[i];
+
+    return !b->is_empty[i] && strcmp(one->status, "in_progress") == 0 && !is_paused(b, one->n) &&
+           one->expires > hg_patient_ms(&b->clock) / 1000;
+}
+
+/* Whose turn it is; n_open: none's. */
+static size_t choose(const hg_batches *b, const bool *may)
+{
+    size_t best = b->n_open;
     standing least = {{0}};
 
-    for (size_t i = 0; i < n; i++) {
-        if (is_empty[i] || strcmp(list[i].status, "in_progress") != 0 || is_paused(b, list[i].n))
-            continue;
-        const standing s = standing_of(b, list, n, &list[i]);
-        if (best != NULL && !is_before(&s, &least)) continue;
-        best = &list[i];
+    for (size_t i = 0; i < b->n_open; i++) {
+        if (!may[i] || b->is_empty[i]) continue;
+        const standing s = standing_of(b, i);
+        if (best != b->n_open && !is_before(&s, &least)) continue;
+        best = i;
         least = s;
     }
     return best;
 }
 
-static bool some_are_paused(const hg_batches *b, const hg_batch *list, size_t n)
+static bool some_are_paused(const hg_batches *b)
 {
-    for (size_t i = 0; i < n; i++)
-        if (is_paused(b, list[i].n)) return true;
+    for (size_t i = 0; i < b->n_open; i++)
+        if (is_paused(b, b->open[i].n)) return true;
     return false;
 }
 
 /* True when lines wait for room. */
-static bool fill(hg_batches *b, const hg_batch *list, size_t n)
+static bool fill(hg_batches *b)
 {
-    bool is_empty[MAX_OPEN] = {false};
-    const hg_batch *next;
+    bool may[MAX_OPEN];
+    size_t i;
 
-    while (free_slot(b) != NULL && (next = choose(b, list, n, is_empty)) != NULL) {
-        slot *t = free_slot(b);
+    b->filled_s = hg_seconds();
+    if (free_slot(b) == NULL) return true;
+    for (i = 0; i < b->n_open; i++) may[i] = may_have_more(b, i);
+    while (free_slot(b) != NULL && (i = choose(b, may)) != b->n_open) {
         bool has_any;
         if (hg_seconds() < b->pause_until || clients_wait(b)) return true;
-        if (start_line(b, next, t, &has_any)) {
-            hg_turns_take(&b->owners, hg_owner_key(next->owner));
-            hg_turns_take(&b->batches, (uint64_t)next->n);
+        if (start_line(b, &b->open[i], free_slot(b), &has_any)) {
+            hg_turns_take(&b->owners, b->owner[i]);
+            hg_turns_take(&b->batches, (uint64_t)b->open[i].n);
             continue;
         }
         if (has_any) return true;
-        is_empty[next - list] = true;
+        b->is_empty[i] = true;
     }
-    return free_slot(b) == NULL || some_are_paused(b, list, n);
+    return free_slot(b) == NULL || some_are_paused(b);
+}
+
+hg_status batch_go_on(hg_batches *b, hg_err *e)
+{
+    rows_let_others();
+    (void)pthread_mutex_lock(&b->lock);
+    const bool closing = b->closing;
+    (void)pthread_mutex_unlock(&b->lock);
+    if (closing) return hg_fail(e, HG_E_CANCELED, "the server stops");
+    if (hg_seconds() - b->filled_s < FILL_EACH_S) return HG_OK;
+    collect(b);
+    (void)fill(b);
+    return HG_OK;
 }
 
 /* ---- batches ---- */
+hg_status batch_drop_lines(hg_batches *b, int64_t batch, hg_err *e)
+{
+    for (bool has_more = true; has_more;) {
+        HG_TRY(rows_drop_lot(b->store, batch, &has_more, e));
+        HG_TRY(batch_go_on(b, e));
+    }
+    return HG_OK;
+}
+
+static hg_status give_up(hg_batches *b, int64_t batch, hg_line_state state, hg_err *e)
+{
+    bool has_any;
+    int64_t from = 0;
+
+    HG_TRY(rows_has_waiting(b->store, batch, &has_any, e));
+    if (!has_any) return HG_OK;
+    do {
+        HG_TRY(rows_give_up_lot(b->store, batch, &from, state, e));
+        HG_TRY(batch_go_on(b, e));
+    } while (from != 0);
+    return HG_OK;
+}
+
 static hg_status end_early(hg_batches *b, const hg_batch *batch, hg_line_state state,
                            const char *outcome, hg_err *e)
 {
     cut(b, batch->n, state);
-    HG_TRY(rows_give_up(b->store, batch->n, state, e));
+    HG_TRY(give_up(b, batch->n, state, e));
     return count_running(b, batch->n) == 0 ? rows_finalize(b->store, batch->n, outcome, e) : HG_OK;
 }
 
 static hg_status look_at(hg_batches *b, const hg_batch *batch, hg_err *e)
 {
-    int64_t n_waiting;
+    const int64_t now = hg_patient_ms(&b->clock) / 1000;
+    const bool is_canceled = strcmp(batch->status, "cancelling") == 0;
+    bool has_waiting;
 
+    if (is_canceled && batch->outcome[0] != '\0') return batch_finalize(b, batch, true, e);
+    if (is_canceled) return end_early(b, batch, HG_LINE_CANCELED, "cancelled", e);
+    if (strcmp(batch->status, "finalizing") == 0)
+        return batch_finalize(b, batch, now - batch->finalizing >= HG_BATCH_WINDOW_S, e);
+    if (batch->expires <= now) return end_early(b, batch, HG_LINE_EXPIRED, "expired", e);
     if (strcmp(batch->status, "validating") == 0) return batch_validate(b, batch, e);
-    if (strcmp(batch->status, "finalizing") == 0) return batch_finalize(b, batch, e);
-    if (strcmp(batch->status, "cancelling") == 0)
-        return end_early(b, batch, HG_LINE_CANCELED, "cancelled", e);
-    if (batch->expires <= hg_patient_ms(&b->clock) / 1000)
-        return end_early(b, batch, HG_LINE_EXPIRED, "expired", e);
     if (count_running(b, batch->n) > 0) return HG_OK;
-    HG_TRY(rows_count(b->store, batch->n, HG_LINE_WAITING, &n_waiting, e));
-    return n_waiting == 0 ? rows_finalize(b->store, batch->n, "completed", e) : HG_OK;
+    HG_TRY(rows_has_waiting(b->store, batch->n, &has_waiting, e));
+    return has_waiting ? HG_OK : rows_finalize(b->store, batch->n, "completed", e);
 }
 
 static bool has_steps(const hg_batch *batch)
@@ -277,36 +335,81 @@ static bool has_steps(const hg_batch *batch)
     return strcmp(batch->status, "in_progress") != 0;
 }
 
+/* What could not be done (the disk is full) is tried again, less often the longer it lasts; what is
+ * to be canceled waits for nothing. True: the batch is to be looked at again soon. */
+static bool take_step(hg_batches *b, const hg_batch *batch)
+{
+    const bool is_canceled = strcmp(batch->status, "cancelling") == 0;
+    hg_err e;
+
+    if (has_steps(batch) && !is_canceled && is_paused(b, batch->n)) return false;
+    if (look_at(b, batch, &e) == HG_OK) return has_steps(batch);
+    const int64_t since = batch->finalizing > 0 ? batch->finalizing : batch->created;
+    const double wait = PAUSE_S + (double)(hg_patient_ms(&b->clock) / 1000 - since) / 8;
+    pause(b, batch->n, wait < PAUSE_S ? PAUSE_S : wait < MAX_PAUSE_S ? wait : MAX_PAUSE_S);
+    return false;
+}
+
+static hg_status clean(hg_batches *b, hg_err *e)
+{
+    int64_t n;
+
+    if (b->expired_s == 0 || hg_seconds() - b->expired_s > EXPIRE_EACH_S) {
+        b->expired_s = hg_seconds();
+        HG_TRY(rows_expire(b->store, hg_patient_ms(&b->clock) / 1000, e));
+        hg_keeper_expire(hg_server_keeper(b->server));
+        for (;;) {
+            HG_TRY(rows_with_left_lines(b->store, &n, e));
+            if (n == 0) break;
+            HG_TRY(batch_drop_lines(b, n, e));
+        }
+    }
+    for (;;) {
+        HG_TRY(rows_gone(b->store, &n, e));
+        if (n == 0) return HG_OK;
+        HG_TRY(batch_drop_lines(b, n, e));
+        HG_TRY(rows_remove(b->store, n, e));
+    }
+}
+
+/* Where there are more than one turn looks at, turns go round. */
+static hg_status look(hg_batches *b, hg_arena *mem, hg_err *e)
+{
+    b->n_open = 0;
+    b->open = HG_NEW(mem, hg_batch, MAX_OPEN);
+    if (b->open == NULL) return hg_fail(e, HG_E_NOMEM, "no room for the batches");
+    HG_TRY(rows_open(b->store, b->from, b->open, MAX_OPEN, &b->n_open, mem, e));
+    b->from = b->n_open == MAX_OPEN ? b->open[MAX_OPEN - 1].n : 0;
+    for (size_t i = 0; i < b->n_open; i++) {
+        b->is_empty[i] = false;
+        b->owner[i] = hg_owner_key(b->open[i].owner);
+    }
+    return HG_OK;
+}
+
 /* One turn; how long the next may wait at most. */
 static double turn(hg_batches *b)
 {
+    const bool was_behind = b->from != 0;
     hg_arena mem;
-    size_t n = 0;
     double patience = 1;
-    bool has_failed = false;
     hg_err e;
 
     hg_arena_init(&mem, 64 * 1024);
-    hg_batch *list = HG_NEW(&mem, hg_batch, MAX_OPEN);
     collect(b);
-    if (list != NULL && rows_open(b->store, list, MAX_OPEN, &n, &mem, &e) == HG_OK) {
-        for (size_t i = 0; i < n; i++) {
-            if (look_at(b, &list[i], &e) != HG_OK)
-                has_failed = true; /* a full disk: tried again */
-            else if (has_steps(&list[i]))
-                patience = 0.02;
-        }
-        if (fill(b, list, n) && patience > 0.05) patience = 0.05;
-        for (size_t i = 0; i < n && patience > 0.1; i++)
-            if (count_running(b, list[i].n) == 0) patience = 0.1;
+    if (look(b, &mem, &e) == HG_OK) {
+        for (size_t i = 0; i < b->n_open; i++)
+            if (take_step(b, &b->open[i])) patience = 0.02;
+        if (fill(b) && patience > 0.05) patience = 0.05;
+        for (size_t i = 0; i < b->n_open && patience > 0.1; i++)
+            if (count_running(b, b->open[i].n) == 0) patience = 0.1;
+        if ((was_behind || b->from != 0) && patience > 0.1) patience = 0.1;
     }
-    if (b->expired_s == 0 || hg_seconds() - b->expired_s > EXPIRE_EACH_S) {
-        b->expired_s = hg_seconds();
-        (void)rows_expire(b->store, hg_patient_ms(&b->clock) / 1000, &e);
-        hg_keeper_expire(hg_server_keeper(b->server));
-    }
+    (void)clean(b, &e);
+    b->n_open = 0;
+    b->open = NULL;
     hg_arena_free(&mem);
-    return has_failed ? PAUSE_S : patience;
+    return patience;
 }
 
 /* False: the server stops. */

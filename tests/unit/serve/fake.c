@@ -27,7 +27,7 @@ struct fake {
     pthread_t thread;
     job jobs[MAX_JOBS];
     hg_job next;
-    uint32_t n_canceled;
+    uint32_t n_canceled, n_refused;
     int delay_us;
     bool closing;
     hg_sampling last;
@@ -123,6 +123,7 @@ static hg_status submit(void *ctx, const hg_request *r, hg_job *out, hg_err *e)
     f->last = r->sampling;
     memcpy(f->last_prompt, j->text, sizeof j->text);
     bool refuse = begins(j, "REFUSE");
+    f->n_refused += refuse;
     if (!refuse) *out = j->id = ++f->next;
     (void)pthread_mutex_unlock(&f->lock);
     return refuse ? hg_fail(e, HG_E_STATE, "64 requests are waiting; try again") : HG_OK;
@@ -192,6 +193,14 @@ uint32_t fake_canceled(fake *f)
 {
     (void)pthread_mutex_lock(&f->lock);
     uint32_t n = f->n_canceled;
+    (void)pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+uint32_t fake_refused(fake *f)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    uint32_t n = f->n_refused;
     (void)pthread_mutex_unlock(&f->lock);
     return n;
 }

@@ -17,6 +17,7 @@ fake *fake_new(void);
 void fake_add(fake *f, hg_server *s, const char *id, uint32_t n_ctx);
 uint32_t fake_running(fake *f);
 uint32_t fake_canceled(fake *f);
+uint32_t fake_refused(fake *f); /* by REFUSE */
 hg_sampling fake_last_sampling(fake *f);
 void fake_last_prompt(fake *f, char *out, size_t size);
 void fake_set_delay(fake *f, int us); /* between rounds; 500 at first */
