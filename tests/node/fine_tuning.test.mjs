@@ -157,6 +157,12 @@ test('a bad file is refused with its line', async () => {
   assert.equal(job.error.param, 'validation_file');
 });
 
+test('what stands in the older place holds where the method says nothing of it', async () => {
+  const made = await make({ training_file: await upload(many(2)), hyperparameters: { batch_size: 2, n_epochs: 7 }, method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 1 } } } });
+  const { n_epochs, batch_size } = (await ended(made.id)).hyperparameters;
+  assert.deepEqual({ n_epochs, batch_size }, { n_epochs: 1, batch_size: 2 });
+});
+
 test('what is wrong with a request is named', async () => {
   const training_file = await upload(many(2));
   const hyper = (hyperparameters) => make({ training_file, method: { type: 'supervised', supervised: { hyperparameters } } });

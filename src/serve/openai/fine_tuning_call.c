@@ -64,11 +64,10 @@ static bool read_hyperparameters(hg_training_wish *w, const json_t *obj, const c
                                  bool is_dpo, hg_problem *p)
 {
     const place at = {obj, path, p};
-    double batch = 0, rank = 0;
+    double batch = (double)w->batch_size, rank = (double)w->lora_rank;
 
     if (obj == NULL || json_is_null(obj)) return true;
     if (!json_is_object(obj)) return wrong(p, path, "an object");
-    rank = (double)w->lora_rank;
     if (!read_number(&at, "n_epochs", 1, 1000, true, &w->n_epochs) ||
         !read_number(&at, "batch_size", 1, 256, true, &batch) ||
         !read_number(&at, "learning_rate_multiplier", 1e-6, 1000, false, &w->lr_multiplier) ||
