@@ -319,7 +319,22 @@ test('trainings are stopped, and say which line is wrong', async () => {
   const bad = await trained(await start({ train_data: dataUri(`${lines(3, 'x')}\n{"nothing": 1}`) }));
   assert.equal(bad.status, 'failed');
   assert.match(bad.error, /line 4/);
-  const long = await start({ train_data: dataUri(lines(50, 'It is a number.')), num_train_epochs: 500 });
+  const train_data = dataUri(lines(50, 'It is a number.'));
+  const wrong = [
+    [{ train_eval_split: 0.3 }, 'train_eval_split: Must be a number from 0.5 to 1'],
+    [{ train_batch_size: 32, gradient_accumulation_steps: 16 }, 'gradient_accumulation_steps: Times train_batch_size it may be 256 at the most'],
+    [{ num_train_epochs: 0.001 }, 'num_train_epochs: Must be a number from 0.01 to 1000'],
+    [{ lora_target_modules: 'q_proj,x_proj' }, 'lora_target_modules: Must be some of q_proj'],
+    [{ lora_target_modules: `${'q_proj,'.repeat(40)}x` }, 'lora_target_modules: Must be some of q_proj'],
+  ];
+  for (const [more, says] of wrong) {
+    await assert.rejects(start({ train_data, ...more }), (e) => {
+      assert.equal(e.response.status, 422, says);
+      assert.ok(e.message.includes(`- input.${says}`), e.message);
+      return true;
+    });
+  }
+  const long = await start({ train_data, num_train_epochs: 500, lora_target_modules: ` v_proj , ${'q_proj,'.repeat(40)}o` });
   await replicate.trainings.cancel(long.id);
   assert.equal((await trained(long)).status, 'canceled');
   assert.equal((await replicate.trainings.cancel(long.id)).status, 'canceled');

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_DATA = 128 * 1024 * 1024, MOST_FETCHING = 2 };
+enum { MAX_DATA = 128 * 1024 * 1024, MOST_FETCHING = 2, MOST_ROWS = 256 /* of a step */ };
 static const double FETCH_S = 60;
 
 static bool wrong(hg_problem *p, const char *key, const char *what)
@@ -41,26 +41,38 @@ static bool read_whole(const json_t *input, const char *key, double min, double 
     return true;
 }
 
-/* "q_proj,v_proj" is "q,v" here. */
+/* "q_proj,v_proj" is "q,v" here, each once. */
 static bool read_targets(hg_training_wish *w, const json_t *input, hg_arena *mem, hg_problem *p)
 {
+    static const char *const known[] = {"q", "k", "v", "o", "gate", "up", "down"};
+    enum { N_KNOWN = sizeof known / sizeof known[0] };
     const json_t *v = json_object_get(input, "lora_target_modules");
-    const char *text = json_string_value(v);
+    const char *at = json_string_value(v);
+    bool is_wanted[N_KNOWN] = {false};
     char out[64] = "";
-    size_t n = 0;
 
     if (v == NULL || json_is_null(v)) return true;
-    if (text == NULL) return wrong(p, "lora_target_modules", "Invalid type. Expected: string");
-    while (*text != '\0' && n + 1 < sizeof out) {
-        if (strncmp(text, "_proj", 5) == 0)
-            text += 5;
-        else if (*text == ' ')
-            text++;
-        else
-            out[n++] = *text++;
+    if (at == NULL) return wrong(p, "lora_target_modules", "Invalid type. Expected: string");
+    for (size_t n, i; *at != '\0'; at += n + (at[n] == ',')) {
+        while (*at == ' ') at++;
+        n = strcspn(at, ",");
+        size_t own = n;
+        while (own > 0 && at[own - 1] == ' ') own--;
+        if (own > 5 && strncmp(at + own - 5, "_proj", 5) == 0) own -= 5;
+        for (i = 0; i < N_KNOWN; i++)
+            if (strlen(known[i]) == own && strncmp(known[i], at, own) == 0) break;
+        if (i == N_KNOWN)
+            return wrong(p, "lora_target_modules",
+                         "Must be some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and "
+                         "down_proj");
+        is_wanted[i] = true;
     }
-    out[n] = '\0';
-    w->lora_targets = hg_arena_strndup(mem, out, n);
+    for (size_t i = 0; i < N_KNOWN; i++) {
+        const size_t n = strlen(out);
+        if (is_wanted[i])
+            (void)snprintf(out + n, sizeof out - n, "%s%s", n > 0 ? "," : "", known[i]);
+    }
+    w->lora_targets = hg_arena_strndup(mem, out, strlen(out));
     return w->lora_targets != NULL || hg_refuse(p, 500, NULL, NULL, "no room for the training");
 }
 
@@ -68,20 +80,24 @@ static bool read_numbers(hg_training_wish *w, const json_t *input, hg_problem *p
 {
     int64_t accumulation = 1, steps = -1;
     double split = 1;
-    const bool ok = read_whole(input, "train_batch_size", 1, 1024, &w->batch_size, p) &&
-                    read_whole(input, "gradient_accumulation_steps", 1, 1024, &accumulation, p) &&
-                    read_number(input, "learning_rate", 1e-8, 1, &w->lr, p) &&
-                    read_number(input, "warmup_ratio", 0, 1, &w->warmup, p) &&
-                    read_number(input, "num_train_epochs", 1e-3, 1000, &w->n_epochs, p) &&
-                    read_whole(input, "max_steps", -1, 1e9, &steps, p) &&
-                    read_whole(input, "lora_rank", 1, 256, &w->lora_rank, p) &&
-                    read_number(input, "lora_alpha", 0.1, 1e4, &w->lora_alpha, p) &&
-                    read_number(input, "lora_dropout", 0, 0.9, &w->lora_dropout, p) &&
-                    read_number(input, "train_eval_split", 0.01, 1, &split, p) &&
-                    read_whole(input, "seed", 0, 9007199254740991.0, &w->seed, p);
+    const bool ok =
+        read_whole(input, "train_batch_size", 1, MOST_ROWS, &w->batch_size, p) &&
+        read_whole(input, "gradient_accumulation_steps", 1, MOST_ROWS, &accumulation, p) &&
+        read_number(input, "learning_rate", 1e-8, 1, &w->lr, p) &&
+        read_number(input, "warmup_ratio", 0, 1, &w->warmup, p) &&
+        read_number(input, "num_train_epochs", 0.01, 1000, &w->n_epochs, p) &&
+        read_whole(input, "max_steps", -1, 1e9, &steps, p) &&
+        read_whole(input, "lora_rank", 1, 256, &w->lora_rank, p) &&
+        read_number(input, "lora_alpha", 0.1, 1e4, &w->lora_alpha, p) &&
+        read_number(input, "lora_dropout", 0, 0.9, &w->lora_dropout, p) &&
+        read_number(input, "train_eval_split", 0.5, 1, &split, p) &&
+        read_whole(input, "seed", 0, 9e15, &w->seed, p);
 
     if (ok && accumulation > 1 && w->batch_size == 0)
         return wrong(p, "gradient_accumulation_steps", "Needs train_batch_size beside it");
+    if (ok && w->batch_size * accumulation > MOST_ROWS)
+        return wrong(p, "gradient_accumulation_steps",
+                     "Times train_batch_size it may be 256 at the most");
     if (w->batch_size > 0) w->batch_size *= accumulation;
     if (steps > 0) w->n_steps = steps;
     w->val_share = 1 - split;
