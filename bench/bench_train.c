@@ -140,7 +140,7 @@ static hg_status measure(const setting *o, hg_runtime *rt, figures *f, hg_err *e
     r.micro_batch = (int64_t)o->lot;
     if (status == HG_OK) status = hg_model_new(&m, &c, 1, e);
     if (status == HG_OK)
-        status = hg_memory_plan_make(&plan, &c, 0, 0, &n.source, &r, rt, compute, e);
+        status = hg_memory_plan_make(&plan, &c, 0, 0, NULL, 0, &n.source, &r, rt, compute, e);
     if (status == HG_OK)
         status =
             hg_learner_init(&l, m, rt, compute, &n.source, &r, (size_t)plan.activations, &mem, e);
