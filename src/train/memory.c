@@ -20,7 +20,7 @@ enum {
     PROBE_VOCAB = 32,
     PROBE_WIDTH = 16,
     LOSS_ROWS = 1024,
-    SPARE = 32,              /* one part of so many for what the heap loses between blocks */
+    SPARE = 16,              /* one part of so many for what the heap loses between blocks */
     PROGRAM_BYTES = 8 << 20, /* code and tables that come in as they are used */
     TOKEN_BYTES = 256        /* of a tokenizer, for each of its tokens */
 };
@@ -320,6 +320,7 @@ void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_o
     const size_t rows = hg_stepper_rows(m);
     p->answers = n_at_once * hg_cache_bytes(m, source->seq_len, rows, HG_F32) +
                  hg_stepper_bytes(m, rows, (size_t)n_at_once);
+    p->answers += p->answers / SPARE; /* each has blocks of its own */
     p->total += p->answers;
 }
 
