@@ -104,6 +104,7 @@ void trained_wait_for(const char *sql, int64_t n)
 {
     const struct timespec nap = {0, 20 * 1000 * 1000};
 
-    for (int i = 0; i < 3000 && trained_number(sql) != n; i++) (void)nanosleep(&nap, NULL);
+    /* As long as a case may last under ThreadSanitizer. */
+    for (int i = 0; i < 12000 && trained_number(sql) != n; i++) (void)nanosleep(&nap, NULL);
     CHECK_EQ(trained_number(sql), n);
 }
