@@ -395,8 +395,8 @@ TEST(one_that_is_just_being_told_to_rest_is_cancelled_all_the_same)
     trained_wait_for("SELECT state = 2 AND step > 0 FROM trainings", 1);
     CHECK(hg_trainings_pause(hg_server_trainings(trained_server), "anna", id, &p));
     CHECK_EQ(trained_wait(id)->state, HG_TRAINING_CANCELED);
+    trained_end(); /* and with it the thread that cancels */
     CHECK(is_taken);
-    trained_end();
 }
 
 /* A store that takes no end keeps the training at its last step. */
