@@ -26,10 +26,10 @@ p.add_argument("--torch", default="f32", choices=("f32", "bf16"))
 p.add_argument("--only", choices=("ours", "torch"))
 A = p.parse_args()
 sys.dont_write_bytecode = True
-from openblas import take_fastest
+from torch_best import take_best
 
 if A.only != "ours":
-    take_fastest(A.threads)
+    take_best(A.threads)
 import numpy as np
 import torch
 import torch.nn.functional as F

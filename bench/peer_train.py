@@ -4,9 +4,9 @@
 import os, sys, time
 
 sys.dont_write_bytecode = True
-from openblas import take_fastest
+from torch_best import take_best
 
-take_fastest(len(os.sched_getaffinity(0)))
+take_best(len(os.sched_getaffinity(0)))
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,6 +1,8 @@
-"""OpenBLAS, which multiplies float32 for torch, chooses kernels by the processor's name, and for new or virtual ones not always the
-fastest (58 instead of 225 GFLOP/s on a Xeon without AMX). A peer is measured at its best: this tries its choices and starts the
-script again with the fastest."""
+"""A peer is measured at its best: this starts the script again with what makes torch fastest.
+
+OpenBLAS, which multiplies float32 for torch, chooses kernels by the processor's name, and for new or virtual ones not always the
+fastest (58 instead of 225 GFLOP/s on a Xeon without AMX): its choices are tried. glibc's malloc gives torch's large tensors back to the
+system one by one and takes them anew, each page faulted in again: a fifth of a step's time, if it is not told to keep them."""
 import os, subprocess, sys
 
 CORES = ("", "SKYLAKEX", "ZEN", "HASWELL")
@@ -17,7 +19,7 @@ print(min(once() for _ in range(8)))
 """
 
 
-def take_fastest(threads):
+def take_best(threads):
     if os.environ.get("HG_OPENBLAS_CHOSEN"):
         return
     best, least = "", float("inf")
@@ -33,5 +35,6 @@ def take_fastest(threads):
     os.environ["HG_OPENBLAS_CHOSEN"] = "1"
     if best:
         os.environ["OPENBLAS_CORETYPE"] = best
+    os.environ.update(MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 40), MALLOC_TOP_PAD_=str(1 << 28))
     print(f"torch: {2 * 1024**3 / least / 1e9:.0f} GFLOP/s in float32, OpenBLAS for {best or 'what it takes this processor for'}", file=sys.stderr)
     os.execv(sys.executable, [sys.executable, *sys.argv])
