@@ -57,8 +57,8 @@ typedef struct hg_train_result {
     uint64_t train_rows, val_rows, skipped_steps;
     double plan_seconds;             /* said before the start, of runs with `auto`; NaN otherwise */
     double batch_tokens, lr;         /* as the recipe says or `auto` chose */
-    uint64_t need_bytes, peak_bytes; /* said before the start, and the growth of the resident set
-                                        that was measured */
+    uint64_t need_bytes, peak_bytes; /* said before the start; measured: the most in memory while it
+                                        trained, less what was there before its data and model */
     double loss, val_loss;    /* nats a token, smoothed and held out; NaN where not measured */
     double val_bits_per_byte; /* NaN where the text's bytes are not known */
     double seconds, joules, tokens_per_s, flops_share;

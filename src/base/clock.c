@@ -2,7 +2,6 @@
  * estimate from processor time that says so. */
 #include "base/clock.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,10 +73,40 @@ uint64_t hg_rss(void)
     return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* The kernel's high-water mark of this program; 0 where it tells none. */
+static uint64_t high_water(void)
+{
+    static const char key[] = "VmHWM:";
+    char line[128];
+    uint64_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+
+    if (f == NULL) return 0;
+    while (kib == 0 && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, key, sizeof key - 1) == 0)
+            kib = strtoull(line + sizeof key - 1, NULL, 10);
+    (void)fclose(f);
+    return kib * 1024;
+}
+
+/* getrusage has the mark too, but it never falls, and begins with that of the program that this one
+ * was started by. */
 uint64_t hg_peak_rss(void)
 {
     struct rusage u;
+    const uint64_t peak = high_water();
+
+    if (peak > 0) return peak;
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
+}
+
+bool hg_peak_rss_reset(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+
+    if (f == NULL) return false;
+    const bool is_put = fputs("5", f) >= 0;
+    return fclose(f) == 0 && is_put;
 }
 
 /* Microjoules of one powercap zone's file, as joules; negative when it cannot be read. */

@@ -2,6 +2,7 @@
 #ifndef HG_BASE_CLOCK_H
 #define HG_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,10 @@ int64_t hg_patient_ms(hg_patient_clock *c);
 /* The same with what the two clocks say. */
 int64_t hg_patient_step(hg_patient_clock *c, int64_t unix_ms, double at_s);
 uint64_t hg_rss(void);      /* bytes in memory now; 0: the system does not say */
-uint64_t hg_peak_rss(void); /* bytes */
+uint64_t hg_peak_rss(void); /* the most of them since the start or the last reset */
+/* Lets the peak of the whole process begin anew with what is in memory now. False where the system
+ * has no way to: the peak then stays that since the start. */
+bool hg_peak_rss_reset(void);
 
 /* Energy since the meter was started. Where the kernel shows RAPL counters they are read (the whole
  * package); elsewhere it is an estimate: HG_WATTS_PER_CORE for each second of processor time, and

@@ -6,6 +6,7 @@
  * right whatever the ops save. What the probes freed is given back, else it would stay beside the
  * run. */
 #include "train/memory.h"
+#include "base/clock.h"
 #include "infer/cache.h"
 #include "infer/step.h"
 #include "model/tuning.h"
@@ -322,6 +323,12 @@ void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_o
                  hg_stepper_bytes(m, rows, (size_t)n_at_once);
     p->answers += p->answers / SPARE; /* each has blocks of its own */
     p->total += p->answers;
+}
+
+uint64_t hg_memory_before(void)
+{
+    hg_heap_trim();
+    return hg_rss();
 }
 
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w)

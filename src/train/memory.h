@@ -31,6 +31,9 @@ void hg_memory_plan_refer(hg_memory_plan *p, const hg_model *reference);
  * for each, and its step. */
 void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_once,
                            const hg_source *source);
+/* Bytes that the process has in memory before a run takes any. What was freed is given back first,
+ * else the run would take it unseen. */
+uint64_t hg_memory_before(void);
 /* One line for people. */
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w);
 /* HG_E_LIMIT and what would help when the machine has less. */

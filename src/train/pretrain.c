@@ -95,13 +95,12 @@ static hg_status run_train(run *n, const hg_train_options *o, hg_runtime *rt, co
                       .plan = &n->plan,
                       .compute = compute,
                       .resume = o->resume,
-                      .started = hg_seconds()};
-    uint64_t rss = hg_peak_rss();
+                      .started = hg_seconds(),
+                      .rss_before = hg_memory_before()};
     if (*n->recipe.base != '\0') HG_TRY(hg_first_base(&n->model, &n->recipe, e));
     HG_TRY(open_data(n, w, e));
     const hg_tokenizer *t = n->model != NULL ? n->model->tokenizer : n->tokenizer;
     job.vocab_hash = hg_tokens_vocab_hash(t);
-    job.rss_at_start = n->model != NULL ? rss : hg_peak_rss();
     HG_TRY(plan(n, &c, rt, compute, result, w, e));
     if (o->plan_only) return HG_OK;
     if (n->model != NULL) {

@@ -350,7 +350,7 @@ static void fill_result(hg_trainer *t, hg_train_result *r)
     r->tokens_per_s = seconds > 0 ? (double)s->tokens / seconds : 0;
     r->flops_share = t->rate > 0 ? r->tokens_per_s * t->flops_a_token / t->rate : 0;
     uint64_t peak = hg_peak_rss();
-    r->peak_bytes = peak > t->job->rss_at_start ? peak - t->job->rss_at_start : 0;
+    r->peak_bytes = peak > t->job->rss_before ? peak - t->job->rss_before : 0;
     (void)snprintf(r->joules_source, sizeof r->joules_source, "%s", hg_joules_source(&t->joules));
 }
 
@@ -461,6 +461,8 @@ hg_status hg_trainer_run(const hg_run_job *job, hg_train_result *result, hg_err 
 {
     hg_trainer t;
     hg_status s = trainer_init(&t, job, e);
+    /* Reading the data and a checkpoint took memory for a while that training does not. */
+    (void)hg_peak_rss_reset();
     if (s == HG_OK) s = loop(&t, result, e);
     trainer_free(&t);
     return s;

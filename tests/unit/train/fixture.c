@@ -3,8 +3,6 @@
 #include "base/rng.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 const char *fixture_file(const char *name, const char *text)
 {
@@ -186,30 +184,23 @@ bool fixture_same_file(const char *a, const char *b)
 
 void fixture_model(const char *out, uint32_t width, uint32_t n_layers)
 {
-    const pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        hg_err e = {0};
-        hg_model *m = NULL;
-        const hg_model_config c = {.arch = "llama",
-                                   .n_layers = n_layers,
-                                   .d_model = width,
-                                   .n_heads = width / 64,
-                                   .d_ff = 4 * width,
-                                   .n_vocab = 320,
-                                   .n_ctx = 256,
-                                   .tie_embeddings = true,
-                                   .bos_id = -1,
-                                   .eos_id = -1,
-                                   .pad_id = -1};
-        hg_status s = hg_model_new(&m, &c, 3, &e);
-        if (s == HG_OK) s = hg_tokenizer_open(&m->tokenizer, test_path("tokenizer.json"), &e);
-        if (s == HG_OK) s = hg_model_save(m, out, HG_WEIGHTS_F32, NULL, &e);
-        _exit(s == HG_OK ? 0 : 1);
-    }
-    int how = 1;
-    CHECK_EQ(waitpid(child, &how, 0), child);
-    CHECK_EQ(how, 0);
+    hg_err e = {0};
+    hg_model *m = NULL;
+    const hg_model_config c = {.arch = "llama",
+                               .n_layers = n_layers,
+                               .d_model = width,
+                               .n_heads = width / 64,
+                               .d_ff = 4 * width,
+                               .n_vocab = 320,
+                               .n_ctx = 256,
+                               .tie_embeddings = true,
+                               .bos_id = -1,
+                               .eos_id = -1,
+                               .pad_id = -1};
+    CHECK_OK(hg_model_new(&m, &c, 3, &e), e);
+    CHECK_OK(hg_tokenizer_open(&m->tokenizer, test_path("tokenizer.json"), &e), e);
+    CHECK_OK(hg_model_save(m, out, HG_WEIGHTS_F32, NULL, &e), e);
+    hg_model_free(m);
 }
 
 void fixture_check_plan(const hg_train_result *r)

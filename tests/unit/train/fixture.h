@@ -31,8 +31,7 @@ hg_status fixture_tune(hg_runtime *rt, const hg_watch *w, bool resume, const cha
 hg_watch *fixture_stop_after(int steps);
 /* A watch that keeps the log's lines in one text. */
 hg_watch *fixture_listen(hg_buf *lines);
-/* A random model of the tokenizer's vocabulary, written by a process of its own, so that this one's
- * peak of memory stays what the run takes. */
+/* Writes a random model of the tokenizer's vocabulary. */
 void fixture_model(const char *out, uint32_t width, uint32_t n_layers);
 /* The memory that was said before a run: no more than 5 percent below its peak, nor 20 above
  * it. Not under a sanitizer, whose own memory would be counted, too. */
