@@ -112,16 +112,17 @@ hg_status hg_method_reference(hg_tuning *t, const hg_recipe *r, hg_err *e)
 {
     const bool asks = r->method == HG_METHOD_KTO || (r->method == HG_METHOD_GRPO && r->kl > 0);
     if (!asks || r->lora_rank > 0) return HG_OK;
-    HG_TRY(hg_model_open_frozen(&t->reference, r->base, true, e));
-    t->grpo.reference = t->reference;
-    return HG_OK;
+    return hg_model_open_frozen(&t->reference, r->base, true, e);
 }
 
 hg_status hg_method_init(hg_tuning *t, hg_run_job *job, const hg_packed *data, hg_arena *mem,
                          hg_err *e)
 {
     const uint64_t of[] = {data->source.hash, job->base_hash, job->compute};
-    if (job->recipe->method == HG_METHOD_GRPO) job->objective = &t->grpo.objective;
+    if (job->recipe->method == HG_METHOD_GRPO) {
+        t->grpo.reference = t->reference;
+        job->objective = &t->grpo.objective;
+    }
     if (job->recipe->method == HG_METHOD_DISTILL) job->objective = &t->distilling.objective;
     if (!is_preference(job->recipe)) return HG_OK;
     HG_TRY(hg_preferences_init(&t->preferences, data, job->recipe, hg_hash64(of, sizeof of, 2), mem,

@@ -27,7 +27,7 @@ hg_status hg_method_load(const hg_recipe *r, hg_chats *c, const hg_watch *w, hg_
 hg_status hg_method_teacher(hg_tuning *t, const hg_recipe *r, uint64_t vocab_hash, hg_runtime *rt,
                             hg_arena *mem, hg_err *e);
 /* Opens the base a second time, as its files store it, where the method asks it while the model
- * learns and no adapter is tuned; else nothing. After hg_grpo_init. */
+ * learns and no adapter is tuned; else nothing. */
 hg_status hg_method_reference(hg_tuning *t, const hg_recipe *r, hg_err *e);
 /* Sets job->objective, when the method has one of its own, from what the job holds already, after
  * hg_method_teacher and hg_method_reference. */

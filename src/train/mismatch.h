@@ -8,8 +8,7 @@
 #include "train/packed.h"
 
 typedef struct hg_mismatch {
-    hg_source source; /* first: held-out row i is the i-th of the mismatched rows */
-    size_t max_tokens;
+    hg_source source;       /* first: held-out row i is the i-th of the mismatched rows */
     int32_t *ids, *targets; /* [cap][source.seq_len] */
     uint8_t *begins;
     size_t cap;   /* rows */

@@ -286,7 +286,7 @@ static uint64_t hash_of(const hg_packed *p)
     }
     for (size_t i = 0; i < p->n_chats; i++)
         if (p->chat[i].is_held) h = hg_hash64(&i, sizeof i, h);
-    for (size_t i = 0; i < p->n_chats && p->source.seq_len == p->max_tokens; i++)
+    for (size_t i = 0; i < p->n_chats; i++)
         if (p->chat[i].is_good) h = hg_hash64(&i, sizeof i, h);
     return h;
 }
