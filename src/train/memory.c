@@ -231,6 +231,13 @@ static uint64_t adapter_activations(const hg_model_config *c, const hg_recipe *r
     return tokens * blocks * 4 * (in + MATRICES * hg_thin_width((size_t)r->lora_rank));
 }
 
+/* Weights in blocks are not kept packed, but made floats, of the largest some rows at a time. */
+static uint64_t slice_bytes(const hg_model_config *c)
+{
+    const uint64_t rows = c->n_vocab > c->d_ff ? c->n_vocab : c->d_ff, all = 4 * rows * c->d_model;
+    return all < HG_SLICE_BYTES ? all : HG_SLICE_BYTES;
+}
+
 hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint64_t adapter,
                               uint64_t stored, hg_model *tuned, uint64_t taken,
                               const hg_source *source, const hg_recipe *r, hg_runtime *rt,
@@ -272,9 +279,8 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     const uint64_t units = (uint64_t)r->batch_size * (uint64_t)r->accumulation;
     const uint64_t step_rows = units * (source->rows_a_unit > 0 ? source->rows_a_unit : 1) /
                                (uint64_t)hg_ranks_n(r->ranks);
-    /* Weights in blocks are not kept packed, but made floats some at a time. */
     const bool is_blocks = adapter > 0 && stored < 3 * p->n_params / 2;
-    p->scratch = scratch(rt, compute, c, (size_t)tokens) + (is_blocks ? HG_SLICE_BYTES : 0);
+    p->scratch = scratch(rt, compute, c, (size_t)tokens) + (is_blocks ? slice_bytes(c) : 0);
     if (!is_blocks)
         p->scratch +=
             hg_panel_bytes(rt, compute, p->n_params, (size_t)((step_rows + rows - 1) / rows));
