@@ -115,13 +115,14 @@ static int by_name(const void *a, const void *b)
 static hg_status read_inner(hg_runs *r, const char *folder, hg_err *e)
 {
     char *found[HG_MAX_RUNS];
-    size_t n = 0;
+    size_t n = 0, length = strlen(folder);
     DIR *d = opendir(folder);
     if (d == NULL) return hg_fail(e, HG_E_MISSING, "%s: %s", folder, hg_os_error());
     bool too_many = false;
+    while (length > 1 && folder[length - 1] == '/') length--;
     for (const struct dirent *f = readdir(d); f != NULL && !too_many; f = readdir(d)) {
-        char *path =
-            f->d_name[0] == '.' ? NULL : hg_arena_printf(&r->mem, "%s/%s", folder, f->d_name);
+        if (f->d_name[0] == '.') continue;
+        char *path = hg_arena_printf(&r->mem, "%.*s/%s", (int)length, folder, f->d_name);
         if (path == NULL || !is_run(path)) continue;
         too_many = n == HG_MAX_RUNS;
         if (!too_many) found[n++] = path;

@@ -371,6 +371,16 @@ static hg_status set_whole_list(hg_recipe *r, const hg_train_list *l, hg_err *e)
     return set_named(r, l->key, l->item, l->n, &p, e);
 }
 
+/* "runs/a/" is "runs/a": what is made there is named after its last part. */
+static hg_status trim_out(hg_recipe *r, hg_err *e)
+{
+    size_t n = strlen(r->out);
+    if (n < 2 || r->out[n - 1] != '/') return HG_OK;
+    while (n > 1 && r->out[n - 1] == '/') n--;
+    r->out = hg_arena_strndup(&r->mem, r->out, n);
+    return r->out != NULL ? HG_OK : hg_fail(e, HG_E_NOMEM, "no room for the recipe");
+}
+
 hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o, hg_err *e)
 {
     HG_TRY(hg_recipe_init(r, stage, e));
@@ -379,7 +389,7 @@ hg_status hg_recipe_make(hg_recipe *r, hg_stage stage, const hg_train_options *o
     for (size_t i = 0; i < o->n_lists; i++) HG_TRY(set_whole_list(r, &o->lists[i], e));
     for (size_t i = 0; i < o->n_set; i++) HG_TRY(hg_recipe_set(r, o->set[i], e));
     if (o->lora && r->lora_rank == 0) r->lora_rank = HG_LORA_RANK;
-    return HG_OK;
+    return trim_out(r, e);
 }
 
 /* ---- as text ---- */

@@ -89,6 +89,27 @@ done
 expect_equal "$(grep -c '"loss":' "$TMP/run/log.jsonl")" 40
 whole=$(model_sum "$TMP/run")
 
+# A report is to be shown to others: it has no more of this machine's folders than was given.
+golden_case papers_of_a_run_have_paths_as_they_were_given
+run env -C "$TMP" "$HIGGINS" train --set corpus=corpus.jsonl --set tokenizer=tok.json -o given/run/ --set depth=2 --set d_model=32 --set seq_len=32 --set steps=3 --json
+expect_code 0
+expect_out '"out": "given/run"'
+expect_out '"model": "given/run/model"'
+run env -C "$TMP" "$HIGGINS" tune given/run/model --data chat.jsonl -o given/chat --set steps=2 --lora
+expect_code 0
+expect grep -q 'corpus: \[&quot;corpus.jsonl&quot;\]' "$TMP/given/run/report.html"
+expect grep -q 'base: &quot;given/run/model&quot;' "$TMP/given/chat/report.html"
+expect grep -q '^# run$' "$TMP/given/run/model/README.md"
+run env -C "$TMP" "$HIGGINS" runs given/ --page given/page.html
+expect_code 0
+expect_out ' given/run '
+expect_equal "$(grep -rlF "$TMP" "$TMP/given" --include=*.html --include=*.json --include=*.jsonl --include=*.md)" ""
+
+golden_case a_run_tells_the_memory_that_it_took
+need=$(jq .need_bytes "$TMP/run/run.json") peak=$(jq .peak_bytes "$TMP/run/run.json")
+expect [ "$peak" -gt $((1 << 20)) ]
+expect [ "$peak" -lt "$need" ]
+
 golden_case train_shows_how_it_goes_on_one_line_of_a_terminal
 on_terminal() { run python3 "$ROOT/tests/golden/on_terminal.py" "$@"; }
 on_terminal 200 "$HIGGINS" train "$TMP/r.yaml" -o "$TMP/shown" --set steps=600
