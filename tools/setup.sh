@@ -13,6 +13,8 @@ PAGE="nodejs npm"
 # English prose with clear free licences; docs/first-model.md says which and why.
 RUN="bible-kjv sqlite3-doc debian-reference-en developers-reference"
 TEST="libopenmpi-dev openmpi-bin libmpich-dev mpich clang clang-format sentencepiece libclang-rt-14-dev python3 python3-torch libopenblas0-pthread python3-numpy python3-jinja2 nodejs npm chromium curl jq zstd gzip git nginx-light openssl systemd libfaketime"
+# A cluster of one node for tests/golden/slurm.sh, which starts it itself.
+SLURM="slurm-wlm"
 
 # The same libraries for aarch64, its compiler, and what runs its programs here: on an amd64 machine the Arm kernels are tested too.
 ARM="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libjansson-dev:arm64 libyaml-dev:arm64 libgumbo-dev:arm64 libpcre2-dev:arm64
@@ -87,6 +89,7 @@ test)
         dpkg --print-foreign-architectures | grep -qx arm64 || { NEED="the architecture arm64" && as_root dpkg --add-architecture arm64; }
     fi
     install_packages $BUILD $TEST
+    install_wanted $SLURM
     install_npm
     ;;
 *)
