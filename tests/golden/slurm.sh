@@ -77,7 +77,7 @@ recipe() { # recipe NAME STEPS: for a run of that name
     cat >"$TMP/$1.yaml" <<END
 corpus: $TMP/corpus.jsonl
 tokenizer: $TMP/tok.json
-out: $TMP/$1
+out: "$TMP/$1" # as some write it
 depth: 2
 d_model: 32
 n_heads: 2
