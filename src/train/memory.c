@@ -270,6 +270,8 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     p->data = tokens * (3 * sizeof(int32_t) + 1 + sizeof(hg_span)) + source->mapped_bytes + taken +
               PROGRAM_BYTES + (uint64_t)TOKEN_BYTES * c->n_vocab;
     p->total = p->weights + p->gradients + p->moments + p->data;
+    p->shared = source->mapped_bytes + (adapter > 0 ? stored : 0);
+    p->n_local = hg_ranks_n_local(r->ranks);
     HG_TRY(hg_memory_plan_check(p, e));
     HG_TRY(measure_all(&pr, rows, &is, e));
     hg_heap_trim();
@@ -360,10 +362,14 @@ void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w)
 hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e)
 {
     hg_machine_info info;
+    char who[48] = "the run needs";
+    const uint64_t others = (uint64_t)(p->n_local > 1 ? p->n_local - 1 : 0);
+    const uint64_t need = p->total + others * (p->total - p->shared);
     hg_machine_describe(&info);
-    if (info.memory_free == 0 || p->total <= info.memory_free) return HG_OK;
+    if (info.memory_free == 0 || need <= info.memory_free) return HG_OK;
+    if (others > 0) (void)snprintf(who, sizeof who, "%d ranks on this machine need", p->n_local);
     return hg_fail(e, HG_E_LIMIT,
-                   "the run needs %.1f GB of memory and %.1f GB are free; a smaller micro_batch, "
-                   "seq_len or depth needs less",
-                   (double)p->total / 1e9, (double)info.memory_free / 1e9);
+                   "%s %.1f GB of memory and %.1f GB are free; a smaller micro_batch, seq_len or "
+                   "depth needs less",
+                   who, (double)need / 1e9, (double)info.memory_free / 1e9);
 }

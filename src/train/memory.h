@@ -10,6 +10,8 @@ typedef struct hg_memory_plan {
     uint64_t weights, gradients, moments, activations, scratch, data, teacher, reference, answers;
     uint64_t total;
     uint64_t n_params;
+    uint64_t shared; /* of the total: mapped files, which the ranks of a machine have once */
+    int n_local;     /* ranks of this machine, each of which takes as much */
 } hg_memory_plan;
 
 /* `adapter`: parameters that are trained beside the model's own, which stay then, in the `stored`
@@ -36,7 +38,8 @@ void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_o
 uint64_t hg_memory_before(void);
 /* One line for people. */
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w);
-/* HG_E_LIMIT and what would help when the machine has less. */
+/* HG_E_LIMIT and what would help when the machine has less than its ranks take together. None of
+ * them may take what was planned before all have looked. */
 hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e);
 
 #endif

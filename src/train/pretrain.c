@@ -69,7 +69,8 @@ static hg_status plan(run *n, hg_model_config *c, hg_runtime *rt, hg_compute com
                  (unsigned long long)n->corpora.source->n_rows, (long long)r->seq_len,
                  (unsigned long long)n->corpora.source->n_val_rows);
     hg_memory_plan_say(&n->plan, w);
-    return hg_memory_plan_check(&n->plan, e);
+    HG_TRY(hg_memory_plan_check(&n->plan, e));
+    return hg_ranks_wait_for_all(r->ranks, e);
 }
 
 /* Rank 0 comes first: what it makes (a tokenizer, token shards) the others find. */

@@ -149,6 +149,7 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
         hg_memory_plan_answer(&n->plan, n->model, hg_grpo_at_once(&n->tuning.grpo), n->source);
     hg_memory_plan_say(&n->plan, w);
     HG_TRY(hg_memory_plan_check(&n->plan, e));
+    HG_TRY(hg_ranks_wait_for_all(r->ranks, e));
     hg_result_plan(result, r, &n->plan, n->source);
     if (o->plan_only) return HG_OK;
     if (n->model->chat_template == NULL)

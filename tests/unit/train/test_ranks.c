@@ -2,6 +2,7 @@
  * one rank learns, the same bits for the same number of ranks, and checkpoints for any number. */
 #include "fixture.h"
 #include "harness/hub.h"
+#include "kernels/measure.h"
 #include "train/method.h"
 #include "train/shape.h"
 #include "base/file.h"
@@ -384,4 +385,43 @@ TEST(exact_weights_beside_a_bfloat16_wire_are_counted_of_what_is_trained)
     hg_hub_free(hub);
     hg_recipe_free(&r);
     hg_runtime_free(rt);
+}
+
+/* What each of two ranks is to take is six tenths of what is free. */
+static hg_status plan_of_two(int n_local, hg_err *e)
+{
+    const hg_source source = {.seq_len = 32};
+    const uint64_t adapter = hg_memory_free() / 10 * 6 / 12; /* 4 + 4 bytes, half of 8 of moments */
+    hg_recipe r;
+    hg_model_config c;
+    hg_memory_plan p;
+    hg_hub *hub = NULL;
+    hg_ranks_options o;
+    hg_runtime *rt = fixture_runtime(1);
+    hg_ranks_options_init(&o);
+    o.hasty_s = 0.1; /* the other rank is not there */
+    CHECK_OK(hg_hub_new(&hub, 2, e), *e);
+    hg_transport t = hg_hub_transport(hub, 0);
+    t.n_local = n_local;
+    CHECK_OK(hg_recipe_init(&r, HG_STAGE_TRAIN, e), *e);
+    CHECK_OK(hg_recipe_set(&r, "depth=2", e), *e);
+    CHECK_OK(hg_recipe_set(&r, "d_model=32", e), *e);
+    CHECK_OK(hg_recipe_shape(&r, 320, &c, e), *e);
+    CHECK_OK(hg_ranks_new(&r.ranks, &t, &o, e), *e);
+    const hg_status s =
+        hg_memory_plan_make(&p, &c, adapter, 100000, NULL, 0, &source, &r, rt, HG_COMPUTE_F32, e);
+    hg_ranks_close(r.ranks);
+    hg_hub_free(hub);
+    hg_recipe_free(&r);
+    hg_runtime_free(rt);
+    return s;
+}
+
+TEST(ranks_of_one_machine_must_fit_it_together)
+{
+    hg_err e = {0};
+    CHECK_OK(plan_of_two(1, &e), e);
+    CHECK_EQ(plan_of_two(2, &e), HG_E_LIMIT);
+    CHECK_HAS(e.msg, "2 ranks on this machine need ");
+    CHECK_HAS(e.msg, " GB are free; a smaller micro_batch, seq_len or depth needs less");
 }
