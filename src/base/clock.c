@@ -61,16 +61,35 @@ void hg_iso_time(int64_t unix_time, char out[32])
         (void)snprintf(out, 32, "1970-01-01T00:00:00Z");
 }
 
-uint64_t hg_rss(void)
+/* Pages in memory, and those of them that are of files; 0 where the system does not say. */
+static void resident_pages(uint64_t *all, uint64_t *of_files)
 {
-    char text[64] = "";
+    char text[96] = "";
     FILE *f = fopen("/proc/self/statm", "r");
 
-    if (f == NULL) return 0;
-    const char *line = fgets(text, sizeof text, f), *second = NULL;
-    if (line != NULL) second = strchr(line, ' ');
+    *all = *of_files = 0;
+    if (f == NULL) return;
+    char *at = fgets(text, sizeof text, f) != NULL ? strchr(text, ' ') : NULL;
     (void)fclose(f);
-    return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    if (at == NULL) return;
+    *all = strtoull(at, &at, 10);
+    *of_files = strtoull(at, NULL, 10);
+}
+
+uint64_t hg_rss(void)
+{
+    uint64_t all, of_files;
+
+    resident_pages(&all, &of_files);
+    return all * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t hg_rss_own(void)
+{
+    uint64_t all, of_files;
+
+    resident_pages(&all, &of_files);
+    return all > of_files ? (all - of_files) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 /* The kernel's high-water mark of this program; 0 where it tells none. */

@@ -24,6 +24,7 @@ int64_t hg_patient_ms(hg_patient_clock *c);
 /* The same with what the two clocks say. */
 int64_t hg_patient_step(hg_patient_clock *c, int64_t unix_ms, double at_s);
 uint64_t hg_rss(void);      /* bytes in memory now; 0: the system does not say */
+uint64_t hg_rss_own(void);  /* those of them that are no file's */
 uint64_t hg_peak_rss(void); /* the most of them since the start or the last reset */
 /* Lets the peak of the whole process begin anew with what is in memory now. False where the system
  * has no way to: the peak then stays that since the start. */

@@ -246,7 +246,7 @@ hg_status hg_memory_plan_make(hg_memory_plan *p, const hg_model_config *c, uint6
     enum { LAYERS_MEASURED = 3 };
     const hg_arch *a = hg_arch_find(c->arch);
     measured is = {.model = 0};
-    memset(p, 0, sizeof *p);
+    *p = (hg_memory_plan){.before = p->before};
     if (a == NULL) return hg_fail(e, HG_E_ARG, "there is no architecture \"%s\"", c->arch);
     const probe pr = {.c = *c,
                       .rt = rt,
@@ -363,13 +363,14 @@ hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e)
 {
     hg_machine_info info;
     char who[48] = "the run needs";
-    const uint64_t others = (uint64_t)(p->n_local > 1 ? p->n_local - 1 : 0);
+    const uint64_t others = (uint64_t)(p->n_local > 1 ? p->n_local - 1 : 0), own = hg_rss_own();
     const uint64_t need = p->total + others * (p->total - p->shared);
+    const uint64_t taken = (own > p->before ? own - p->before : 0) * (others + 1);
     hg_machine_describe(&info);
-    if (info.memory_free == 0 || need <= info.memory_free) return HG_OK;
+    if (info.memory_free == 0 || need <= info.memory_free + taken) return HG_OK;
     if (others > 0) (void)snprintf(who, sizeof who, "%d ranks on this machine need", p->n_local);
     return hg_fail(e, HG_E_LIMIT,
                    "%s %.1f GB of memory and %.1f GB are free; a smaller micro_batch, seq_len or "
                    "depth needs less",
-                   who, (double)need / 1e9, (double)info.memory_free / 1e9);
+                   who, (double)need / 1e9, (double)(info.memory_free + taken) / 1e9);
 }

@@ -12,9 +12,11 @@ typedef struct hg_memory_plan {
     uint64_t n_params;
     uint64_t shared; /* of the total: mapped files, which the ranks of a machine have once */
     int n_local;     /* ranks of this machine, each of which takes as much */
+    uint64_t before; /* hg_memory_before; what came since is the run's and in the total */
 } hg_memory_plan;
 
-/* `adapter`: parameters that are trained beside the model's own, which stay then, in the `stored`
+/* Everything of *p but `before`, which is the caller's: 0 in a process that does nothing else.
+ * `adapter`: parameters that are trained beside the model's own, which stay then, in the `stored`
  * bytes that they take as the files store them; 0: none. `tuned`: the model with the adapter, whose
  * first layers are run (its gradients are zero afterwards), or NULL. `taken`: bytes that the
  * data have taken already. */
@@ -38,8 +40,8 @@ void hg_memory_plan_answer(hg_memory_plan *p, const hg_model *m, uint64_t n_at_o
 uint64_t hg_memory_before(void);
 /* One line for people. */
 void hg_memory_plan_say(const hg_memory_plan *p, const hg_watch *w);
-/* HG_E_LIMIT and what would help when the machine has less than its ranks take together. None of
- * them may take what was planned before all have looked. */
+/* HG_E_LIMIT and what would help when the machine has less than its ranks take together, beside
+ * what they hold already. None of them may take what was planned before all have looked. */
 hg_status hg_memory_plan_check(const hg_memory_plan *p, hg_err *e);
 
 #endif

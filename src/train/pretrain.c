@@ -96,8 +96,8 @@ static hg_status run_train(run *n, const hg_train_options *o, hg_runtime *rt, co
                       .plan = &n->plan,
                       .compute = compute,
                       .resume = o->resume,
-                      .started = hg_seconds(),
-                      .rss_before = hg_memory_before()};
+                      .started = hg_seconds()};
+    n->plan.before = hg_memory_before();
     if (*n->recipe.base != '\0') HG_TRY(hg_first_base(&n->model, &n->recipe, e));
     HG_TRY(open_data(n, w, e));
     const hg_tokenizer *t = n->model != NULL ? n->model->tokenizer : n->tokenizer;

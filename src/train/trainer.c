@@ -349,8 +349,8 @@ static void fill_result(hg_trainer *t, hg_train_result *r)
     r->joules = hg_trainer_joules(t);
     r->tokens_per_s = seconds > 0 ? (double)s->tokens / seconds : 0;
     r->flops_share = t->rate > 0 ? r->tokens_per_s * t->flops_a_token / t->rate : 0;
-    uint64_t peak = hg_peak_rss();
-    r->peak_bytes = peak > t->job->rss_before ? peak - t->job->rss_before : 0;
+    const uint64_t peak = hg_peak_rss(), before = t->job->plan->before;
+    r->peak_bytes = peak > before ? peak - before : 0;
     (void)snprintf(r->joules_source, sizeof r->joules_source, "%s", hg_joules_source(&t->joules));
 }
 

@@ -21,7 +21,6 @@ typedef struct hg_run_job {
     const hg_memory_plan *plan;
     hg_compute compute;
     uint64_t vocab_hash, base_hash; /* base_hash: of the weights started from; 0 for random ones */
-    uint64_t rss_before;            /* hg_memory_before, when the command began */
     double started;                 /* hg_seconds() when the command began */
     bool resume;
 } hg_run_job;

@@ -124,8 +124,8 @@ static hg_status run_tune(run *n, const hg_train_options *o, hg_runtime *rt, con
                       .plan = &n->plan,
                       .compute = compute,
                       .resume = o->resume,
-                      .started = hg_seconds(),
-                      .rss_before = hg_memory_before()};
+                      .started = hg_seconds()};
+    n->plan.before = hg_memory_before();
     HG_TRY(hg_method_defaults(r, e));
     /* Of a task hg_task_tune has told what the files are. */
     HG_TRY(hg_method_load(r, &n->chats, r->task != HG_PRESET_NONE ? NULL : w, e));

@@ -87,7 +87,7 @@ static uint64_t activations(hg_runtime *rt, const char *set, hg_compute compute)
 {
     hg_recipe r;
     hg_model_config c;
-    hg_memory_plan p;
+    hg_memory_plan p = {0};
     hg_err e = {0};
     const hg_source source = {.seq_len = 64};
     CHECK_OK(hg_recipe_init(&r, HG_STAGE_TRAIN, &e), e);

@@ -363,7 +363,7 @@ TEST(exact_weights_beside_a_bfloat16_wire_are_counted_of_what_is_trained)
     const hg_source source = {.seq_len = 32};
     hg_recipe r;
     hg_model_config c;
-    hg_memory_plan p;
+    hg_memory_plan p = {0};
     hg_hub *hub = NULL;
     hg_ranks_options o;
     hg_err e = {0};
@@ -394,7 +394,7 @@ static hg_status plan_of_two(int n_local, hg_err *e)
     const uint64_t adapter = hg_memory_free() / 10 * 6 / 12; /* 4 + 4 bytes, half of 8 of moments */
     hg_recipe r;
     hg_model_config c;
-    hg_memory_plan p;
+    hg_memory_plan p = {0};
     hg_hub *hub = NULL;
     hg_ranks_options o;
     hg_runtime *rt = fixture_runtime(1);

@@ -1,6 +1,7 @@
 /* Whole runs on a tiny model: learning, stopping, going on bit for bit, memory, packing. */
 #include "fixture.h"
 #include "harness/hub.h"
+#include "kernels/measure.h"
 #include "train/optim_shards.h"
 #include "train/packed.h"
 #include "train/windows.h"
@@ -331,6 +332,24 @@ TEST(a_run_that_exceeds_the_machine_is_refused_before_it_begins)
     CHECK_EQ(fixture_train(rt, NULL, false, test_path("run"), set, &r, &e), HG_E_LIMIT);
     CHECK_HAS(e.msg, "GB of memory and");
     hg_runtime_free(rt);
+}
+
+TEST(memory_that_a_run_holds_already_is_not_asked_for_again)
+{
+    enum { GIB = 1 << 30 };
+    hg_err e = {0};
+    const size_t held = (size_t)2 * GIB;
+    hg_memory_plan p = {.before = hg_memory_before()};
+    if (hg_memory_free() < held + GIB || hg_memory_free() == UINT64_MAX)
+        test_skip("too little is free");
+    p.total = hg_memory_free() - GIB;
+    void *base = mmap(NULL, held, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(base != MAP_FAILED);
+    memset(base, 1, held);
+    CHECK_OK(hg_memory_plan_check(&p, &e), e);
+    p.before += held; /* what another has */
+    CHECK_EQ(hg_memory_plan_check(&p, &e), HG_E_LIMIT);
+    CHECK_EQ(munmap(base, held), 0);
 }
 
 TEST(a_time_budget_ends_the_run_in_time)
