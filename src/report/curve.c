@@ -4,17 +4,18 @@
 #include "base/file.h"
 #include "text/json.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_LOG = 1 << 30, MAX_LINE = 1 << 20 };
 
-static hg_status put(hg_column *c, double step, const json_t *row, const char *key, hg_err *e)
+static hg_status put(hg_column *c, double x, const json_t *row, const char *key, hg_err *e)
 {
     const json_t *v = json_object_get(row, key);
-    if (!json_is_number(v)) return HG_OK;
+    if (!json_is_number(v) || !isfinite(x)) return HG_OK;
     HG_TRY(hg_grow(&c->x, &c->cap_x, c->n, sizeof *c->x, e));
     HG_TRY(hg_grow(&c->y, &c->cap_y, c->n, sizeof *c->y, e));
-    c->x[c->n] = step;
+    c->x[c->n] = x;
     c->y[c->n++] = json_number_value(v);
     return HG_OK;
 }
@@ -40,11 +41,13 @@ static void keep_last(double *last, const json_t *row, const char *key)
 
 static hg_status put_row(hg_curve *c, const json_t *row, hg_err *e)
 {
-    const json_t *at = json_object_get(row, "step");
+    const json_t *at = json_object_get(row, "step"), *time = json_object_get(row, "time");
     if (!json_is_number(at)) return hg_fail(e, HG_E_FORMAT, "no number \"step\" in the row");
     double step = json_number_value(at);
     HG_TRY(put(&c->loss, step, row, "loss", e));
     HG_TRY(put(&c->val_loss, step, row, "val_loss", e));
+    double seconds = json_is_number(time) ? json_number_value(time) : (double)NAN;
+    HG_TRY(put(&c->val_by_time, seconds, row, "val_loss", e));
     HG_TRY(put(&c->lr, step, row, "lr", e));
     HG_TRY(put(&c->rate, step, row, "tokens_per_s", e));
     HG_TRY(put_sample(c, step, row, e));
@@ -90,6 +93,7 @@ void hg_curve_free(hg_curve *c)
 {
     column_free(&c->loss);
     column_free(&c->val_loss);
+    column_free(&c->val_by_time);
     column_free(&c->lr);
     column_free(&c->rate);
     for (size_t i = 0; i < c->n_samples; i++) {

@@ -16,6 +16,7 @@ typedef struct hg_sample {
 
 typedef struct hg_curve {
     hg_column loss, val_loss, lr, rate; /* rate: tokens/s */
+    hg_column val_by_time;              /* val_loss again, over the run's seconds */
     hg_sample *sample;
     size_t n_samples, cap_samples;
     double seconds, joules, tokens; /* of the last step */

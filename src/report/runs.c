@@ -33,17 +33,28 @@ static double last(const hg_column *c)
     return c->n > 0 ? c->y[c->n - 1] : (double)NAN;
 }
 
+/* A column's x, each times `by`; NULL: no memory. */
+static double *scaled(hg_runs *r, const hg_column *c, double by)
+{
+    double *x = HG_NEW(&r->mem, double, c->n);
+    for (size_t i = 0; x != NULL && i < c->n; i++) x[i] = c->x[i] * by;
+    return x;
+}
+
 /* Tokens for steps (a run's steps are alike long), and the losses smoothed. */
 static hg_status make_curve(hg_runs *r, hg_run_read *run, hg_err *e)
 {
-    const hg_column *loss = &run->curve.loss;
+    const hg_curve *c = &run->curve;
+    const hg_column *loss = &c->loss;
     double sum = 0, weight = 0, steps = loss->n > 0 ? loss->x[loss->n - 1] : 0;
-    run->x = HG_NEW(&r->mem, double, loss->n);
+    const double tokens_a_step = c->tokens > 0 && steps > 0 ? c->tokens / steps : 1;
+    run->x = scaled(r, loss, tokens_a_step);
+    run->val_x = scaled(r, &c->val_loss, tokens_a_step);
+    run->val_minute = scaled(r, &c->val_by_time, 1.0 / 60);
     run->smooth = HG_NEW(&r->mem, double, loss->n);
-    if (run->x == NULL || run->smooth == NULL) return hg_fail(e, HG_E_NOMEM, "no room for curves");
+    if (run->x == NULL || run->val_x == NULL || run->val_minute == NULL || run->smooth == NULL)
+        return hg_fail(e, HG_E_NOMEM, "no room for curves");
     for (size_t i = 0; i < loss->n; i++) {
-        run->x[i] = run->curve.tokens > 0 && steps > 0 ? loss->x[i] * run->curve.tokens / steps
-                                                       : loss->x[i];
         sum = STAYS * sum + (1 - STAYS) * loss->y[i];
         weight = STAYS * weight + (1 - STAYS);
         run->smooth[i] = sum / weight;

@@ -9,6 +9,8 @@ typedef struct hg_run_read {
     hg_run_figures f;
     hg_curve curve;
     double *x, *smooth; /* [curve.loss.n] tokens, and the smoothed loss */
+    double *val_x;      /* [curve.val_loss.n] tokens */
+    double *val_minute; /* [curve.val_by_time.n] */
 } hg_run_read;
 
 struct hg_runs {

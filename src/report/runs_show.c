@@ -119,27 +119,32 @@ static void put_row(hg_buf *b, const hg_run_figures *f)
     hg_page_row(b, columns, cell, N_COLUMNS);
 }
 
-static void put_chart(hg_buf *b, const hg_runs *r, hg_page_series *s)
+/* The held-out losses over the clock show what a faster run gains. */
+static void put_charts(hg_buf *b, const hg_runs *r)
 {
-    for (size_t i = 0; i < r->n; i++)
-        s[i] = (hg_page_series){.name = r->run[i].f.name,
-                                .x = r->run[i].x,
-                                .y = r->run[i].smooth,
-                                .n = r->run[i].curve.loss.n};
-    const hg_page_chart chart = {.title = "Loss, smoothed",
-                                 .x_name = "tokens",
-                                 .y_name = "nats a token",
-                                 .series = s,
-                                 .n_series = r->n};
-    hg_page_lines(b, &chart);
+    hg_page_series loss[HG_MAX_RUNS], val[HG_MAX_RUNS], clock[HG_MAX_RUNS];
+    size_t n_val = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const hg_run_read *k = &r->run[i];
+        const hg_curve *c = &k->curve;
+        const char *name = k->f.name;
+        loss[i] = (hg_page_series){.name = name, .x = k->x, .y = k->smooth, .n = c->loss.n};
+        val[i] = (hg_page_series){name, k->val_x, c->val_loss.y, c->val_loss.n, false};
+        clock[i] = (hg_page_series){name, k->val_minute, c->val_by_time.y, c->val_by_time.n, false};
+        n_val += c->val_loss.n;
+    }
+    const hg_page_chart charts[] = {
+        {"Loss, smoothed", "tokens", "nats a token", false, false, loss, r->n},
+        {"Held-out loss", "tokens", "nats a token", false, false, val, r->n},
+        {"Held-out loss over time", "minutes", "nats a token", false, false, clock, r->n}};
+    for (size_t i = 0; i < (n_val > 0 ? 3 : 1); i++) hg_page_lines(b, &charts[i]);
 }
 
 hg_status hg_runs_write(const hg_runs *r, const char *path, hg_err *e)
 {
     hg_buf b = {0};
-    hg_page_series series[HG_MAX_RUNS];
     hg_page_begin(&b, "Runs", NULL);
-    put_chart(&b, r, series);
+    put_charts(&b, r);
     hg_page_table_begin(&b, "What each has come to", columns, N_COLUMNS);
     for (size_t i = 0; i < r->n; i++) put_row(&b, &r->run[i].f);
     hg_page_table_end(&b);

@@ -331,6 +331,7 @@ expect_out "$TMP/both/a"
 expect_out "$TMP/both/b"
 expect_out " tokens"
 expect grep -q '<svg' "$TMP/both/page.html"
+for title in 'Loss, smoothed' 'Held-out loss' 'Held-out loss over time'; do expect grep -q ">$title<" "$TMP/both/page.html"; done
 run "$HIGGINS" runs "$TMP/both/a" "$TMP/both/b" --json
 expect_code 0
 expect_out '"steps": 40, "total_steps": 40'
