@@ -93,7 +93,8 @@ static int run(cli *c, void *v, int n_args, char **args)
 }
 
 static const cli_option options[] = {
-    {"page", 'p', CLI_TEXT, "FILE", "writes table and curves, held-out losses among them, as an HTML page too",
+    {"page", 'p', CLI_TEXT, "FILE",
+     "writes table and curves, held-out losses among them, as an HTML page too",
      offsetof(values, page), 0, 0},
     {0},
 };
