@@ -1,6 +1,8 @@
 /* Fetching with libcurl, which is handed the one address that was judged. Without libcurl the same
  * calls say that it is missing. */
 #include "fetch/fetch.h"
+#include "base/clock.h"
+#include "fetch/names.h"
 
 #if defined(HG_HAS_CURL)
 #include <curl/curl.h>
@@ -72,23 +74,28 @@ static hg_status is_inside(const target *t, hg_err *e)
                    t->host);
 }
 
-/* All that the name resolves to must be allowed; the first is taken. `flags` as getaddrinfo's. */
-static hg_status resolve(target *t, int flags, bool allows_private, hg_err *e)
+/* All that was found must be allowed; the first is taken. */
+static hg_status judge(target *t, const struct addrinfo *found, bool allows_private, hg_err *e)
 {
-    const struct addrinfo want = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
-    struct addrinfo *found = NULL;
     char text[INET6_ADDRSTRLEN];
-    bool ok = getaddrinfo(t->host, t->port, &want, &found) == 0 && found != NULL;
+    bool ok = true;
 
-    if (!ok) return hg_fail(e, HG_E_MISSING, "the host %.200s is not known", t->host);
     for (const struct addrinfo *a = found; a != NULL && ok && !allows_private; a = a->ai_next)
         ok = hg_address_is_public(a->ai_family, address_of(a));
     (void)inet_ntop(found->ai_family, address_of(found), text, sizeof text);
     (void)snprintf(t->address, sizeof t->address, found->ai_family == AF_INET6 ? "[%s]" : "%s",
                    text);
-    freeaddrinfo(found);
     return ok ? HG_OK : is_inside(t, e);
+}
+
+static hg_status resolve(target *t, bool allows_private, double seconds, hg_err *e)
+{
+    struct addrinfo *found = NULL;
+
+    HG_TRY(hg_name_look_up(&found, t->host, t->port, seconds, e));
+    const hg_status s = judge(t, found, allows_private, e);
+    freeaddrinfo(found);
+    return s;
 }
 
 /* "localhost", and what ends with ".localhost", which resolvers answer themselves (RFC 6761). */
@@ -104,12 +111,16 @@ static bool is_local(const char *host)
 
 hg_status hg_fetch_check(const char *url, bool allows_private, hg_err *e)
 {
+    const struct addrinfo want = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *found = NULL;
     target t;
 
     HG_TRY(split(url, &t, e));
     if (!allows_private && is_local(t.host)) return is_inside(&t, e);
-    const hg_status s = resolve(&t, AI_NUMERICHOST, allows_private, e);
-    return s == HG_E_MISSING ? HG_OK : s; /* a name */
+    if (getaddrinfo(t.host, t.port, &want, &found) != 0 || found == NULL) return HG_OK; /* a name */
+    const hg_status s = judge(&t, found, allows_private, e);
+    freeaddrinfo(found);
+    return s;
 }
 
 typedef struct taken {
@@ -140,8 +151,8 @@ static struct curl_slist *headers_of(const hg_fetch *f)
     return list;
 }
 
-static void set_up(CURL *c, const hg_fetch *f, struct curl_slist *to, struct curl_slist *headers,
-                   taken *t)
+static void set_up(CURL *c, const hg_fetch *f, double seconds, struct curl_slist *to,
+                   struct curl_slist *headers, taken *t)
 {
     (void)curl_easy_setopt(c, CURLOPT_URL, f->url);
     (void)curl_easy_setopt(c, CURLOPT_CONNECT_TO, to);
@@ -149,7 +160,7 @@ static void set_up(CURL *c, const hg_fetch *f, struct curl_slist *to, struct cur
     (void)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(c, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(f->seconds * 1000));
+    (void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(seconds * 1000));
     (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "higgins/" HG_VERSION);
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take);
@@ -176,12 +187,13 @@ static hg_status run(CURL *c, const hg_fetch *f, const taken *t, int *status, hg
 
 hg_status hg_fetch_run(const hg_fetch *f, int *status, hg_buf *body, hg_err *e)
 {
+    const double until = hg_seconds() + f->seconds;
     target t;
     char to[640];
     taken got = {body, 0, f->max_body};
 
     HG_TRY(split(f->url, &t, e));
-    HG_TRY(resolve(&t, 0, f->allows_private, e));
+    HG_TRY(resolve(&t, f->allows_private, f->seconds, e));
     /* "HOST:PORT:ADDRESS:PORT" with the first two empty: whatever the URL says, there. */
     (void)snprintf(to, sizeof to, "::%s:%s", t.address, t.port);
     struct curl_slist *where = curl_slist_append(NULL, to), *headers = headers_of(f);
@@ -190,7 +202,8 @@ hg_status hg_fetch_run(const hg_fetch *f, int *status, hg_buf *body, hg_err *e)
                       ? hg_fail(e, HG_E_NOMEM, "no room for a request")
                       : HG_OK;
     if (s == HG_OK) {
-        set_up(c, f, where, headers, &got);
+        const double left = until - hg_seconds(); /* curl takes 0 for no limit */
+        set_up(c, f, left > 0.001 ? left : 0.001, where, headers, &got);
         s = run(c, f, &got, status, e);
     }
     curl_easy_cleanup(c);

@@ -24,7 +24,7 @@ hg_status hg_fetch_check(const char *url, bool allows_private, hg_err *e);
 typedef struct hg_fetch {
     const char *url;
     bool allows_private;
-    double seconds;             /* for all of it */
+    double seconds;             /* for all of it, names looked up, too */
     size_t max_body;            /* bytes of the answer; more is HG_E_LIMIT */
     const char *const *headers; /* "Name: value" [n_headers] */
     size_t n_headers;
@@ -32,7 +32,7 @@ typedef struct hg_fetch {
 } hg_fetch;
 /* *status and *body (appended; may be NULL: it is thrown away) of the answer, whatever its status.
  * HG_E_ARG as above, also for what a name resolves to, HG_E_MISSING: nobody knows the host,
- * HG_E_IO: no answer. */
+ * HG_E_IO: no answer, or none from a server of names, in time. */
 hg_status hg_fetch_run(const hg_fetch *f, int *status, hg_buf *body, hg_err *e);
 
 #endif
