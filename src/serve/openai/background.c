@@ -28,6 +28,7 @@ struct hg_backlog {
     hg_keeper *keeper;
     hg_server *server;
     pthread_mutex_t lock; /* guards the list and what is in it */
+    pthread_cond_t left;  /* one has left the list */
     run *first;           /* in the order of their coming */
     size_t n, n_active;
     hg_turns turns;
@@ -95,7 +96,7 @@ static run *next_of(const struct hg_backlog *r)
     uint64_t least = 0;
 
     for (run *one = r->first; one != NULL; one = one->next) {
-        if (!one->is_kept || one->inner != NULL) continue;
+        if (!one->is_kept || one->inner != NULL || one->is_canceled) continue;
         if (best != NULL && strcmp(best->owner, one->owner) == 0) continue;
         const uint64_t at = hg_turns_last(&r->turns, hg_owner_key(one->owner));
         if (best != NULL && at >= least) continue;
@@ -232,6 +233,7 @@ static void give_up_place(struct hg_backlog *r, const run *one)
 
     if (*at == one) *at = one->next;
     r->n--;
+    (void)pthread_cond_broadcast(&r->left);
 }
 
 static void end(run *one, int status, hg_bytes reply)
@@ -353,24 +355,29 @@ bool hg_background_follow(hg_keeper *k, const char *owner, const char *id, int64
     return one != NULL;
 }
 
+/* It stays in the list until its end is kept, so that whoever cancels it beside others, or while it
+ * ends by itself, can wait for that: no more than the store has to be waited for. */
 bool hg_background_cancel(hg_keeper *k, const char *owner, const char *id)
 {
     struct hg_backlog *r = hg_keeper_backlog(k);
     hg_exchange *inner = NULL;
 
     (void)pthread_mutex_lock(&r->lock);
-    run **at = find(r, owner, id), *one = *at;
-    if (one != NULL) one->is_canceled = true;
-    if (one != NULL && one->inner != NULL) hg_exchange_hold(inner = one->inner);
-    if (one != NULL && inner == NULL) *at = one->next; /* it has not begun and never will */
+    run *one = *find(r, owner, id);
+    const bool runs = one != NULL, is_first = runs && !one->is_canceled;
+    if (runs) one->is_canceled = true;
+    if (runs && one->inner != NULL) hg_exchange_hold(inner = one->inner);
     (void)pthread_mutex_unlock(&r->lock);
     if (inner != NULL) {
         hg_exchange_cancel(inner); /* its on_done ends it, before this returns or beside it */
         hg_exchange_release(inner);
-    } else if (one != NULL) {
-        end(one, 0, (hg_bytes){"", 0});
+    } else if (is_first) {
+        end(one, 0, (hg_bytes){"", 0}); /* it has not begun and never will */
     }
-    return one != NULL;
+    (void)pthread_mutex_lock(&r->lock);
+    while (runs && *find(r, owner, id) != NULL) (void)pthread_cond_wait(&r->left, &r->lock);
+    (void)pthread_mutex_unlock(&r->lock);
+    return runs;
 }
 
 hg_bytes hg_events_behind(hg_bytes events, int64_t after)
@@ -412,6 +419,7 @@ hg_status hg_backlog_new(struct hg_backlog **out, hg_keeper *k, hg_server *s, hg
     r->keeper = k;
     r->server = s;
     (void)pthread_mutex_init(&r->lock, NULL);
+    (void)pthread_cond_init(&r->left, NULL);
     return HG_OK;
 }
 
@@ -424,6 +432,7 @@ void hg_backlog_free(struct hg_backlog *r)
         r->first = one->next;
         free_run(one);
     }
+    (void)pthread_cond_destroy(&r->left);
     (void)pthread_mutex_destroy(&r->lock);
     hg_free(r);
 }

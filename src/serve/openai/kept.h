@@ -75,7 +75,8 @@ bool hg_background_runs(hg_keeper *k, const char *owner, const char *id, bool *i
  * False: it is not being made. */
 bool hg_background_follow(hg_keeper *k, const char *owner, const char *id, int64_t after,
                           hg_exchange *x);
-/* Ends it as canceled; false: it is not being made. */
+/* Ends it as canceled, unless it ends meanwhile by itself, and returns when its end is kept. False:
+ * it is not being made. */
 bool hg_background_cancel(hg_keeper *k, const char *owner, const char *id);
 /* What the stream of one that has ended says behind number `after`. Where a kill came between its
  * events and its end, the end is there all the same. */

@@ -65,19 +65,24 @@ static bool get_response(hg_server *s, hg_exchange *x, const char *id, hg_kept_c
 }
 
 /* Its body; of one that is being made, how far it is. */
-static void reply_response(hg_server *s, hg_exchange *x, const hg_kept_card *c)
+static bool reply_response(hg_server *s, hg_exchange *x, const hg_kept_card *c, hg_problem *p)
 {
     bool is_begun = false;
+    hg_kept_card now = *c;
     hg_buf b = {0};
     hg_err e;
 
+    /* One that is queued and not being made has ended since it was read. */
     if (strcmp(c->status, "queued") == 0 &&
-        hg_background_runs(hg_server_keeper(s), c->owner, c->id, &is_begun) && is_begun &&
-        hg_kept_restate(&b, c->body, "in_progress", NULL, NULL, &e) == HG_OK)
+        !hg_background_runs(hg_server_keeper(s), c->owner, c->id, &is_begun) &&
+        !get_response(s, x, c->id, &now, p))
+        return false;
+    if (is_begun && hg_kept_restate(&b, c->body, "in_progress", NULL, NULL, &e) == HG_OK)
         reply(x, (hg_bytes){b.p, b.n});
     else
-        reply(x, c->body);
+        reply(x, now.body);
     hg_buf_free(&b);
+    return true;
 }
 
 static bool read_after(const hg_exchange *x, int64_t *after, hg_problem *p)
@@ -163,7 +168,7 @@ static void send_response(hg_server *s, hg_exchange *x, hg_bytes rest)
     else if (ok && streams)
         ok = replay(s, x, &c, &p);
     else if (ok)
-        reply_response(s, x, &c);
+        ok = reply_response(s, x, &c, &p);
     if (!ok) refuse(x, &p);
 }
 
@@ -198,8 +203,11 @@ static void cancel_response(hg_server *s, hg_exchange *x, hg_bytes rest)
         ok = hg_refuse(&p, 400, "invalid_value", NULL,
                        "the response %s was not made in the background; only those are canceled",
                        t.id);
-    if (ok && hg_background_cancel(hg_server_keeper(s), c.owner, t.id))
+    if (ok && strcmp(c.status, "queued") == 0) {
+        /* By this, or by itself since it was read: it has ended. */
+        (void)hg_background_cancel(hg_server_keeper(s), c.owner, t.id);
         ok = get_response(s, x, t.id, &c, &p);
+    }
     if (ok)
         reply(x, c.body);
     else

@@ -347,6 +347,95 @@ TEST(a_failure_in_the_background_is_told_by_the_response)
     hg_server_free(s);
 }
 
+/* ---- what ends while it is asked for ---- */
+bool __real_hg_background_runs(hg_keeper *k, const char *owner, const char *id, bool *is_begun);
+bool __wrap_hg_background_runs(hg_keeper *k, const char *owner, const char *id, bool *is_begun);
+bool __real_hg_background_cancel(hg_keeper *k, const char *owner, const char *id);
+bool __wrap_hg_background_cancel(hg_keeper *k, const char *owner, const char *id);
+hg_status __real_hg_keeper_put(hg_keeper *k, const hg_kept_card *c, hg_err *e);
+hg_status __wrap_hg_keeper_put(hg_keeper *k, const hg_kept_card *c, hg_err *e);
+
+/* Between two who cancel one response the store is slow. */
+hg_status __wrap_hg_keeper_put(hg_keeper *k, const hg_kept_card *c, hg_err *e)
+{
+    if (strcmp(c->status, "cancelled") == 0) usleep(20000);
+    return __real_hg_keeper_put(k, c, e);
+}
+
+static atomic_bool ends_first; /* before anybody hears whether it runs, which he asks once he has
+                                  read it */
+
+static void let_it_end(hg_keeper *k, const char *owner, const char *id)
+{
+    bool is_begun;
+
+    for (int i = 0; i < 5000 && atomic_load(&ends_first); i++) {
+        if (!__real_hg_background_runs(k, owner, id, &is_begun)) return;
+        usleep(1000);
+    }
+}
+
+bool __wrap_hg_background_runs(hg_keeper *k, const char *owner, const char *id, bool *is_begun)
+{
+    let_it_end(k, owner, id);
+    return __real_hg_background_runs(k, owner, id, is_begun);
+}
+
+bool __wrap_hg_background_cancel(hg_keeper *k, const char *owner, const char *id)
+{
+    let_it_end(k, owner, id);
+    return __real_hg_background_cancel(k, owner, id);
+}
+
+TEST(a_response_that_ends_while_it_is_asked_for_is_told_as_it_ended)
+{
+    fake *f = fake_new();
+    hg_server *s = fake_server(f, NULL);
+    char id[64];
+
+    fake_set_delay(f, 50000);
+    atomic_store(&ends_first, true);
+    (void)id_of(raw_post(s, "/v1/responses", LATER("hello")), id);
+    CHECK_HAS(on(s, "GET", id, ""), "\"status\":\"completed\"");
+    (void)id_of(raw_post(s, "/v1/responses", LATER("hello")), id);
+    CHECK_HAS(on(s, "POST", id, "/cancel"), "\"status\":\"completed\"");
+    atomic_store(&ends_first, false);
+    hg_server_free(s);
+}
+
+typedef struct canceler {
+    hg_server *s;
+    const char *id;
+    bool ok;
+} canceler;
+
+static void *cancel(void *ctx)
+{
+    canceler *c = ctx;
+
+    c->ok = strstr(on(c->s, "POST", c->id, "/cancel"), "\"status\":\"cancelled\"") != NULL;
+    return NULL;
+}
+
+TEST(all_who_cancel_a_response_at_once_hear_of_its_end)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    char id[6][64];
+
+    for (int i = 0; i < 6; i++) (void)id_of(raw_post(s, "/v1/responses", LATER("FOREVER")), id[i]);
+    for (int i = 5; i >= 0; i--) {
+        canceler c[4];
+        pthread_t t[4];
+        for (int k = 0; k < 4; k++) {
+            c[k] = (canceler){s, id[i], false};
+            CHECK_EQ(pthread_create(&t[k], NULL, cancel, &c[k]), 0);
+        }
+        for (int k = 0; k < 4; k++) (void)pthread_join(t[k], NULL);
+        for (int k = 0; k < 4; k++) CHECK(c[k].ok);
+    }
+    hg_server_free(s);
+}
+
 /* ---- owners ---- */
 typedef struct heard {
     atomic_bool is_done;
