@@ -3,6 +3,7 @@
 #include "serve/anthropic/anthropic.h"
 #include "base/clock.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char version_header[] = "anthropic-version";
@@ -87,27 +88,97 @@ static void put_model(hg_json_out *o, const hg_card *m)
     hg_json_end(o);
 }
 
-static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
+/* ---- pages ---- */
+bool hg_anthropic_page_read(hg_anthropic_page *out, const hg_exchange *x, hg_problem *p)
 {
-    const char *first = NULL, *last = NULL;
+    const char *limit = hg_exchange_query(x, "limit"), *after = hg_exchange_query(x, "after_id");
+    const char *before = hg_exchange_query(x, "before_id"), *id = before != NULL ? before : after;
+    char *end = NULL;
+
+    *out = (hg_anthropic_page){.limit = 20, .is_back = before != NULL};
+    if (limit != NULL) out->limit = strtoul(limit, &end, 10);
+    if (limit != NULL &&
+        (end == limit || *end != '\0' || out->limit < 1 || out->limit > HG_ANTHROPIC_MOST))
+        return hg_refuse(p, 400, NULL, NULL, "limit: must be a whole number from 1 to %d",
+                         HG_ANTHROPIC_MOST);
+    if (before != NULL && after != NULL)
+        return hg_refuse(p, 400, NULL, NULL, "before_id: not beside after_id");
+    if (id != NULL)
+        out->id[hg_path_decode((hg_bytes){id, strlen(id)}, out->id, sizeof out->id - 1).n] = '\0';
+    return true;
+}
+
+void hg_anthropic_page_end(hg_json_out *o, bool has_more, const char *first, const char *last)
+{
+    hg_json_bool(o, "has_more", has_more);
+    hg_json_text(o, "first_id", first);
+    hg_json_text(o, "last_id", last);
+}
+
+/* ---- the list of models ---- */
+typedef struct listing {
+    const hg_card *all[HG_SERVE_MAX_MODELS]; /* [n] */
+    size_t n, from, to;                      /* [from, to) are the page */
+} listing;
+
+static void list_all(listing *l, const hg_server *s)
+{
+    const size_t n = hg_server_count(s);
+
+    l->n = l->from = l->to = 0;
+    for (size_t i = 0; i < n && l->n < HG_SERVE_MAX_MODELS; i++) {
+        const hg_card *m = hg_server_model(s, i);
+        if (!m->is_unlisted) l->all[l->n++] = m;
+    }
+}
+
+static bool find_page(listing *l, const hg_anthropic_page *page, hg_problem *p)
+{
+    size_t at = 0;
+
+    while (page->id[0] != '\0' && at < l->n && strcmp(l->all[at]->id, page->id) != 0) at++;
+    if (page->id[0] != '\0' && at == l->n)
+        return hg_refuse(p, 404, NULL, NULL, "there is no model \"%.100s\" in the list", page->id);
+    if (page->is_back) {
+        l->to = at;
+        l->from = at > page->limit ? at - page->limit : 0;
+    } else {
+        l->from = page->id[0] != '\0' ? at + 1 : 0;
+        l->to = l->n - l->from > page->limit ? l->from + page->limit : l->n;
+    }
+    return true;
+}
+
+static void reply_page(hg_exchange *x, const listing *l, bool is_back)
+{
+    const bool is_empty = l->from == l->to;
     hg_buf b = {0};
     hg_json_out o;
 
-    (void)rest;
     hg_json_out_init(&o, &b, 0);
     hg_json_begin(&o, NULL, '{');
-    hg_put_models(&o, "data", s, put_model);
-    for (size_t i = 0; i < hg_server_count(s); i++) {
-        const hg_card *m = hg_server_model(s, i);
-        if (m->is_unlisted) continue;
-        if (first == NULL) first = m->id;
-        last = m->id;
-    }
-    hg_json_bool(&o, "has_more", false);
-    hg_json_text(&o, "first_id", first);
-    hg_json_text(&o, "last_id", last);
+    hg_json_begin(&o, "data", '[');
+    for (size_t i = l->from; i < l->to; i++) put_model(&o, l->all[i]);
+    hg_json_end(&o);
+    hg_anthropic_page_end(&o, is_back ? l->from > 0 : l->to < l->n,
+                          is_empty ? NULL : l->all[l->from]->id,
+                          is_empty ? NULL : l->all[l->to - 1]->id);
     hg_json_end(&o);
     hg_reply_json(x, &hg_anthropic, &b);
+}
+
+static void list_models(hg_server *s, hg_exchange *x, hg_bytes rest)
+{
+    hg_anthropic_page page;
+    listing l;
+    hg_problem p;
+
+    (void)rest;
+    list_all(&l, s);
+    if (hg_anthropic_page_read(&page, x, &p) && find_page(&l, &page, &p))
+        reply_page(x, &l, page.is_back);
+    else
+        hg_answer_problem(x, &hg_anthropic, &p);
 }
 
 static void get_model(hg_server *s, hg_exchange *x, hg_bytes rest)

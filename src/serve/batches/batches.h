@@ -65,10 +65,11 @@ bool hg_batches_create(hg_batches *b, const hg_batch *what, const hg_batch_line 
 /* Its texts in `mem`; 404. */
 bool hg_batches_get(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *id,
                     hg_arena *mem, hg_batch *out, hg_problem *p);
-/* Behind `after` (NULL: from the first), newest first, until fn returns false. */
+/* Behind `from` (NULL: from the first), newest first, or (is_back) what is before it there, nearest
+ * first, until fn returns false. */
 typedef bool hg_batch_fn(void *ctx, const hg_batch *batch);
-bool hg_batches_list(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *after,
-                     hg_arena *mem, hg_batch_fn *fn, void *ctx, hg_problem *p);
+bool hg_batches_list(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *from,
+                     bool is_back, hg_arena *mem, hg_batch_fn *fn, void *ctx, hg_problem *p);
 /* Ends it soon; one that is finalizing, and has to wait for room, ends without its results. One
  * that has ended stays as it is. 404. */
 bool hg_batches_cancel(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *id,

@@ -2,12 +2,12 @@
  * line from the address that the batch tells. */
 #include "serve/batches/batches.h"
 #include "base/clock.h"
+#include "serve/anthropic/anthropic.h"
 #include "serve/files/files.h"
 #include "serve/openai/openai.h"
 
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_REQUESTS = 10000, MAX_CUSTOM_ID = 64 };
@@ -283,21 +283,28 @@ typedef struct listing {
     hg_server *s;
     hg_exchange *x;
     hg_buf buf;
-    size_t limit, n;
+    hg_anthropic_page page;
+    size_t n;
     bool has_more;
-    const hg_batch *all[100]; /* [n] */
+    const hg_batch *all[HG_ANTHROPIC_MOST]; /* [n] */
 } listing;
 
 static bool take_next(void *ctx, const hg_batch *b)
 {
     listing *l = ctx;
-    hg_batch *copy = HG_NEW(hg_exchange_memory(l->x), hg_batch, 1);
 
-    l->has_more = l->n == l->limit;
-    if (l->has_more || copy == NULL) return false;
+    hg_batch *copy = l->n < l->page.limit ? HG_NEW(hg_exchange_memory(l->x), hg_batch, 1) : NULL;
+    l->has_more = copy == NULL;
+    if (l->has_more) return false;
     *copy = *b;
     l->all[l->n++] = copy;
     return true;
+}
+
+/* The page's i-th: what comes before an id was read from there backwards. */
+static const hg_batch *batch_at(const listing *l, size_t i)
+{
+    return l->all[l->page.is_back ? l->n - 1 - i : i];
 }
 
 static bool reply_list(listing *l, hg_problem *p)
@@ -308,11 +315,10 @@ static bool reply_list(listing *l, hg_problem *p)
     hg_json_begin(&o, NULL, '{');
     hg_json_begin(&o, "data", '[');
     for (size_t i = 0; i < l->n; i++)
-        if (!put_batch(&o, l->s, l->x, l->all[i], p)) return false;
+        if (!put_batch(&o, l->s, l->x, batch_at(l, i), p)) return false;
     hg_json_end(&o);
-    hg_json_bool(&o, "has_more", l->has_more);
-    hg_json_text(&o, "first_id", l->n > 0 ? l->all[0]->id : NULL);
-    hg_json_text(&o, "last_id", l->n > 0 ? l->all[l->n - 1]->id : NULL);
+    hg_anthropic_page_end(&o, l->has_more, l->n > 0 ? batch_at(l, 0)->id : NULL,
+                          l->n > 0 ? batch_at(l, l->n - 1)->id : NULL);
     hg_json_end(&o);
     hg_reply_json(l->x, &hg_anthropic_batches, &l->buf);
     return true;
@@ -320,23 +326,16 @@ static bool reply_list(listing *l, hg_problem *p)
 
 static void list(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
-    const char *limit = hg_exchange_query(x, "limit");
-    char *end = NULL;
-    const unsigned long n = limit != NULL ? strtoul(limit, &end, 10) : 20;
-    listing l = {.s = s, .x = x, .limit = n};
+    listing l = {.s = s, .x = x};
     hg_problem p;
-    bool ok = true;
 
     (void)rest;
-    if (limit != NULL && (end == limit || *end != '\0' || n < 1 || n > 100))
-        ok = hg_refuse(&p, 400, NULL, NULL, "limit: must be a whole number from 1 to 100");
-    if (ok && hg_exchange_query(x, "before_id") != NULL)
-        ok = hg_refuse(&p, 400, NULL, NULL, "before_id: this server pages by after_id alone");
-    if (ok)
-        ok = hg_batches_list(hg_server_batches(s), hg_exchange_owner(x), HG_BATCH_ANTHROPIC,
-                             hg_exchange_query(x, "after_id"), hg_exchange_memory(x), take_next, &l,
-                             &p);
-    if (ok && reply_list(&l, &p)) return;
+    if (hg_anthropic_page_read(&l.page, x, &p) &&
+        hg_batches_list(hg_server_batches(s), hg_exchange_owner(x), HG_BATCH_ANTHROPIC,
+                        l.page.id[0] != '\0' ? l.page.id : NULL, l.page.is_back,
+                        hg_exchange_memory(x), take_next, &l, &p) &&
+        reply_list(&l, &p))
+        return;
     hg_buf_free(&l.buf);
     refuse(x, &p);
 }

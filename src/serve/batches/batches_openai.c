@@ -194,7 +194,7 @@ static void list(hg_server *s, hg_exchange *x, hg_bytes rest)
     if (!hg_page_read(&page, x, 20, true, &p)) {
         refuse(x, &p);
     } else if (hg_batches_list(hg_server_batches(s), hg_exchange_owner(x), HG_BATCH_OPENAI,
-                               page.after, hg_exchange_memory(x), put_next, &page, &p)) {
+                               page.after, false, hg_exchange_memory(x), put_next, &page, &p)) {
         hg_page_reply(&page, x, &hg_openai_batches);
     } else {
         hg_page_free(&page);

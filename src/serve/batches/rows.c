@@ -193,19 +193,19 @@ bool hg_batches_get(hg_batches *b, const char *owner, hg_batch_vendor vendor, co
     return is_there || not_there(p, id);
 }
 
-bool hg_batches_list(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *after,
-                     hg_arena *mem, hg_batch_fn *fn, void *ctx, hg_problem *p)
+#define OF_OWNER \
+    "SELECT " COLUMNS " FROM batches WHERE owner = ? AND vendor = ? AND " IS_THERE " AND "
+bool hg_batches_list(hg_batches *b, const char *owner, hg_batch_vendor vendor, const char *from,
+                     bool is_back, hg_arena *mem, hg_batch_fn *fn, void *ctx, hg_problem *p)
 {
     hg_batch one = {.n = INT64_MAX};
     bool goes_on = true;
     hg_query q;
     hg_err e;
 
-    if (after != NULL && !hg_batches_get(b, owner, vendor, after, mem, &one, p)) return false;
+    if (from != NULL && !hg_batches_get(b, owner, vendor, from, mem, &one, p)) return false;
     hg_query_open(&q, b->store,
-                  "SELECT " COLUMNS
-                  " FROM batches WHERE owner = ? AND vendor = ? AND n < ? AND " IS_THERE
-                  " ORDER BY n DESC");
+                  is_back ? OF_OWNER "n > ? ORDER BY n" : OF_OWNER "n < ? ORDER BY n DESC");
     hg_query_text(&q, 1, owner);
     hg_query_int(&q, 2, vendor);
     hg_query_int(&q, 3, one.n);
