@@ -95,6 +95,22 @@ static bool take_number(const hg_exchange *x, const char *name, int64_t max, int
     return true;
 }
 
+/* The "next" of a page before. */
+static bool take_place(const hg_exchange *x, hg_talk_page *page, hg_problem *p)
+{
+    const char *v = hg_exchange_query(x, "after");
+    char *end;
+
+    if (v == NULL) return true;
+    errno = 0;
+    page->changed = strtoll(v, &end, 10);
+    const bool has_dot = end != v && *end == '.';
+    if (has_dot) page->n = strtoll(v = end + 1, &end, 10);
+    return (has_dot && errno == 0 && end != v && *end == '\0' && page->n > 0) ||
+           hg_refuse(p, 422, "invalid_value", "after",
+                     "after: must be what an answer called \"next\"");
+}
+
 static void list_conversations(hg_server *s, hg_exchange *x, hg_bytes rest)
 {
     const char *raw = hg_exchange_query(x, "search");
@@ -108,8 +124,7 @@ static void list_conversations(hg_server *s, hg_exchange *x, hg_bytes rest)
     if (raw != NULL)
         words[hg_path_decode((hg_bytes){raw, strlen(raw)}, words, sizeof words - 1).n] = '\0';
     hg_json_out_init(&o, &b, 0);
-    if (take_number(x, "offset", 1000000, &page.offset, &p) &&
-        take_number(x, "limit", 200, &page.limit, &p) &&
+    if (take_place(x, &page, &p) && take_number(x, "limit", 200, &page.limit, &p) &&
         hg_talk_list(hg_server_store(s), hg_exchange_owner(x), &page, &o, &p)) {
         hg_reply_json(x, &hg_app, &b);
         return;

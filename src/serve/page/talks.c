@@ -357,21 +357,33 @@ static void put_pattern(hg_buf *b, const char *words)
 
 static bool put_found(hg_query *q, const hg_talk_page *page, hg_json_out *o, hg_problem *p)
 {
-    int64_t n = 0;
+    int64_t n = 0, changed = page->changed, number = page->n;
+    char next[48];
 
     hg_json_begin(o, NULL, '{');
     hg_json_begin(o, "conversations", '[');
     while (n <= page->limit && hg_query_row(q)) {
         if (n++ == page->limit) break;
+        changed = hg_column_int(q, 3);
+        number = hg_column_int(q, 5);
         hg_json_begin(o, NULL, '{');
         put_head(o, q);
         if (hg_column_text(q, 4) != NULL) hg_json_bytes(o, "excerpt", hg_column_bytes(q, 4));
         hg_json_end(o);
     }
     hg_json_end(o);
+    (void)snprintf(next, sizeof next, "%lld.%lld", (long long)changed, (long long)number);
     hg_json_bool(o, "more", n > page->limit);
+    hg_json_text(o, "next", n > page->limit ? next : NULL);
     hg_json_end(o);
     return closed(q, p);
+}
+
+/* Binds where the page begins to the parameters i and i + 1. */
+static void bind_place(hg_query *q, int i, const hg_talk_page *page)
+{
+    hg_query_int(q, i, page->n > 0 ? page->changed : INT64_MAX);
+    hg_query_int(q, i + 1, page->n);
 }
 
 static bool list_all(hg_store *s, const char *owner, const hg_talk_page *page, hg_json_out *o,
@@ -380,11 +392,11 @@ static bool list_all(hg_store *s, const char *owner, const hg_talk_page *page, h
     hg_query q;
 
     hg_query_open(&q, s,
-                  "SELECT id, title, created, changed, NULL FROM conversations WHERE owner = ? "
-                  "ORDER BY changed DESC, n DESC LIMIT ? OFFSET ?");
+                  "SELECT id, title, created, changed, NULL, n FROM conversations WHERE owner = ? "
+                  "AND (changed, n) < (?, ?) ORDER BY changed DESC, n DESC LIMIT ?");
     hg_query_text(&q, 1, owner);
-    hg_query_int(&q, 2, page->limit + 1);
-    hg_query_int(&q, 3, page->offset);
+    bind_place(&q, 2, page);
+    hg_query_int(&q, 4, page->limit + 1);
     return put_found(&q, page, o, p);
 }
 
@@ -407,15 +419,16 @@ bool hg_talk_list(hg_store *s, const char *owner, const hg_talk_page *page, hg_j
         "messages_text JOIN messages m ON m.n = messages_text.rowid JOIN conversations c ON c.n = "
         "m.conversation WHERE messages_text MATCH ?2 AND c.owner = ?1 GROUP BY m.conversation) "
         "SELECT c.id, c.title, c.created, c.changed, (SELECT snippet(messages_text, 0, '', '', "
-        "'…', 12) FROM messages_text WHERE messages_text MATCH ?2 AND rowid = found.n) FROM "
+        "'…', 12) FROM messages_text WHERE messages_text MATCH ?2 AND rowid = found.n), c.n FROM "
         "conversations c LEFT JOIN found ON found.talk = c.n WHERE c.owner = ?1 AND (found.n IS "
-        "NOT NULL OR c.title LIKE ?3 ESCAPE '\\') ORDER BY c.changed DESC, c.n DESC LIMIT ?4 "
-        "OFFSET ?5");
+        "NOT NULL OR c.title LIKE ?3 ESCAPE '\\') AND (c.changed, c.n) < (?5, ?6) ORDER BY "
+        "c.changed "
+        "DESC, c.n DESC LIMIT ?4");
     hg_query_text(&q, 1, owner);
     hg_query_text(&q, 2, match.p);
     hg_query_text(&q, 3, pattern.p);
     hg_query_int(&q, 4, page->limit + 1);
-    hg_query_int(&q, 5, page->offset);
+    bind_place(&q, 5, page);
     hg_buf_free(&match);
     hg_buf_free(&pattern);
     return put_found(&q, page, o, p);

@@ -52,10 +52,12 @@ bool hg_talk_put(hg_store *s, const char *owner, const char *id, const hg_talk *
 bool hg_talk_get(hg_store *s, const char *owner, const char *id, hg_json_out *o, hg_problem *p);
 bool hg_talk_delete(hg_store *s, const char *owner, const char *id, hg_problem *p);
 /* One that was changed last comes first. `search` (may be "") are words, the last one perhaps only
- * begun, that a title or a message has. */
+ * begun, that a title or a message has. Where there is more, "next" says behind what: the time of
+ * the last one's change, a dot, and its number, which stay that place when others change or go. */
 typedef struct hg_talk_page {
     const char *search;
-    int64_t offset, limit;
+    int64_t limit;
+    int64_t changed, n; /* of what it is behind; 0: from the first */
 } hg_talk_page;
 bool hg_talk_list(hg_store *s, const char *owner, const hg_talk_page *page, hg_json_out *o,
                   hg_problem *p);

@@ -237,6 +237,76 @@ TEST(what_cannot_be_kept_is_refused_whole)
     hg_data_close(d);
 }
 
+/* A page of the list over HTTP: its ids, and where the next begins ("": there is none). */
+static const char *page(hg_server *s, const char *search, char next[64])
+{
+    static char ids[256];
+    char request[256];
+    json_t *v, *one;
+    hg_buf b = {0};
+    size_t i;
+
+    (void)snprintf(request, sizeof request,
+                   "GET /app/conversations?limit=2%s%s%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                   search, next[0] != '\0' ? "&after=" : "", next);
+    const char *a = raw_ask(s, request);
+    CHECK_EQ(raw_status(a), 200);
+    hg_buf_puts(&b, raw_body(a));
+    v = tree_of(&b);
+    ids[0] = '\0';
+    json_array_foreach(json_object_get(v, "conversations"), i, one)
+    {
+        (void)strncat(ids, json_string_value(json_object_get(one, "id")), 64);
+        (void)strncat(ids, " ", 2);
+    }
+    const char *at = json_string_value(json_object_get(v, "next"));
+    CHECK_EQ(json_is_true(json_object_get(v, "more")), at != NULL);
+    (void)snprintf(next, 64, "%s", at != NULL ? at : "");
+    json_decref(v);
+    return ids;
+}
+
+static void say(hg_server *s, const char *id, const char *message)
+{
+    char body[256], request[512];
+
+    (void)snprintf(body, sizeof body,
+                   "{\"messages\":[{\"id\":\"%s\",\"parent\":null,\"role\":\"user\","
+                   "\"content\":\"wind\"}]}",
+                   message);
+    (void)snprintf(request, sizeof request,
+                   "PUT /app/conversations/%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+                   "%zu\r\n\r\n%s",
+                   id, strlen(body), body);
+    CHECK_EQ(raw_status(raw_ask(s, request)), 204);
+}
+
+static void check_pages(const char *search)
+{
+    hg_server *s = fake_server(fake_new(), NULL);
+    char next[64] = "";
+
+    static const char *const ids[] = {"a", "b", "c", "d", "e"};
+
+    for (int i = 0; i < 5; i++) say(s, ids[i], "1");
+    CHECK_STR(page(s, search, next), "e d ");
+    say(s, "f", "1"); /* a new one and one that is changed move what is behind them */
+    say(s, "d", "2");
+    CHECK_STR(page(s, search, next), "c b ");
+    CHECK_EQ(raw_status(raw_ask(s, "DELETE /app/conversations/b HTTP/1.1\r\nHost: "
+                                   "localhost\r\n\r\n")),
+             204);
+    CHECK_STR(page(s, search, next), "a ");
+    CHECK_STR(next, "");
+    hg_server_free(s);
+}
+
+TEST(pages_neither_skip_nor_repeat_conversations_when_others_change)
+{
+    check_pages("");
+    check_pages("&search=wind");
+}
+
 TEST(the_server_keeps_conversations_over_http)
 {
     hg_server *s = fake_server(fake_new(), NULL);
@@ -255,7 +325,7 @@ TEST(the_server_keeps_conversations_over_http)
     a = raw_ask(s, "GET /app/conversations?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK_EQ(raw_status(a), 422);
     CHECK(strstr(raw_body(a), "limit: must be a whole number from 0 to 200") != NULL);
-    a = raw_ask(s, "GET /app/conversations?offset=x HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    a = raw_ask(s, "GET /app/conversations?after=x HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK_EQ(raw_status(a), 422);
     a = raw_ask(s, "GET /app/conversations/a%2Fb HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK_EQ(raw_status(a), 404);

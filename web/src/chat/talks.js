@@ -58,16 +58,20 @@ export function touch(message) {
 }
 
 // ---- the list ----
-let asking = 0;
+// A page is asked for behind the last one's end, a place that stays when conversations change.
+let asking = 0, next = null;
 export async function list(more = false) {
   const mine = ++asking;
-  const query = new URLSearchParams({ limit: PAGE, offset: more ? heads.value.length : 0 });
+  const query = new URLSearchParams({ limit: PAGE });
+  if (more && next) query.set('after', next);
   if (search.value.trim()) query.set('search', search.value.trim());
   try {
     const found = await getJson(`/app/conversations?${query.toString().replaceAll('+', '%20')}`);
     if (mine !== asking) return;
+    next = found.next;
     batch(() => {
-      heads.value = more ? [...heads.value, ...found.conversations] : found.conversations;
+      const known = new Set(more ? heads.value.map((h) => h.id) : []);
+      heads.value = [...(more ? heads.value : []), ...found.conversations.filter((h) => !known.has(h.id))];
       hasMore.value = found.more;
     });
   } catch (e) {
@@ -146,10 +150,10 @@ export const exportOne = (id) => getJson(`/app/conversations/${id}`);
 
 export async function exportAll() {
   const all = [];
-  for (let offset = 0, more = true; more; offset += 200) {
-    const found = await getJson(`/app/conversations?limit=200&offset=${offset}`);
+  for (let after = ''; after !== null;) {
+    const found = await getJson(`/app/conversations?limit=200${after && `&after=${after}`}`);
     for (const h of found.conversations) all.push(await exportOne(h.id));
-    more = found.more;
+    after = found.next;
   }
   return { format: 'higgins-conversations', version: 1, conversations: all };
 }
