@@ -1,5 +1,6 @@
 /* Into memory and out of it. One model is loaded at a time, outside the lock, so that whoever asks
- * for one that is there already does not wait. Unloading takes what nobody holds, the one used
+ * for one that is there already does not wait; who waits for room keeps no other from loading what
+ * has room. Unloading takes what nobody holds, the one used
  * longest ago first. */
 #include "serve/models_internal.h"
 #include "base/clock.h"
@@ -122,26 +123,6 @@ static bool may_fit(const hg_models *ms, const hg_offer *o, hg_problem *p)
     return true;
 }
 
-static bool make_room(hg_models *ms, const hg_offer *o, hg_problem *p)
-{
-    const double until = hg_seconds() + BUSY_PATIENCE_S;
-    fit r;
-
-    while (may_fit(ms, o, p) && (r = fit_of(ms, o->n_bytes)) != FITS) {
-        hg_offer *victim = r == FITS_IF_UNLOADED ? least_used(ms) : NULL;
-        if (victim != NULL) {
-            unload(ms, victim);
-        } else if (ms->closing || hg_seconds() > until) {
-            return hg_refuse(p, 503, "server_overloaded", "model",
-                             "no room for %s: the models in memory are all at work; try again",
-                             o->card.id);
-        } else {
-            wait_a_little(ms);
-        }
-    }
-    return may_fit(ms, o, p);
-}
-
 hg_reserve hg_models_reserve(hg_models *ms, uint64_t n, uint64_t *left)
 {
     hg_reserve r = HG_RESERVE_SOON;
@@ -199,42 +180,50 @@ static hg_backend *open_offer(hg_models *ms, const hg_offer *o, uint64_t room, u
     return b;
 }
 
-/* With the lock and nobody else loading; an adapter's base is in memory. It counts as used from
- * here on: one that were deleted meanwhile would stay in memory, and nobody would find it there. */
+/* It counts as used while the lock is given up for it: one that were deleted meanwhile would stay
+ * in memory, and nobody would find it there; and a base makes no room for its adapter. */
+static void hold(hg_offer *o)
+{
+    (void)atomic_fetch_add(&o->n_users, 1);
+    if (o->base != NULL) (void)atomic_fetch_add(&o->base->n_users, 1);
+}
+
+static void let_go_of(hg_offer *o)
+{
+    if (o->base != NULL) (void)atomic_fetch_sub(&o->base->n_users, 1);
+    (void)atomic_fetch_sub(&o->n_users, 1);
+}
+
+/* With the lock, room, and nobody else loading; an adapter's base is in memory, and held by it from
+ * here on. */
 static bool load(hg_models *ms, hg_offer *o, hg_problem *p)
 {
+    const uint64_t room = ms->memory - ms->used;
     hg_err e = {0};
     uint64_t taken = 0;
 
     ms->loading = true;
-    (void)atomic_fetch_add(&o->n_users, 1);
-    if (o->base != NULL) (void)atomic_fetch_add(&o->base->n_users, 1);
-    bool ok = make_room(ms, o, p);
-    hg_backend *b = NULL;
-    if (ok) {
-        const uint64_t room = ms->memory - ms->used;
-        (void)pthread_mutex_unlock(&ms->lock);
-        b = open_offer(ms, o, room, &taken, &e);
-        (void)pthread_mutex_lock(&ms->lock);
-        ok = b != NULL || hg_refuse(p, e.status == HG_E_NOMEM ? 503 : 500, "model_not_loaded",
-                                    "model", "%s cannot be loaded: %s", o->card.id, e.msg);
-    }
-    if (ok) {
+    hold(o);
+    (void)pthread_mutex_unlock(&ms->lock);
+    hg_backend *b = open_offer(ms, o, room, &taken, &e);
+    (void)pthread_mutex_lock(&ms->lock);
+    if (b != NULL) {
         b->n_users = &o->n_users;
         o->loaded = b;
         o->taken = taken;
         ms->used += taken;
         ms->n_loads++;
-    } else if (o->base != NULL) {
-        (void)atomic_fetch_sub(&o->base->n_users, 1);
+        (void)atomic_fetch_sub(&o->n_users, 1);
+    } else {
+        let_go_of(o);
     }
-    (void)atomic_fetch_sub(&o->n_users, 1);
     ms->loading = false;
     (void)pthread_cond_broadcast(&ms->changed);
-    return ok;
+    return b != NULL || hg_refuse(p, e.status == HG_E_NOMEM ? 503 : 500, "model_not_loaded",
+                                  "model", "%s cannot be loaded: %s", o->card.id, e.msg);
 }
 
-static bool wait_for_load(hg_models *ms, const hg_offer *o, hg_problem *p)
+static bool wait_for_others(hg_models *ms, const hg_offer *o, hg_problem *p)
 {
     if (ms->n_waiting >= MAX_WAITING || ms->closing)
         return hg_refuse(p, 503, "server_overloaded", "model",
@@ -246,8 +235,39 @@ static bool wait_for_load(hg_models *ms, const hg_offer *o, hg_problem *p)
     return true;
 }
 
+/* A step towards room for o. Other loads that have room go on meanwhile, so that whatever was true
+ * before has to be looked at again. *until: 0 at first. */
+static bool seek_room(hg_models *ms, hg_offer *o, double *until, hg_problem *p)
+{
+    hg_offer *victim = fit_of(ms, o->n_bytes) == FITS_IF_UNLOADED ? least_used(ms) : NULL;
+
+    if (*until == 0) *until = hg_seconds() + BUSY_PATIENCE_S;
+    if (victim != NULL) {
+        unload(ms, victim);
+        return true;
+    }
+    if (ms->closing || hg_seconds() > *until)
+        return hg_refuse(p, 503, "server_overloaded", "model",
+                         "no room for %s: the models in memory are all at work; try again",
+                         o->card.id);
+    return wait_for_others(ms, o, p);
+}
+
+/* A step towards o in memory. */
+static bool step(hg_models *ms, hg_offer *o, double *until, hg_problem *p)
+{
+    if (!may_fit(ms, o, p)) return false;
+    if (ms->loading) return wait_for_others(ms, o, p);
+    if (fit_of(ms, o->n_bytes) == FITS) return load(ms, o, p);
+    hold(o);
+    const bool ok = seek_room(ms, o, until, p);
+    let_go_of(o);
+    return ok;
+}
+
 const hg_backend *hg_models_take(hg_models *ms, hg_offer *o, hg_problem *p)
 {
+    double until = 0;
     bool ok = true;
 
     if (o->target != NULL) o = o->target;
@@ -256,10 +276,8 @@ const hg_backend *hg_models_take(hg_models *ms, hg_offer *o, hg_problem *p)
         if (o->path == NULL || atomic_load(&o->is_gone))
             ok =
                 hg_refuse(p, 404, "model_not_found", "model", "%s has no weights here", o->card.id);
-        else if (ms->loading)
-            ok = wait_for_load(ms, o, p);
         else
-            ok = load(ms, o->base != NULL && o->base->loaded == NULL ? o->base : o, p);
+            ok = step(ms, o->base != NULL && o->base->loaded == NULL ? o->base : o, &until, p);
     }
     const hg_backend *b = ok ? o->loaded : NULL;
     if (ok) {

@@ -2,6 +2,7 @@
  * given away twice. Models stand in for themselves here: what counts is what they say they take. */
 #include "small.h"
 #include "harness/test.h"
+#include "base/clock.h"
 #include "serve/models_internal.h"
 
 #include <time.h>
@@ -195,7 +196,7 @@ TEST(a_model_that_is_being_loaded_is_not_deleted)
     hg_offer *busy = loaded("busy", look().memory, NULL);
     (void)atomic_fetch_add(&busy->n_users, 1);
     CHECK_EQ(pthread_create(&t, NULL, take, a), 0);
-    for (int i = 0; i < 2000 && !look().is_loading; i++) (void)nanosleep(&nap, NULL);
+    for (int i = 0; i < 2000 && atomic_load(&a->n_users) == 0; i++) (void)nanosleep(&nap, NULL);
     CHECK_EQ(hg_models_remove(ms, a, &e), HG_E_STATE);
     CHECK_HAS(e.msg, "a is at work; try again");
     (void)atomic_fetch_sub(&busy->n_users, 1);
@@ -205,5 +206,71 @@ TEST(a_model_that_is_being_loaded_is_not_deleted)
     CHECK_EQ(atomic_load(&a->n_users), 0);
     CHECK_OK(hg_models_remove(ms, a, &e), e);
     CHECK_EQ(look().used, 0);
+    hg_server_free(server);
+}
+
+static void *take_alone(void *ctx)
+{
+    hg_problem why;
+
+    return hg_models_take(ms, ctx, &why) != NULL ? ctx : NULL;
+}
+
+TEST(a_load_that_fits_passes_one_that_waits_for_room)
+{
+    const struct timespec nap = {0, 5 * 1000 * 1000};
+    pthread_t t;
+    size_t n = 0;
+    void *got = NULL;
+
+    begin_within(20 * 1000 * 1000);
+    small_write("a", 1, NULL);
+    small_write("b", 2, NULL);
+    CHECK_OK(hg_server_offer(server, test_path("a"), NULL, NULL, &n, &e), e);
+    CHECK_OK(hg_server_offer(server, test_path("b"), NULL, NULL, &n, &e), e);
+    hg_offer *a = hg_models_find(ms, (hg_bytes){"a", 1}),
+             *b = hg_models_find(ms, (hg_bytes){"b", 1});
+    hg_offer *busy = loaded("busy", look().memory - b->n_bytes, NULL);
+    (void)atomic_fetch_add(&busy->n_users, 1);
+    a->n_bytes = 2 * b->n_bytes; /* does not fit */
+    CHECK_EQ(pthread_create(&t, NULL, take_alone, a), 0);
+    for (int i = 0; i < 2000 && atomic_load(&a->n_users) == 0; i++) (void)nanosleep(&nap, NULL);
+    const double begun = hg_seconds();
+    const hg_backend *passed = hg_models_take(ms, b, &p);
+    CHECK(passed != NULL);
+    CHECK(hg_seconds() - begun < 10);
+    CHECK(a->loaded == NULL);
+    hg_backend_release(passed);
+    (void)atomic_fetch_sub(&busy->n_users, 1);
+    CHECK_EQ(pthread_join(t, &got), 0);
+    CHECK(got == a && a->loaded != NULL);
+    hg_backend_release(a->loaded);
+    hg_server_free(server);
+}
+
+TEST(two_who_wait_for_one_model_get_it_loaded_once)
+{
+    const struct timespec nap = {0, 50 * 1000 * 1000};
+    pthread_t t[2];
+    size_t n = 0;
+    void *got = NULL;
+
+    begin_within(20 * 1000 * 1000);
+    small_write("a", 1, NULL);
+    CHECK_OK(hg_server_offer(server, test_path("a"), NULL, NULL, &n, &e), e);
+    hg_offer *a = hg_models_find(ms, (hg_bytes){"a", 1});
+    hg_offer *busy = loaded("busy", look().memory, NULL);
+    (void)atomic_fetch_add(&busy->n_users, 1);
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_create(&t[i], NULL, take_alone, a), 0);
+    (void)nanosleep(&nap, NULL);
+    (void)atomic_fetch_sub(&busy->n_users, 1);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(pthread_join(t[i], &got), 0);
+        CHECK(got == a);
+        hg_backend_release(a->loaded);
+    }
+    CHECK_EQ(look().n_loads, 1);
+    CHECK_EQ(look().n_unloads, 1);
+    CHECK_EQ(atomic_load(&a->n_users), 0);
     hg_server_free(server);
 }
