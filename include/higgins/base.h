@@ -29,7 +29,8 @@ typedef enum hg_status {
     HG_E_STATE,    /* not now: busy, closed, already there */
     HG_E_MISSING,  /* named thing does not exist */
     HG_E_CANCELED, /* stopped because the caller's watch asked for it */
-    HG_E_UNSUPPORTED
+    HG_E_UNSUPPORTED,
+    HG_E_FULL /* the disk, or what one may take of it, is full: cannot write */
 } hg_status;
 
 typedef struct hg_err {

@@ -60,7 +60,7 @@ hg_status hg_mkdirs(const char *path, hg_err *e)
         char was = *at;
         *at = '\0';
         if (mkdir(p, 0777) != 0 && !hg_path_is_dir(p))
-            s = hg_fail(e, HG_E_IO, "cannot make folder %s: %s", p, hg_os_error());
+            s = hg_fail(e, hg_os_status(), "cannot make folder %s: %s", p, hg_os_error());
         *at = was;
         if (was == '\0') break;
     }
@@ -243,7 +243,7 @@ hg_status hg_dir_open(hg_dir **out, const char *path, hg_err *e)
         hg_free(parent);
     }
     if (s == HG_OK && mkdir(d->tmp, 0777) != 0)
-        s = hg_fail(e, HG_E_IO, "cannot make folder %s: %s", d->tmp, hg_os_error());
+        s = hg_fail(e, hg_os_status(), "cannot make folder %s: %s", d->tmp, hg_os_error());
     if (s != HG_OK) {
         dir_free(d);
         return s;
@@ -260,11 +260,11 @@ const char *hg_dir_path(const hg_dir *d)
 static hg_status sync_path(const char *path, hg_err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return hg_fail(e, HG_E_IO, "cannot sync %s: %s", path, hg_os_error());
+    if (fd < 0) return hg_fail(e, hg_os_status(), "cannot sync %s: %s", path, hg_os_error());
     /* EINVAL: a file system that has nothing to sync. */
     hg_status s = fsync(fd) == 0 || errno == EINVAL
                       ? HG_OK
-                      : hg_fail(e, HG_E_IO, "cannot sync %s: %s", path, hg_os_error());
+                      : hg_fail(e, hg_os_status(), "cannot sync %s: %s", path, hg_os_error());
     (void)close(fd);
     return s;
 }
@@ -286,7 +286,7 @@ static hg_status put_in_place(hg_dir *d, hg_err *e)
         return hg_remove_tree(d->tmp, e);
     /* A file system without these flags: an empty place can still be taken in one step. */
     if (errno == EINVAL && rename(d->tmp, d->path) == 0) return HG_OK;
-    return hg_fail(e, HG_E_IO, "cannot put %s in its place: %s", d->path, hg_os_error());
+    return hg_fail(e, hg_os_status(), "cannot put %s in its place: %s", d->path, hg_os_error());
 }
 
 hg_status hg_dir_commit(hg_dir *d, hg_err *e)

@@ -63,6 +63,8 @@ const char *hg_status_name(hg_status status)
         return "canceled";
     case HG_E_UNSUPPORTED:
         return "unsupported";
+    case HG_E_FULL:
+        return "full";
     }
     return "unknown";
 }

@@ -16,6 +16,11 @@ const char *hg_os_error(void)
     return strerror(errno); /* glibc's is per thread since 2.32 */
 }
 
+hg_status hg_os_status(void)
+{
+    return errno == ENOSPC || errno == EDQUOT ? HG_E_FULL : HG_E_IO;
+}
+
 hg_status hg_map_open(hg_map *out, const char *path, hg_err *e)
 {
     *out = (hg_map){(const unsigned char *)"", 0};
@@ -136,7 +141,7 @@ hg_status hg_writer_open(hg_writer **out, const char *path, hg_err *e)
         w->f = fdopen(fd, "wb");
     }
     if (w->f == NULL) {
-        hg_status s = hg_fail(e, HG_E_IO, "cannot write %s: %s", path, hg_os_error());
+        hg_status s = hg_fail(e, hg_os_status(), "cannot write %s: %s", path, hg_os_error());
         if (fd >= 0) {
             (void)close(fd);
             (void)unlink(w->tmp);
@@ -151,14 +156,14 @@ hg_status hg_writer_open(hg_writer **out, const char *path, hg_err *e)
 hg_status hg_writer_put(hg_writer *w, const void *p, size_t n, hg_err *e)
 {
     if (n > 0 && fwrite(p, 1, n, w->f) != n)
-        return hg_fail(e, HG_E_IO, "cannot write %s: %s", w->path, hg_os_error());
+        return hg_fail(e, hg_os_status(), "cannot write %s: %s", w->path, hg_os_error());
     return HG_OK;
 }
 
 hg_status hg_writer_seek(hg_writer *w, uint64_t offset, hg_err *e)
 {
     if (fseeko(w->f, (off_t)offset, SEEK_SET) != 0)
-        return hg_fail(e, HG_E_IO, "cannot write %s: %s", w->path, hg_os_error());
+        return hg_fail(e, hg_os_status(), "cannot write %s: %s", w->path, hg_os_error());
     return HG_OK;
 }
 
@@ -171,11 +176,11 @@ hg_status hg_writer_commit(hg_writer *w, hg_err *e)
 {
     hg_status s = HG_OK;
     bool is_bad = fflush(w->f) != 0 || ferror(w->f) || fsync(fileno(w->f)) != 0;
-    if (is_bad) s = hg_fail(e, HG_E_IO, "cannot write %s: %s", w->path, hg_os_error());
+    if (is_bad) s = hg_fail(e, hg_os_status(), "cannot write %s: %s", w->path, hg_os_error());
     if (fclose(w->f) != 0 && s == HG_OK)
-        s = hg_fail(e, HG_E_IO, "cannot write %s: %s", w->path, hg_os_error());
+        s = hg_fail(e, hg_os_status(), "cannot write %s: %s", w->path, hg_os_error());
     if (s == HG_OK && rename(w->tmp, w->path) != 0)
-        s = hg_fail(e, HG_E_IO, "cannot put %s in its place: %s", w->path, hg_os_error());
+        s = hg_fail(e, hg_os_status(), "cannot put %s in its place: %s", w->path, hg_os_error());
     if (s == HG_OK)
         sync_folder(w->path);
     else

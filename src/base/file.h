@@ -7,6 +7,9 @@
 
 /* errno as a sentence part, in a buffer of the calling thread. */
 const char *hg_os_error(void);
+/* What a write or a sync that has failed is to be told as: HG_E_FULL where errno says that there is
+ * no room, else HG_E_IO. */
+hg_status hg_os_status(void);
 
 /* A read-only mapping. An empty file maps to p = "" and n = 0. */
 typedef struct hg_map {

@@ -5,6 +5,7 @@
 #include "store/store.h"
 #include "base/file.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -30,9 +31,18 @@ struct hg_store {
     atomic_bool has_deleted;
 };
 
+/* What maps its memory of the log onto the disk has no word of its own for a full one. */
+static bool is_full(hg_store *s)
+{
+    const int code = sqlite3_errcode(s->db) & 0xff;
+
+    return code == SQLITE_FULL || (code == SQLITE_IOERR && sqlite3_system_errno(s->db) == ENOSPC);
+}
+
 static hg_status told(hg_store *s, const char *path, hg_err *e)
 {
-    return hg_fail(e, HG_E_IO, "%s: %s", path != NULL ? path : "the store", sqlite3_errmsg(s->db));
+    return hg_fail(e, is_full(s) ? HG_E_FULL : HG_E_IO, "%s: %s", path != NULL ? path : "the store",
+                   sqlite3_errmsg(s->db));
 }
 
 static hg_status execute(hg_store *s, const char *sql, hg_err *e)

@@ -42,7 +42,7 @@ hg_bytes hg_column_bytes(const hg_query *q, int i);   /* null: n 0 and p "" */
 const char *hg_column_text(const hg_query *q, int i); /* null: NULL */
 int64_t hg_column_int(const hg_query *q, int i);
 /* Runs what was not stepped, frees the store for others. HG_E_STATE: the row is there already, or
- * another rule of a table was broken; HG_E_IO, with SQLite's words. */
+ * another rule of a table was broken; HG_E_FULL, HG_E_IO, with SQLite's words. */
 hg_status hg_query_close(hg_query *q, hg_err *e);
 /* Rows that the last statement changed. */
 int64_t hg_store_changes(hg_store *s);

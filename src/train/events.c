@@ -51,7 +51,7 @@ static hg_status write_record(hg_events *v, hg_err *e)
     put_little(r, hg_events_crc(v, v->event.p, v->event.n), 4);
     HG_TRY(hg_buf_status(r, e));
     if (fwrite(r->p, 1, r->n, v->file) != r->n || fflush(v->file) != 0)
-        return hg_fail(e, HG_E_IO, "cannot write %s: %s", v->path, hg_os_error());
+        return hg_fail(e, hg_os_status(), "cannot write %s: %s", v->path, hg_os_error());
     return HG_OK;
 }
 
@@ -140,7 +140,8 @@ hg_status hg_events_open(hg_events *v, const char *folder, double wall_time, uin
     (void)snprintf(v->path, sizeof v->path, "%.1000s/events.out.tfevents.%.0f.%llu.higgins", folder,
                    wall_time, (unsigned long long)step);
     v->file = fopen(v->path, "wbe");
-    if (v->file == NULL) return hg_fail(e, HG_E_IO, "cannot write %s: %s", v->path, hg_os_error());
+    if (v->file == NULL)
+        return hg_fail(e, hg_os_status(), "cannot write %s: %s", v->path, hg_os_error());
     return put_start(v, wall_time, step, e);
 }
 

@@ -40,7 +40,8 @@ hg_status hg_runlog_open(hg_runlog *l, const char *path, uint64_t step, bool kee
     (void)snprintf(l->path, sizeof l->path, "%s", path);
     HG_TRY(cut(path, step, keep, e));
     l->file = fopen(path, "ae");
-    if (l->file == NULL) return hg_fail(e, HG_E_IO, "cannot write %s: %s", path, hg_os_error());
+    if (l->file == NULL)
+        return hg_fail(e, hg_os_status(), "cannot write %s: %s", path, hg_os_error());
     return HG_OK;
 }
 
@@ -66,6 +67,6 @@ hg_status hg_runlog_end(hg_runlog *l, hg_err *e)
     HG_TRY(hg_buf_status(&l->line, e));
     if (l->file == NULL) return HG_OK;
     if (fwrite(l->line.p, 1, l->line.n, l->file) != l->line.n || fflush(l->file) != 0)
-        return hg_fail(e, HG_E_IO, "cannot write %s: %s", l->path, hg_os_error());
+        return hg_fail(e, hg_os_status(), "cannot write %s: %s", l->path, hg_os_error());
     return HG_OK;
 }

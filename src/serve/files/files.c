@@ -46,9 +46,9 @@ struct hg_file_draft {
     uint64_t n, most;
 };
 
-static hg_status not_kept(hg_err *e, const char *why)
+static hg_status not_kept(hg_err *e)
 {
-    return hg_fail(e, HG_E_IO, "the file was not kept: %s", why);
+    return hg_fail(e, hg_os_status(), "the file was not kept: %s", hg_os_error());
 }
 
 static hg_status write_part(hg_file_draft *d, hg_bytes part, hg_err *e)
@@ -57,7 +57,8 @@ static hg_status write_part(hg_file_draft *d, hg_bytes part, hg_err *e)
         const size_t left = part.n - at, want = left < PIECE ? left : PIECE;
         const ssize_t k = write(d->fd, part.p + at, want);
         if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return not_kept(e, k < 0 ? hg_os_error() : "the disk is full");
+        if (k == 0) errno = ENOSPC;
+        if (k <= 0) return not_kept(e);
         hg_sha256_put(&d->hash, part.p + at, (size_t)k);
         d->n += (uint64_t)k;
         at += (size_t)k;
@@ -129,8 +130,7 @@ static hg_status adopt(hg_files *f, const hg_file_ask *ask, const char *id, cons
                        const char *sha256, size_t n, hg_err *e)
 {
     HG_TRY(check_room(f, ask->owner, n, e));
-    if (renameat(f->dir, temporary, f->dir, sha256) != 0 || fsync(f->dir) != 0)
-        return hg_fail(e, HG_E_IO, "the file was not kept: %s", hg_os_error());
+    if (renameat(f->dir, temporary, f->dir, sha256) != 0 || fsync(f->dir) != 0) return not_kept(e);
     const hg_status s = insert(f, ask, id, sha256, n, e);
     if (s != HG_OK) drop_bytes(f, sha256);
     return s;
@@ -150,7 +150,7 @@ hg_status hg_files_begin(hg_file_draft **out, hg_files *f, const char *owner, hg
     d->fd = openat(f->dir, d->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (d->fd < 0) {
         hg_free(d);
-        return not_kept(e, hg_os_error());
+        return not_kept(e);
     }
     *out = d;
     return HG_OK;
@@ -174,11 +174,11 @@ void hg_files_drop(hg_file_draft *d)
 static hg_status sync_draft(hg_file_draft *d, hg_err *e)
 {
     const bool ok = fsync(d->fd) == 0;
-    const hg_status s = ok ? HG_OK : not_kept(e, hg_os_error());
+    const hg_status s = ok ? HG_OK : not_kept(e);
     const bool is_closed = close(d->fd) == 0;
 
     d->fd = -1;
-    return s != HG_OK || is_closed ? s : not_kept(e, hg_os_error());
+    return s != HG_OK || is_closed ? s : not_kept(e);
 }
 
 hg_status hg_files_keep(hg_file_draft *d, const hg_file_ask *ask, char id[HG_FILE_ID_ROOM],

@@ -38,8 +38,8 @@ typedef struct hg_files hg_files;
 hg_status hg_files_new(hg_files **out, hg_data *d, hg_err *e);
 void hg_files_free(hg_files *f); /* NULL is fine */
 
-/* Whole and synced, or not at all. HG_E_LIMIT: too large, too many, too much in all; HG_E_IO: the
- * disk is full (or fails), as e->msg says. */
+/* Whole and synced, or not at all. HG_E_LIMIT: too large, too many, too much in all; HG_E_FULL,
+ * HG_E_IO: the disk is full (or fails), as e->msg says. */
 hg_status hg_files_put(hg_files *f, const hg_file_ask *ask, hg_bytes body, char id[HG_FILE_ID_ROOM],
                        hg_err *e);
 /* The same for what comes in parts: begin, add, add, and then keep or take it, which free the draft

@@ -31,6 +31,7 @@ bool hg_files_refuse(hg_problem *p, const hg_err *e, const char *param)
     case HG_E_LIMIT:
         return hg_refuse(p, 413, "limit_exceeded", param, "%s", e->msg);
     case HG_E_IO:
+    case HG_E_FULL:
         return hg_refuse(p, 507, "storage_full", param, "%s", e->msg);
     case HG_E_FORMAT:
     case HG_E_ARG:

@@ -9,7 +9,7 @@
  * its answer) or {"text"} (all of it is learnt); of preferences {"input": {"messages"},
  * "preferred_output", "non_preferred_output"}, or {"prompt", "chosen", "rejected"}. Then reads all
  * as the trainer will. *n: examples. HG_E_FORMAT, with "line 7: ..."; HG_E_ARG: none is in it;
- * HG_E_IO: the disk is full. */
+ * HG_E_FULL, HG_E_IO: the disk is full (or fails). */
 hg_status hg_examples_write(hg_bytes in, hg_training_method method, const char *path, uint64_t *n,
                             hg_err *e);
 /* One line, appended to `out` without its end. For hg_examples_write and tests. */

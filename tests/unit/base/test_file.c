@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "harness/test.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,17 @@ static const char *text_of(const char *path)
     hg_buf_clear(&b);
     CHECK_OK(hg_file_read(&b, path, 1 << 20, &e), e);
     return b.p;
+}
+
+TEST(a_full_disk_is_told_apart_from_one_that_fails)
+{
+    FILE *f = fopen("/dev/full", "w");
+    CHECK(f != NULL && fputs("x", f) >= 0);
+    CHECK(fflush(f) != 0);
+    CHECK_EQ(hg_os_status(), HG_E_FULL);
+    (void)fclose(f);
+    errno = EIO;
+    CHECK_EQ(hg_os_status(), HG_E_IO);
 }
 
 TEST(a_file_is_written_whole_or_not_at_all)

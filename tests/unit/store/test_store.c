@@ -51,6 +51,21 @@ static int64_t count(hg_store *s)
     return n;
 }
 
+TEST(a_full_store_is_told_apart_from_one_that_fails)
+{
+    hg_store *s = open_store(test_path("a.db"), 1);
+    hg_err e = {0};
+    hg_query q;
+
+    hg_query_open(&q, s, "PRAGMA max_page_count = 1"); /* as many as it has */
+    CHECK_OK(hg_query_close(&q, &e), e);
+    hg_query_open(&q, s, "INSERT INTO things (name, b) VALUES ('large', zeroblob(100000))");
+    CHECK_EQ(hg_query_close(&q, &e), HG_E_FULL);
+    CHECK_STR(e.msg, "the store: database or disk is full");
+    CHECK_EQ(count(s), 0);
+    hg_store_close(s);
+}
+
 TEST(what_was_written_is_there_again)
 {
     hg_store *s = open_store(test_path("a.db"), 1);
