@@ -377,6 +377,20 @@ static hg_status set_text(hg_trainings *t, const char *sql, const char *id, cons
     return hg_query_close(&q, e);
 }
 
+static hg_status write_told(hg_trainings *t, const char *id, hg_training_state s, const char *level,
+                            const char *message, hg_err *e)
+{
+    HG_TRY(put_event(t, id, 0, level, message, NULL, e));
+    return hg_training_set_state(t, id, s, e);
+}
+
+hg_status hg_training_set_told(hg_trainings *t, const char *id, hg_training_state s,
+                               const char *level, const char *message, hg_err *e)
+{
+    HG_TRY(hg_store_begin(t->store, e));
+    return hg_store_end(t->store, write_told(t, id, s, level, message, e), e);
+}
+
 static hg_status write_done(hg_trainings *t, const char *id, const char *model, hg_err *e)
 {
     char text[200];

@@ -134,19 +134,19 @@ static void make_whole(hg_training_wish *w, uint64_t n)
 static void queue(hg_trainings *t, const hg_training *one, uint64_t n)
 {
     hg_training_wish w = one->wish;
+    char text[80];
 
+    (void)snprintf(text, sizeof text, "Files are validated: %llu examples", (unsigned long long)n);
     make_whole(&w, n);
     (void)pthread_mutex_lock(&t->lock);
     const intent i = hg_training_intent(t, one->id);
     (void)hg_training_set_wish(t, one->id, &w, n, NULL);
-    (void)hg_training_set_state(t, one->id,
-                                i == INTENT_CANCEL  ? HG_TRAINING_CANCELED
-                                : i == INTENT_PAUSE ? HG_TRAINING_PAUSED
-                                                    : HG_TRAINING_QUEUED,
-                                NULL);
+    (void)hg_training_set_told(t, one->id,
+                               i == INTENT_CANCEL  ? HG_TRAINING_CANCELED
+                               : i == INTENT_PAUSE ? HG_TRAINING_PAUSED
+                                                   : HG_TRAINING_QUEUED,
+                               "info", text, NULL);
     (void)pthread_mutex_unlock(&t->lock);
-    hg_training_say(t, one->id, "info", "Files are validated: %llu examples",
-                    (unsigned long long)n);
     if (i == INTENT_CANCEL)
         (void)hg_training_wind_up(t, one->id);
     else

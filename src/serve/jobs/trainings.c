@@ -164,6 +164,16 @@ bool hg_trainings_get(hg_trainings *t, const char *owner, const char *id, hg_are
 }
 
 /* ---- stopping and going on ---- */
+/* With the lock. */
+static hg_status stop(hg_trainings *t, const char *id, intent i, hg_err *e)
+{
+    const bool is_cancel = i == INTENT_CANCEL;
+
+    return hg_training_set_told(t, id, is_cancel ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED,
+                                "info", is_cancel ? "The job was cancelled" : "The job was paused",
+                                e);
+}
+
 /* With the lock: what runs or is checked learns it from its thread, the rest at once; so does one
  * that has just come to rest, though its thread is still telling so. */
 static hg_status bring_to(hg_trainings *t, const hg_training *one, intent i, bool *at_once,
@@ -172,9 +182,7 @@ static hg_status bring_to(hg_trainings *t, const hg_training *one, intent i, boo
     const bool runs = one->state == HG_TRAINING_RUNNING && strcmp(t->running, one->id) == 0;
 
     *at_once = !runs && one->state != HG_TRAINING_CHECKING;
-    if (*at_once)
-        return hg_training_set_state(
-            t, one->id, i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED, e);
+    if (*at_once) return stop(t, one->id, i, e);
     HG_TRY(hg_training_set_intent(t, one->id, i, e));
     if (runs) atomic_store(&t->stop, true);
     return HG_OK;
@@ -208,9 +216,6 @@ static bool change(hg_trainings *t, const char *owner, const char *id, intent i,
         ok = hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
     (void)pthread_mutex_unlock(&t->lock);
     at_once = at_once && ok;
-    if (at_once)
-        hg_training_say(t, id, "info", "The job was %s",
-                        i == INTENT_CANCEL ? "cancelled" : "paused");
     if (at_once && i == INTENT_CANCEL)
         (void)hg_training_wind_up(t, id);
     else if (at_once)
@@ -240,17 +245,28 @@ bool hg_trainings_resume(hg_trainings *t, const char *owner, const char *id, hg_
     bool ok = hg_trainings_get(t, owner, id, &mem, &one, p);
     if (ok && one.state != HG_TRAINING_PAUSED)
         ok = hg_refuse(p, 400, "invalid_state", NULL, "the training is not paused");
-    if (ok && hg_training_set_state(t, id, HG_TRAINING_QUEUED, &e) != HG_OK)
+    if (ok && hg_training_set_told(t, id, HG_TRAINING_QUEUED, "info", "The job waits to go on",
+                                   &e) != HG_OK)
         ok = hg_refuse(p, 500, NULL, NULL, "%s", e.msg);
     (void)pthread_cond_broadcast(&t->more);
     (void)pthread_mutex_unlock(&t->lock);
-    if (ok) hg_training_say(t, id, "info", "The job waits to go on");
     if (ok) hg_training_tell(t, id);
     hg_arena_free(&mem);
     return ok;
 }
 
 /* ---- the thread ---- */
+/* With the lock. */
+static hg_status set_begun(hg_trainings *t, const char *id, hg_training_state *state)
+{
+    const intent i = hg_training_intent(t, id);
+
+    *state = i == INTENT_CANCEL  ? HG_TRAINING_CANCELED
+             : i == INTENT_PAUSE ? HG_TRAINING_PAUSED
+                                 : HG_TRAINING_RUNNING;
+    return i == INTENT_NONE ? hg_training_set_state(t, id, *state, NULL) : stop(t, id, i, NULL);
+}
+
 /* With the lock: marks the next as running. One that a kill has kept from ending as it was told
  * ends now. False: there is none, or (*is_stuck) it cannot be written down that it has begun. */
 static bool begin_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_training_state *state,
@@ -259,11 +275,7 @@ static bool begin_next(hg_trainings *t, char id[HG_TRAINING_ID_ROOM], hg_trainin
     *is_stuck = false;
     if (t->is_ending || !hg_training_next(t, id, state)) return false;
     if (*state == HG_TRAINING_CHECKING) return true;
-    const intent i = hg_training_intent(t, id);
-    *state = i == INTENT_CANCEL  ? HG_TRAINING_CANCELED
-             : i == INTENT_PAUSE ? HG_TRAINING_PAUSED
-                                 : HG_TRAINING_RUNNING;
-    *is_stuck = hg_training_set_state(t, id, *state, NULL) != HG_OK;
+    *is_stuck = set_begun(t, id, state) != HG_OK;
     if (*is_stuck || *state != HG_TRAINING_RUNNING) return !*is_stuck;
     atomic_store(&t->stop, false);
     (void)snprintf(t->running, sizeof t->running, "%s", id);

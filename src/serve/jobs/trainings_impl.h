@@ -43,6 +43,9 @@ bool hg_training_name_is_open(hg_trainings *t, const char *name);
 /* NULL: of all. */
 int64_t hg_training_count_open(hg_trainings *t, const char *owner);
 hg_status hg_training_set_state(hg_trainings *t, const char *id, hg_training_state s, hg_err *e);
+/* With the event that tells it, as one. */
+hg_status hg_training_set_told(hg_trainings *t, const char *id, hg_training_state s,
+                               const char *level, const char *message, hg_err *e);
 intent hg_training_intent(hg_trainings *t, const char *id);
 hg_status hg_training_set_intent(hg_trainings *t, const char *id, intent i, hg_err *e);
 /* The wish made whole, and how many examples there are. */
