@@ -86,21 +86,52 @@ static hg_status publish(hg_trainings *t, const char *name, const char *base, co
     return hg_models_publish(t->models, path, name, is_adapter ? on : NULL, e);
 }
 
-hg_status hg_made_keep(hg_trainings *t, const hg_training *one, const char *from, uint64_t step,
-                       const char *name, bool is_adapter, hg_err *e)
+static bool is_known(hg_trainings *t, const char *sql, const char *name)
 {
-    char folder[96], above[4096], to[4200];
+    hg_query q;
 
-    (void)snprintf(folder, sizeof folder, "%.47s-%llu", one->id, (unsigned long long)step);
+    hg_query_open(&q, t->store, sql);
+    hg_query_text(&q, 1, name);
+    const bool is = hg_query_row(&q);
+    return hg_query_close(&q, NULL) == HG_OK && is;
+}
+
+static void folder_of(const hg_training *one, uint64_t step, char out[96])
+{
+    (void)snprintf(out, 96, "%.47s-%llu", one->id, (unsigned long long)step);
+}
+
+/* The row comes when the folder is in its place. */
+bool hg_made_is_kept(hg_trainings *t, const hg_training *one, uint64_t step)
+{
+    char folder[96];
+
+    folder_of(one, step, folder);
+    return is_known(t, "SELECT 1 FROM trained_models WHERE folder = ?", folder);
+}
+
+static hg_status move(hg_trainings *t, const char *from, const char *folder, hg_err *e)
+{
+    char above[4096], to[4200];
+
     (void)snprintf(above, sizeof above, "%s/models", t->folder);
     (void)snprintf(to, sizeof to, "%s/%s", above, folder);
     HG_TRY(hg_mkdirs(above, e));
-    if (strcmp(from, to) != 0) {
-        HG_TRY(hg_remove_tree(to, e)); /* of an earlier end that a kill has cut off */
-        if (rename(from, to) != 0)
-            return hg_fail(e, HG_E_IO, "the model could not be kept: %s", hg_os_error());
+    HG_TRY(hg_remove_tree(to, e)); /* of an earlier end that a kill has cut off */
+    if (rename(from, to) == 0) return HG_OK;
+    return hg_fail(e, hg_os_status(), "the model could not be kept: %s", hg_os_error());
+}
+
+hg_status hg_made_keep(hg_trainings *t, const hg_training *one, const char *from, uint64_t step,
+                       const char *name, bool is_adapter, hg_err *e)
+{
+    char folder[96];
+
+    folder_of(one, step, folder);
+    if (!hg_made_is_kept(t, one, step)) {
+        HG_TRY(move(t, from, folder, e));
+        HG_TRY(insert(t, one, name, folder, is_adapter, e));
     }
-    HG_TRY(insert(t, one, name, folder, is_adapter, e));
     return publish(t, name, one->base, folder, is_adapter, e);
 }
 
@@ -139,16 +170,6 @@ void hg_made_offer_all(hg_trainings *t)
 }
 
 /* ---- what a kill has left ---- */
-static bool is_known(hg_trainings *t, const char *sql, const char *name)
-{
-    hg_query q;
-
-    hg_query_open(&q, t->store, sql);
-    hg_query_text(&q, 1, name);
-    const bool is = hg_query_row(&q);
-    return hg_query_close(&q, NULL) == HG_OK && is;
-}
-
 static bool is_left_training(hg_trainings *t, const char *name)
 {
     return is_known(t, "SELECT 1 FROM trainings WHERE id = ? AND state >= 4", name);

@@ -167,8 +167,10 @@ void hg_training_check(hg_trainings *t, const char *id)
         if (take_files(t, &one, &n, &param, &e) == HG_OK)
             queue(t, &one, n);
         else
-            fail(t, &one, e.status == HG_E_IO ? "storage_full" : "invalid_training_file", param,
-                 e.msg);
+            fail(t, &one,
+                 e.status == HG_E_IO || e.status == HG_E_FULL ? "storage_full"
+                                                              : "invalid_training_file",
+                 param, e.msg);
     }
     hg_arena_free(&mem);
 }
@@ -380,8 +382,10 @@ static hg_status keep_checkpoints(work *k, hg_err *e)
         if (one->n_steps - step > (HG_TRAINING_MODELS - 1) * k->every || !hg_path_exists(path))
             continue;
         (void)snprintf(to, sizeof to, "%s/at-step", k->folder);
-        HG_TRY(hg_remove_tree(to, e));
-        HG_TRY(hg_train_export(k->run, step, to, HG_WEIGHTS_AS_STORED, false, NULL, &at, e));
+        if (!hg_made_is_kept(k->t, one, step)) {
+            HG_TRY(hg_remove_tree(to, e));
+            HG_TRY(hg_train_export(k->run, step, to, HG_WEIGHTS_AS_STORED, false, NULL, &at, e));
+        }
         hg_made_name(one, step, name);
         HG_TRY(hg_made_keep(k->t, one, to, step, name, one->wish.lora_rank > 0, e));
         HG_TRY(hg_run_log_keep_checkpoint(k->t, one, step, name, e));
@@ -400,8 +404,11 @@ static hg_status keep_all(work *k, char name[128], hg_err *e)
     return hg_run_log_keep_checkpoint(k->t, one, one->n_steps, name, e);
 }
 
+/* The log is read once more from its beginning: what could not be written down of it on the way (a
+ * full disk) is now. */
 static hg_status keep_outcome(work *k, char name[128], hg_err *e)
 {
+    hg_run_log_init(&k->log, k->run);
     (void)hg_run_log_read(&k->log, k->t, k->one);
     HG_TRY(keep_all(k, name, e));
     return hg_run_log_keep_file(k->t, k->one, e);
@@ -418,22 +425,36 @@ static void succeed(const work *k, const char *name)
     if (s == HG_OK) (void)hg_training_wind_up(k->t, id);
 }
 
-/* Stopped: to be cancelled, to rest, or (the server ends) to go on later. */
-static void stopped(work *k)
+/* With the lock. Where it cannot be written down (the store is on that disk) it still runs: its
+ * thread takes it up again, from its last checkpoint, when the store takes that. */
+static void come_to_rest(const work *k, intent i)
+{
+    const unsigned long long step = k->one->step;
+    char text[160];
+
+    if (i == INTENT_NONE)
+        (void)snprintf(text, sizeof text,
+                       "The disk is full at step %llu: the job rests with its checkpoints; make "
+                       "room, then resume it",
+                       step);
+    else
+        (void)snprintf(text, sizeof text, "The job was %s at step %llu",
+                       i == INTENT_CANCEL ? "cancelled" : "paused", step);
+    (void)hg_training_set_told(k->t, k->one->id,
+                               i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED,
+                               i == INTENT_NONE ? "warn" : "info", text, NULL);
+}
+
+/* Stopped: to be cancelled, to rest (for want of room, too), or to go on when a server starts. */
+static void stopped(work *k, bool is_full)
 {
     const char *id = k->one->id;
 
     (void)hg_run_log_read(&k->log, k->t, k->one);
     (void)pthread_mutex_lock(&k->t->lock);
     const intent i = hg_training_intent(k->t, id);
-    if (i != INTENT_NONE)
-        (void)hg_training_set_state(
-            k->t, id, i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED, NULL);
+    if (i != INTENT_NONE || is_full) come_to_rest(k, i);
     (void)pthread_mutex_unlock(&k->t->lock);
-    if (i != INTENT_NONE)
-        hg_training_say(k->t, id, "info", "The job was %s at step %llu",
-                        i == INTENT_CANCEL ? "cancelled" : "paused",
-                        (unsigned long long)k->one->step);
     if (i == INTENT_CANCEL)
         (void)hg_training_wind_up(k->t, id);
     else
@@ -557,8 +578,8 @@ static void work_on(work *k)
     give_back(k);
     if (s == HG_OK)
         succeed(k, name);
-    else if (s == HG_E_CANCELED)
-        stopped(k);
+    else if (s == HG_E_CANCELED || s == HG_E_FULL)
+        stopped(k, s == HG_E_FULL);
     else
         fail(k->t, k->one, code, NULL, e.msg);
 }

@@ -77,7 +77,10 @@ hg_status hg_training_put_checkpoint(hg_trainings *t, const char *id, uint64_t s
 /* ---- what comes of trainings (made.c) ---- */
 /* "ft:base:owner:suffix:id", for a step of it ":ckpt-step-N" behind. */
 void hg_made_name(const hg_training *one, uint64_t step, char out[128]);
-/* Moves the folder `from` to its place, keeps its row and offers it. */
+/* Whether the model of that step is in its place and has its row. */
+bool hg_made_is_kept(hg_trainings *t, const hg_training *one, uint64_t step);
+/* Moves the folder `from` to its place, keeps its row and offers it. One that is kept already stays
+ * as it is: others may be using it. */
 hg_status hg_made_keep(hg_trainings *t, const hg_training *one, const char *from, uint64_t step,
                        const char *name, bool is_adapter, hg_err *e);
 void hg_made_offer_all(hg_trainings *t);

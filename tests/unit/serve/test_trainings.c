@@ -176,6 +176,8 @@ TEST(an_end_that_was_cut_off_is_made_whole_and_once)
     ask.name = "anna/polite";
     CHECK(hg_trainings_create(hg_server_trainings(trained_server), &ask, id, &p));
     trained_wait_for(files, 1);
+    (void)trained_number("CREATE TRIGGER no_twice BEFORE INSERT ON trained_models BEGIN SELECT "
+                         "RAISE(ABORT, 'twice'); END");
     const struct timespec nap = {0, 300 * 1000 * 1000};
     (void)nanosleep(&nap, NULL);
     CHECK_EQ(trained_get(id)->state, HG_TRAINING_RUNNING);
@@ -420,6 +422,41 @@ TEST(one_that_is_being_cancelled_is_not_paused_instead)
     CHECK(trained_get(id)->is_stopping);
     (void)trained_number("DROP TRIGGER no_end");
     CHECK_EQ(trained_wait(id)->state, HG_TRAINING_CANCELED);
+    trained_end();
+}
+
+/* Who sees a state may ask for the event at once. */
+TEST(a_state_comes_with_the_event_that_tells_it_or_not_at_all)
+{
+    char id[HG_TRAINING_ID_ROOM];
+    hg_training_ask ask;
+    const struct timespec nap = {0, 500 * 1000 * 1000};
+
+    trained_begin();
+    hg_trainings *t = hg_server_trainings(trained_server);
+    ask = trained_ask();
+    ask.wish.n_epochs = 1000;
+    CHECK(hg_trainings_create(t, &ask, id, &p));
+    trained_wait_for("SELECT state = 2 AND step > 0 FROM trainings", 1);
+    (void)trained_number("CREATE TRIGGER no_event BEFORE INSERT ON training_events WHEN "
+                         "new.message LIKE 'The job %' BEGIN SELECT RAISE(ABORT, 'no'); END");
+    CHECK(hg_trainings_pause(t, "anna", id, &p));
+    (void)nanosleep(&nap, NULL);
+    CHECK_EQ(trained_get(id)->state, HG_TRAINING_RUNNING);
+    CHECK(trained_get(id)->is_stopping);
+    (void)trained_number("DROP TRIGGER no_event");
+    trained_wait_for("SELECT state FROM trainings", HG_TRAINING_PAUSED);
+    CHECK_EQ(trained_number("SELECT count(*) FROM training_events WHERE message LIKE 'The job was "
+                            "paused%'"),
+             1);
+    (void)trained_number("CREATE TRIGGER no_event BEFORE INSERT ON training_events BEGIN SELECT "
+                         "RAISE(ABORT, 'no'); END");
+    CHECK(!hg_trainings_resume(t, "anna", id, &p));
+    CHECK(!hg_trainings_cancel(t, "anna", id, &p));
+    CHECK_EQ(p.status, 500);
+    CHECK_EQ(trained_get(id)->state, HG_TRAINING_PAUSED);
+    (void)trained_number("DROP TRIGGER no_event");
+    CHECK(hg_trainings_cancel(t, "anna", id, &p));
     trained_end();
 }
 
