@@ -1,10 +1,10 @@
 // The disk of the data folder fills up under load (a small tmpfs stands for it), the server is killed on it, and there is room again: nobody waits
 // without end, nothing that was told is lost, what was going on is done once there is room.
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
-import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { serve, sleep } from './served.mjs';
@@ -18,8 +18,14 @@ try {
   rmdirSync(disk);
 }
 
-// Takes all the room that is left.
-function fill() {
+after(() => {
+  if (skip) return;
+  execFileSync('umount', ['-l', disk]);
+  rmdirSync(disk);
+});
+
+// Takes all the room that is left but for so many bytes.
+function fill(spared = 0) {
   const fd = openSync(ballast, 'a');
   for (let n = 1 << 20; n >= 1;) {
     try {
@@ -30,6 +36,7 @@ function fill() {
     }
   }
   closeSync(fd);
+  if (spared > 0) truncateSync(ballast, statSync(ballast).size - spared);
 }
 
 let server;
@@ -154,7 +161,59 @@ test('a full disk is told, loses nothing, and what waits for room is done when t
     hook.closeAllConnections();
     hook.close();
     await server.stop();
-    execFileSync('umount', ['-l', disk]);
-    rmdirSync(disk);
+    rmSync(data, { recursive: true });
+  }
+});
+
+// The disk fills up amid twelve passes, with so little room that the store may take nothing any more, and in the last of three, with some for the
+// last checkpoint and more for models each time. One whose rest cannot be written down goes on by itself.
+test('a training for which the disk is full rests, and once resumed makes all that it would have made', { skip }, async () => {
+  const data = join(disk, 'trainings');
+  let rested = 0;
+  server = await serve('--data', data);
+  try {
+    const rows = Array.from({ length: 1600 }, (_, i) => JSON.stringify({ prompt: `What is ${i % 7}?`, completion: 'It is a number, my dear.' }));
+    const training_file = (await fine('POST', '/v1/files', upload(rows.join('\n'), 'fine-tune'))).json().id;
+    for (const [n_epochs, passed, spared] of [[12, 6, 6e5], [3, 2, 1.2e6], [3, 2, 1.6e6], [3, 2, 2e6]]) {
+      const hyperparameters = { n_epochs, batch_size: 1, lora_rank: 0 };
+      const { id } = (await fine('POST', '/v1/fine_tuning/jobs', { model: 'random', training_file, method: { type: 'supervised', supervised: { hyperparameters } } })).json();
+      const job = `/v1/fine_tuning/jobs/${id}`;
+      const events = async () => (await fine('GET', `${job}/events?limit=100`)).json().data;
+      const status = async () => (await fine('GET', job)).json().status;
+      const made = (await until(events, (l) => l.some((e) => e.data?.step > e.data?.total_steps / n_epochs * passed))).find((e) => e.data);
+      const total = made.data.total_steps;
+      assert.ok(made.data.step < total, `it is stopped in time: ${made.data.step} of ${total}`);
+      await fine('POST', `${job}/pause`);
+      await until(status, (s) => s === 'paused');
+      fill(spared);
+      await fine('POST', `${job}/resume`);
+      let last;
+      for (let i = 0; i < 80 && last !== 'paused'; i++) {
+        await sleep(100);
+        last = await status();
+        assert.ok(['queued', 'running', 'paused', 'succeeded'].includes(last), `${last} ${(await fine('GET', job)).text}`);
+        if (last === 'succeeded') break;
+      }
+      if (last === 'paused') {
+        const [told] = await events();
+        assert.equal(told.level, 'warn');
+        assert.match(told.message, /^The disk is full at step \d+: the job rests with its checkpoints; make room, then resume it$/);
+        rested++;
+      }
+      rmSync(ballast);
+      if (last === 'paused') await fine('POST', `${job}/resume`);
+      await until(status, (s) => s === 'succeeded');
+      const end = (await fine('GET', job)).json();
+      const models = (await fine('GET', `${job}/checkpoints`)).json().data.map((c) => [c.step_number, c.fine_tuned_model_checkpoint]);
+      assert.deepEqual(models.map(([step]) => step), [0, 1, 2].map((i) => total - i * total / n_epochs));
+      for (const [, model] of models) await fine('POST', '/v1/chat/completions', { model, messages, max_tokens: 2 });
+      assert.equal(end.result_files.length, 1);
+      const table = (await fine('GET', `/v1/files/${end.result_files[0]}/content`)).text.trim().split('\n');
+      assert.deepEqual(table.slice(1).map((l) => Number(l.split(',')[0])), Array.from({ length: total }, (_, i) => i + 1));
+      for (const [, model] of models) await fine('DELETE', `/v1/models/${model}`);
+    }
+    assert.ok(rested > 0, 'some could write down that they rest');
+  } finally {
+    await server.stop();
   }
 });
