@@ -139,6 +139,17 @@ static size_t take(char *p, size_t size, size_t n, void *ctx)
     return t->body != NULL && t->body->failed ? 0 : n;
 }
 
+static int is_stopped(void *ctx, curl_off_t down, curl_off_t so_far, curl_off_t up, curl_off_t sent)
+{
+    const hg_fetch *f = ctx;
+
+    (void)down;
+    (void)so_far;
+    (void)up;
+    (void)sent;
+    return f->stop != NULL && atomic_load(f->stop);
+}
+
 static struct curl_slist *headers_of(const hg_fetch *f)
 {
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
@@ -165,6 +176,9 @@ static void set_up(CURL *c, const hg_fetch *f, double seconds, struct curl_slist
     (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "higgins/" HG_VERSION);
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take);
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+    (void)curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    (void)curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, is_stopped);
+    (void)curl_easy_setopt(c, CURLOPT_XFERINFODATA, f);
     if (f->post.p == NULL) return;
     (void)curl_easy_setopt(c, CURLOPT_POST, 1L);
     (void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, f->post.p);

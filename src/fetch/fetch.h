@@ -29,6 +29,8 @@ typedef struct hg_fetch {
     const char *const *headers; /* "Name: value" [n_headers] */
     size_t n_headers;
     hg_bytes post; /* p NULL: GET */
+    const atomic_bool
+        *stop; /* set it to end the call within some seconds: HG_E_IO; NULL: nobody does */
 } hg_fetch;
 /* *status and *body (appended; may be NULL: it is thrown away) of the answer, whatever its status.
  * HG_E_ARG as above, also for what a name resolves to, HG_E_MISSING: nobody knows the host,

@@ -315,6 +315,7 @@ static void run(hg_server *s, hg_exchange *x, const match *m)
 {
     m->route->run(s, x, m->rest);
     hg_versions_after(s->replicate.versions, x);
+    hg_fetching_after(s->replicate.fetching, x);
 }
 
 static void handle(void *ctx, hg_exchange *x)
@@ -444,6 +445,7 @@ static hg_status set_up(hg_server *s, const hg_server_options *o, hg_err *e)
     hg_replicate_state *r = &s->replicate;
     r->store = hg_data_store(s->data);
     HG_TRY(hg_versions_new(&r->versions, s->data, e));
+    HG_TRY(hg_fetching_new(&r->fetching, e));
     HG_TRY(hg_webhooks_new(&r->webhooks, s->data, o->allows_private_urls, e));
     return hg_predictions_new(&r->predictions, s, s->data, r->webhooks, o->retention_s, e);
 }
@@ -548,12 +550,14 @@ void hg_server_free(hg_server *s)
     hg_webhooks_stop(s->replicate.webhooks);
     hg_batches_stop(s->batches);
     hg_versions_stop(s->replicate.versions);
+    hg_fetching_stop(s->replicate.fetching);
     if (s->http != NULL) hg_http_stop(s->http);
     hg_trainings_stop(s->trainings); /* its thread tells what is freed next */
     hg_batches_free(s->batches);
     hg_predictions_free(s->replicate.predictions);
     hg_webhooks_free(s->replicate.webhooks);
     hg_versions_free(s->replicate.versions);
+    hg_fetching_free(s->replicate.fetching);
     hg_free(s->replicate.teller);
     hg_trainings_free(s->trainings);
     hg_models_free(s->models);

@@ -3,6 +3,7 @@
 #define HG_SERVE_REPLICATE_REPLICATE_H
 
 #include "serve/models.h"
+#include "serve/replicate/fetching.h"
 #include "serve/replicate/predictions.h"
 #include "serve/versions.h"
 
@@ -12,9 +13,9 @@ typedef struct hg_replicate_state {
     hg_versions *versions;
     hg_webhooks *webhooks;
     hg_store *store;
-    atomic_uint n_fetching; /* desks that fetch a training's data */
-    pthread_mutex_t lock;   /* guards what was told of the training that runs */
-    void *teller;           /* trainings.c's */
+    hg_fetching *fetching; /* data of trainings */
+    pthread_mutex_t lock;  /* guards what was told of the training that runs */
+    void *teller;          /* trainings.c's */
 } hg_replicate_state;
 hg_replicate_state *hg_server_replicate(const hg_server *s);
 

@@ -1,5 +1,4 @@
 /* The input of a training, in the words of Replicate's trainers of Llama's kind. */
-#include "fetch/fetch.h"
 #include "serve/replicate/trainings.h"
 
 #include <math.h>
@@ -8,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_DATA = 128 * 1024 * 1024, MOST_FETCHING = 2, MOST_ROWS = 256 /* of a step */ };
+enum { MAX_DATA = 128 * 1024 * 1024, MOST_ROWS = 256 /* of a step */ };
 static const double FETCH_S = 60;
 
 static bool wrong(hg_problem *p, const char *key, const char *what)
@@ -154,38 +153,27 @@ static bool take_data_uri(hg_server *s, const char *owner, const char *uri, cons
     return keep(s, owner, (hg_bytes){(char *)out, n_out}, key, mem, id, p);
 }
 
-/* Who fetches keeps a desk that long: of those there are few, and others answer. */
-static bool begin_fetch(hg_server *s, hg_problem *p)
-{
-    atomic_uint *n = &hg_server_replicate(s)->n_fetching;
-
-    if (atomic_fetch_add(n, 1) < MOST_FETCHING) return true;
-    (void)atomic_fetch_sub(n, 1);
-    return hg_refuse(p, 503, NULL, NULL,
-                     "other data is being fetched already; try again, or upload it as a file");
-}
-
-static bool fetch_data(hg_server *s, const char *owner, const char *url, const char *key,
+/* Once it is there; before, x is withheld and handled again (HG_E_STATE), and what is refused is
+ * told to nobody. */
+static bool fetch_data(hg_server *s, hg_exchange *x, const char *url, const char *key,
                        hg_arena *mem, const char **id, hg_problem *p)
 {
     const hg_fetch f = {.url = url,
                         .allows_private = hg_server_get_options(s)->allows_private_urls,
                         .seconds = FETCH_S,
                         .max_body = MAX_DATA};
-    hg_buf b = {0};
+    hg_bytes body;
     hg_err e = {0};
     int status = 0;
-    if (!begin_fetch(s, p)) return false;
-    bool ok = hg_fetch_run(&f, &status, &b, &e) == HG_OK ||
-              hg_refuse(p, 422, "invalid_input", key, "- input.%s: %s", key, e.msg);
-    (void)atomic_fetch_sub(&hg_server_replicate(s)->n_fetching, 1);
 
-    if (ok && status != 200)
-        ok = hg_refuse(p, 422, "invalid_input", key, "- input.%s: the server there answers %d", key,
-                       status);
-    if (ok) ok = keep(s, owner, (hg_bytes){b.n > 0 ? b.p : "", b.n}, key, mem, id, p);
-    hg_buf_free(&b);
-    return ok;
+    const hg_status got =
+        hg_fetching_get(hg_server_replicate(s)->fetching, x, &f, &status, &body, &e);
+    if (got == HG_E_STATE || got == HG_E_NOMEM) return hg_refuse(p, 503, NULL, NULL, "%s", e.msg);
+    if (got != HG_OK) return hg_refuse(p, 422, "invalid_input", key, "- input.%s: %s", key, e.msg);
+    if (status != 200)
+        return hg_refuse(p, 422, "invalid_input", key, "- input.%s: the server there answers %d",
+                         key, status);
+    return keep(s, hg_exchange_owner(x), body, key, mem, id, p);
 }
 
 static bool read_data(hg_server *s, hg_exchange *x, const json_t *input, const char *key,
@@ -201,8 +189,7 @@ static bool read_data(hg_server *s, hg_exchange *x, const json_t *input, const c
         return take_data_uri(s, hg_exchange_owner(x), text, key, mem, id, p);
     *id = own_file(x, text, mem);
     if (*id != NULL) return true;
-    if (strstr(text, "://") != NULL)
-        return fetch_data(s, hg_exchange_owner(x), text, key, mem, id, p);
+    if (strstr(text, "://") != NULL) return fetch_data(s, x, text, key, mem, id, p);
     *id = text; /* the id of a file */
     return true;
 }
