@@ -13,10 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { AUTO_EPOCHS = 3, AUTO_RANK = 16, EXAMPLES_A_ROW = 500, MOST_AUTO_BATCH = 16 };
+enum {
+    LEAST_ROOM = 16 << 20, /* bytes of disk for a run whose need is not known yet */
+    LEAST_REST_S = 2       /* before a full disk is tried again */
+};
 
 char *hg_training_folder(hg_trainings *t, const char *id, hg_err *e)
 {
@@ -425,35 +430,29 @@ static void succeed(const work *k, const char *name)
     if (s == HG_OK) (void)hg_training_wind_up(k->t, id);
 }
 
-/* With the lock. Where it cannot be written down (the store is on that disk) it still runs: its
- * thread takes it up again, from its last checkpoint, when the store takes that. */
+/* With the lock. Where it cannot be written down (a full disk) it still runs: its thread takes it
+ * up again, from its last checkpoint, when the store takes that. */
 static void come_to_rest(const work *k, intent i)
 {
-    const unsigned long long step = k->one->step;
-    char text[160];
+    const bool is_cancel = i == INTENT_CANCEL;
+    char text[64];
 
-    if (i == INTENT_NONE)
-        (void)snprintf(text, sizeof text,
-                       "The disk is full at step %llu: the job rests with its checkpoints; make "
-                       "room, then resume it",
-                       step);
-    else
-        (void)snprintf(text, sizeof text, "The job was %s at step %llu",
-                       i == INTENT_CANCEL ? "cancelled" : "paused", step);
+    (void)snprintf(text, sizeof text, "The job was %s at step %llu",
+                   is_cancel ? "cancelled" : "paused", (unsigned long long)k->one->step);
     (void)hg_training_set_told(k->t, k->one->id,
-                               i == INTENT_CANCEL ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED,
-                               i == INTENT_NONE ? "warn" : "info", text, NULL);
+                               is_cancel ? HG_TRAINING_CANCELED : HG_TRAINING_PAUSED, "info", text,
+                               NULL);
 }
 
-/* Stopped: to be cancelled, to rest (for want of room, too), or to go on when a server starts. */
-static void stopped(work *k, bool is_full)
+/* Stopped: to be cancelled, to rest, or (the server ends) to go on when one starts. */
+static void stopped(work *k)
 {
     const char *id = k->one->id;
 
     (void)hg_run_log_read(&k->log, k->t, k->one);
     (void)pthread_mutex_lock(&k->t->lock);
     const intent i = hg_training_intent(k->t, id);
-    if (i != INTENT_NONE || is_full) come_to_rest(k, i);
+    if (i != INTENT_NONE) come_to_rest(k, i);
     (void)pthread_mutex_unlock(&k->t->lock);
     if (i == INTENT_CANCEL)
         (void)hg_training_wind_up(k->t, id);
@@ -474,6 +473,7 @@ static void say_start(const work *k, bool goes_on)
                         one->n_threads == 1 ? "" : "s", (double)one->need_bytes / 1e6);
 }
 
+/* Once for all attempts, but for the run's log, which goes back to the last checkpoint. */
 static hg_status set_up(work *k, hg_err *e)
 {
     const hg_server_options *o = k->t->o;
@@ -481,13 +481,14 @@ static hg_status set_up(work *k, hg_err *e)
 
     hg_machine_describe(&machine);
     const int half = machine.n_cores / 2 > 0 ? machine.n_cores / 2 : 1;
-    HG_TRY(find_base(k, e));
-    k->folder = hg_training_folder(k->t, k->one->id, e);
+    if (k->base == NULL) HG_TRY(find_base(k, e));
+    if (k->folder == NULL) k->folder = hg_training_folder(k->t, k->one->id, e);
     if (k->folder == NULL) return e->status;
     (void)snprintf(k->recipe, sizeof k->recipe, "%s/recipe.yaml", k->folder);
     (void)snprintf(k->run, sizeof k->run, "%s/run", k->folder);
     hg_run_log_init(&k->log, k->run);
-    return hg_runtime_new(&k->rt, o->threads > 0 ? o->threads : half, o->isa, e);
+    return k->rt != NULL ? HG_OK
+                         : hg_runtime_new(&k->rt, o->threads > 0 ? o->threads : half, o->isa, e);
 }
 
 /* ---- memory ---- */
@@ -547,6 +548,40 @@ static hg_status tune_within(work *k, hg_err *e)
     return tune(k, false, &w, e);
 }
 
+/* ---- room on the disk ---- */
+/* A checkpoint or a model is smaller than what the run holds in memory. */
+static uint64_t disk_need(const work *k)
+{
+    return k->one->need_bytes > LEAST_ROOM ? k->one->need_bytes : LEAST_ROOM;
+}
+
+static bool is_disk_short(const work *k)
+{
+    struct statvfs disk;
+
+    if (statvfs(k->t->folder, &disk) != 0) return false;
+    return (uint64_t)disk.f_bavail * disk.f_frsize < disk_need(k);
+}
+
+/* The run rests where its last checkpoint is, for some seconds at the least: a quota may be full
+ * where the disk is not. HG_E_CANCELED: somebody ends it, or the server. */
+static hg_status wait_for_room(const work *k)
+{
+    const struct timespec nap = {.tv_nsec = 100 * 1000 * 1000};
+    const double least = hg_seconds() + LEAST_REST_S;
+
+    hg_training_say(k->t, k->one->id, "warn",
+                    "The disk is full at step %llu: the job rests, and goes on by itself from its "
+                    "last checkpoint when %.0f MB are free",
+                    (unsigned long long)k->one->step, (double)disk_need(k) / 1e6);
+    hg_training_tell(k->t, k->one->id);
+    while (!atomic_load(&k->t->stop)) {
+        if (hg_seconds() > least && !is_disk_short(k)) return HG_OK;
+        (void)nanosleep(&nap, NULL);
+    }
+    return HG_E_CANCELED;
+}
+
 /* A failure that could not be written down (the disk was full) has left nothing to go on with. */
 static bool has_examples(const work *k)
 {
@@ -556,30 +591,40 @@ static bool has_examples(const work *k)
     return access(path, R_OK) == 0;
 }
 
+/* *code: of the failure. */
+static hg_status attempt(work *k, char name[128], const char **code, hg_err *e)
+{
+    hg_status s = set_up(k, e);
+
+    *code = "training_failed";
+    if (s == HG_OK) s = plan(k, e);
+    if (s == HG_OK) s = tune_within(k, e);
+    if (s == HG_E_LIMIT) *code = "not_enough_memory";
+    HG_TRY(s);
+    *code = "model_not_kept";
+    return keep_outcome(k, name, e);
+}
+
 static void work_on(work *k)
 {
-    const char *code = "training_failed";
+    const char *code;
     char name[128];
     hg_err e = {0};
+    hg_status s, room = HG_OK;
 
     if (!has_examples(k)) {
         (void)hg_training_set_state(k->t, k->one->id, HG_TRAINING_CHECKING, NULL);
         return;
     }
-    hg_status s = set_up(k, &e);
-
-    if (s == HG_OK) s = plan(k, &e);
-    if (s == HG_OK) s = tune_within(k, &e);
-    if (s == HG_E_LIMIT) code = "not_enough_memory";
-    if (s == HG_OK) {
-        code = "model_not_kept";
-        s = keep_outcome(k, name, &e);
-    }
-    give_back(k);
+    do {
+        s = attempt(k, name, &code, &e);
+        give_back(k);
+        if (s == HG_E_FULL) room = wait_for_room(k);
+    } while (s == HG_E_FULL && room == HG_OK);
     if (s == HG_OK)
         succeed(k, name);
     else if (s == HG_E_CANCELED || s == HG_E_FULL)
-        stopped(k, s == HG_E_FULL);
+        stopped(k);
     else
         fail(k->t, k->one, code, NULL, e.msg);
 }
