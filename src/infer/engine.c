@@ -151,13 +151,13 @@ static readers count_readers(const hg_engine *en, size_t n)
     return r;
 }
 
-/* Half of a step's budget belongs to who has the least left to read, so that its first token does
- * not wait until long prompts are read; the others share the rest. */
+/* Three quarters of a step's budget belong to who has the least left to read, so that its first
+ * token does not wait until long prompts are read; the others share the rest. */
 static size_t fair_share(const hg_engine *en, const readers *r, size_t i)
 {
-    const size_t half = en->o.prefill_chunk / 2;
+    const size_t rest = en->o.prefill_chunk / 4;
     if (r->n_read == 1) return en->o.prefill_chunk;
-    return i == r->least ? half : (en->o.prefill_chunk - half) / (r->n_read - 1);
+    return i == r->least ? en->o.prefill_chunk - rest : rest / (r->n_read - 1);
 }
 
 /* How much of the budget the i-th slot may read: what the younger ones do not need of their shares,

@@ -21,6 +21,8 @@ typedef struct told {
     size_t cancel_at; /* tokens; 0: never */
     atomic_bool cancel;
     sem_t *held, *go_on; /* posted at the first token; waited for behind it */
+    const struct told *beside;
+    size_t n_beside; /* its tokens, a step each, when the first of this one came */
     sem_t ended;
 } told;
 
@@ -31,6 +33,7 @@ static void on_token(void *ctx, const hg_token_report *t)
     a->id[a->n] = t->id;
     a->logprob[a->n++] = t->logprob;
     if (a->n == a->cancel_at) atomic_store(&a->cancel, true);
+    if (a->n == 1 && a->beside != NULL) a->n_beside = a->beside->n;
     if (a->n != 1 || a->held == NULL) return;
     (void)sem_post(a->held);
     (void)sem_wait(a->go_on);
@@ -57,7 +60,7 @@ static hg_request request(const int32_t *ids, size_t n, told *a)
                     .on_text = on_text,
                     .cancel = &a->cancel,
                     .ctx = a};
-    *a = (told){.cancel_at = a->cancel_at, .held = a->held, .go_on = a->go_on};
+    *a = (told){.cancel_at = a->cancel_at, .held = a->held, .go_on = a->go_on, .beside = a->beside};
     (void)sem_init(&a->ended, 0, 0);
     hg_sampling_init(&r.sampling);
     return r;
@@ -192,6 +195,42 @@ TEST(a_prompt_that_is_being_read_is_read_once)
         n_read += same[i].usage.prompt_tokens - same[i].usage.cached_tokens;
     }
     CHECK(n_read < 300 + 2 * 32); /* the others wait while a little is left */
+    hg_engine_free(en);
+    tiny_end(&t);
+}
+
+/* Two long prompts and then a short one, of 48 tokens, which gets 12 of each step's 16; an answer
+ * that is being written counts the steps. */
+TEST(a_short_prompt_is_read_in_most_of_each_step)
+{
+    static told counts, is_long[2], is_short;
+    sem_t held, go_on;
+    int32_t ids[4][300];
+    hg_job job;
+    tiny t = tiny_open(HG_WEIGHTS_BF16, 2);
+    for (size_t i = 0; i < 4; i++) tiny_prompt(ids[i], 300, 20 + i);
+    (void)sem_init(&held, 0, 0);
+    (void)sem_init(&go_on, 0, 0);
+    hg_engine *en = open_engine(&t, NULL, 4, 16);
+    counts.held = &held;
+    counts.go_on = &go_on;
+    is_short.beside = &counts;
+    hg_request r = request(ids[3], 5, &counts);
+    CHECK_OK(hg_engine_submit(en, &r, &job, &e), e);
+    (void)sem_wait(&held);
+    for (int i = 0; i < 2; i++) {
+        r = request(ids[i], 300, &is_long[i]);
+        r.max_tokens = 2;
+        CHECK_OK(hg_engine_submit(en, &r, &job, &e), e);
+    }
+    r = request(ids[2], 48, &is_short);
+    CHECK_OK(hg_engine_submit(en, &r, &job, &e), e);
+    (void)sem_post(&go_on);
+    (void)sem_wait(&is_short.ended);
+    CHECK(is_short.n_beside >= 5 && is_short.n_beside <= 6);
+    for (int i = 0; i < 2; i++) (void)sem_wait(&is_long[i].ended);
+    CHECK(is_long[0].n == 2 && is_long[1].n == 2);
+    (void)sem_wait(&counts.ended);
     hg_engine_free(en);
     tiny_end(&t);
 }
