@@ -267,7 +267,9 @@ static bool reply_results(hg_server *s, hg_exchange *x, const char *id, hg_probl
                          id);
     if (hg_files_begin(&r.draft, hg_server_files(s), NULL, &e) != HG_OK)
         return hg_refuse(p, 500, "store", NULL, "%s", e.msg);
-    if (!hg_batches_results(hg_server_batches(s), b.n, put_result, end_lot, &r, p)) {
+    /* Deleted meanwhile, it would have lost lines on the way: a part is not told as the whole. */
+    if (!hg_batches_results(hg_server_batches(s), b.n, put_result, end_lot, &r, p) ||
+        !get_batch(s, x, id, &b, p)) {
         hg_files_drop(r.draft);
         hg_buf_free(&r.text);
         return false;

@@ -308,9 +308,14 @@ static hg_status give_up(hg_batches *b, int64_t batch, hg_line_state state, hg_e
 static hg_status end_early(hg_batches *b, const hg_batch *batch, hg_line_state state,
                            const char *outcome, hg_err *e)
 {
+    bool has_waiting;
+
     cut(b, batch->n, state);
     HG_TRY(give_up(b, batch->n, state, e));
-    return count_running(b, batch->n) == 0 ? rows_finalize(b->store, batch->n, outcome, e) : HG_OK;
+    if (count_running(b, batch->n) > 0) return HG_OK;
+    /* One that ran until now and could not be kept waits again, in a lot that is done already. */
+    HG_TRY(rows_has_waiting(b->store, batch->n, &has_waiting, e));
+    return has_waiting ? HG_OK : rows_finalize(b->store, batch->n, outcome, e);
 }
 
 static hg_status look_at(hg_batches *b, const hg_batch *batch, hg_err *e)
