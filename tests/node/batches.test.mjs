@@ -204,11 +204,13 @@ db.commit()`, `${own.data}/higgins.db`]);
 
 test('results of any size take little memory', async () => {
   const own = await serve();
+  let watch;
   try {
     const by = new OpenAI({ baseURL: own.base, apiKey: 'none', maxRetries: 0 });
     await ended((await begin([line('a', chat())], {}, by)).id, by);
     let most = 0;
-    const before = own.anonymous(), watch = setInterval(() => { most = Math.max(most, own.anonymous() - before); }, 5);
+    const before = own.anonymous();
+    watch = setInterval(() => { most = Math.max(most, own.anonymous() - before); }, 5);
     const n = 80, text = JSON.stringify({ text: 'x'.repeat(1 << 20) });
     execFileSync('/usr/bin/python3', ['-c', `import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], timeout=20)
@@ -224,11 +226,11 @@ db.commit()`, `${own.data}/higgins.db`]);
     const got = await fetch(`${own.url}/v1/messages/batches/msgbatch_large/results`);
     assert.equal(got.headers.get('content-type'), 'application/x-jsonl');
     const results = (await got.text()).trimEnd().split('\n').map((l) => JSON.parse(l));
-    clearInterval(watch);
     assert.deepEqual(results.map((r) => r.custom_id), Array.from({ length: n }, (_, i) => `n${i}`));
     assert.ok(results.every((r) => JSON.stringify(r.result.message) === text));
     assert.ok(most < 32 << 20, `${most >> 20} MiB`);
   } finally {
+    clearInterval(watch);
     await own.stop();
   }
 });

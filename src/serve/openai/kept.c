@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DAY_S = 24 * 60 * 60 };
+enum { DAY_S = 24 * 60 * 60, DROPS_A_PUT = 16 /* at the least, where too much is kept */ };
 
 const char hg_kept_tables[] =
     "CREATE TABLE kept (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, kind "
@@ -112,14 +112,13 @@ static hg_status keep_number(hg_keeper *k, const hg_kept_card *c, hg_err *e)
     return hg_query_close(&q, e);
 }
 
-static hg_status is_over(hg_keeper *k, const char *owner, bool *out, hg_err *e)
+static hg_status bytes_of(hg_keeper *k, const char *owner, int64_t *out, hg_err *e)
 {
     hg_query q;
 
-    hg_query_open(&q, k->store, "SELECT n_bytes > ? FROM kept_sizes WHERE owner = ?");
-    hg_query_int(&q, 1, (int64_t)atomic_load(&k->max_bytes));
-    hg_query_text(&q, 2, owner);
-    *out = hg_query_row(&q) && hg_column_int(&q, 0) != 0;
+    hg_query_open(&q, k->store, "SELECT n_bytes FROM kept_sizes WHERE owner = ?");
+    hg_query_text(&q, 1, owner);
+    *out = hg_query_row(&q) ? hg_column_int(&q, 0) : 0;
     return hg_query_close(&q, e);
 }
 
@@ -137,17 +136,24 @@ static hg_status drop_one(hg_keeper *k, const hg_kept_card *c, bool *is_gone, hg
     return hg_query_close(&q, e);
 }
 
-/* Whether `c` finds room once all others that have ended are gone. */
+/* Whether `c` finds room once others that have ended are gone. Of an owner who has far too much
+ * (the limit was lowered) not all goes at once, which would hold the store for seconds, but more
+ * than has come, so that the next ones come to the limit. */
 static hg_status keep_bytes(hg_keeper *k, const hg_kept_card *c, bool *fits, hg_err *e)
 {
-    bool is_full = true, is_gone = true;
+    const int64_t most = (int64_t)atomic_load(&k->max_bytes);
+    const int64_t own = (int64_t)(c->body.n + c->input.n + c->talk.n + c->events.n);
+    int64_t before, now;
+    bool is_gone = true;
 
-    while (is_gone) {
-        HG_TRY(is_over(k, c->owner, &is_full, e));
-        if (!is_full) break;
+    HG_TRY(bytes_of(k, c->owner, &before, e));
+    now = before;
+    for (int n = 0; now > most && (n < DROPS_A_PUT || before - now < 2 * own); n++) {
         HG_TRY(drop_one(k, c, &is_gone, e));
+        if (!is_gone) break;
+        HG_TRY(bytes_of(k, c->owner, &now, e));
     }
-    *fits = !is_full;
+    *fits = now <= most || is_gone;
     return HG_OK;
 }
 

@@ -171,6 +171,39 @@ TEST(the_oldest_that_have_ended_make_room_for_bytes)
     hg_server_free(s);
 }
 
+static int count_large(hg_keeper *k, int n)
+{
+    char id[32];
+    int there = 0;
+
+    for (int i = 0; i < n; i++) {
+        (void)snprintf(id, sizeof id, "resp_%d", i);
+        there += get(k, "anna", id) == 200;
+    }
+    return there;
+}
+
+TEST(what_a_lowered_limit_is_over_goes_by_and_by)
+{
+    enum { MANY = 50 };
+    hg_server *s = fake_server(fake_new(), NULL);
+    hg_keeper *k = hg_server_keeper(s);
+    char id[32];
+
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(id, sizeof id, "resp_%d", i);
+        finish_large(k, "anna", id, 100000);
+    }
+    hg_keeper_set_bytes(k, 1 << 20);
+    CHECK_EQ(count_large(k, MANY), MANY);
+    finish_large(k, "anna", "resp_next", 10000); /* put twice: as queued, and when it has ended */
+    CHECK_EQ(count_large(k, MANY), MANY - 32);
+    finish_large(k, "anna", "resp_large", 600000);
+    CHECK_EQ(get(k, "anna", "resp_large"), 200);
+    CHECK(count_large(k, MANY) <= 4);
+    hg_server_free(s);
+}
+
 static int64_t store_size(void)
 {
     struct stat st;
@@ -566,7 +599,7 @@ TEST(an_owner_has_so_many_in_the_background_however_they_come)
 
 TEST(whoever_had_a_turn_longest_ago_is_next)
 {
-    hg_turns t = {0};
+    static hg_turns t;
 
     CHECK_EQ(hg_turns_last(&t, 7), 0);
     hg_turns_take(&t, 7);
@@ -577,6 +610,22 @@ TEST(whoever_had_a_turn_longest_ago_is_next)
     for (uint64_t k = 100; k < 100 + HG_TURNS; k++) hg_turns_take(&t, k);
     CHECK_EQ(hg_turns_last(&t, 8), 0);
     CHECK(hg_turns_last(&t, 100) > 0);
+}
+
+TEST(of_many_that_always_wait_each_has_its_turn)
+{
+    enum { MANY = 100 };
+    static hg_turns t;
+    unsigned had[MANY] = {0};
+
+    for (int turn = 0; turn < 10 * MANY; turn++) {
+        uint64_t next = 0;
+        for (uint64_t k = 1; k < MANY; k++)
+            if (hg_turns_last(&t, k) < hg_turns_last(&t, next)) next = k;
+        hg_turns_take(&t, next);
+        had[next]++;
+    }
+    for (int k = 0; k < MANY; k++) CHECK_EQ(had[k], 10);
 }
 
 TEST(a_stop_fails_what_is_made_in_the_background)
