@@ -94,10 +94,15 @@ void hg_training_remove_folder(hg_trainings *t, const char *id);
 /* Of one that has ended: its folder goes, the watcher is told; after a kill in between, again.
  * False: that it was done could not be kept. */
 bool hg_training_wind_up(hg_trainings *t, const char *id);
-/* Reads its files through and makes its wish whole. */
-void hg_training_check(hg_trainings *t, const char *id);
+/* Ends it, and says why without the server's folders. */
+void hg_training_fail(hg_trainings *t, const hg_training *one, const char *code, const char *param,
+                      const char *why);
 /* To its end, or to a stop. */
 void hg_training_work(hg_trainings *t, const char *id);
 void hg_training_tell(hg_trainings *t, const char *id); /* to the watcher; without the lock */
+
+/* ---- checking (check.c) ---- */
+/* Reads its files through and makes its wish whole. */
+void hg_training_check(hg_trainings *t, const char *id);
 
 #endif
