@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 enum { MAX_KEPT = 512, BUSY_MS = 5000, INCREMENTAL = 2 /* SQLite's number for auto_vacuum */ };
 static const int64_t SPARE_PAGES = 256; /* that stay for what is written next */
@@ -332,6 +333,11 @@ bool hg_store_shrink(hg_store *s)
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
     (void)pthread_mutex_unlock(&s->lock);
     return has_more;
+}
+
+void hg_store_let_others(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 200 * 1000}, NULL);
 }
 
 /* ---- transactions ---- */

@@ -63,6 +63,9 @@ hg_status hg_store_repack(hg_store *s, const char *path, hg_err *e);
  * there is more. The file itself is shorter once the log has been written into it (has_deleted,
  * settle). Not amid a transaction. */
 bool hg_store_shrink(hg_store *s);
+/* A short sleep between pieces of long work: a lock is not fair, and who takes it again at once
+ * leaves it to nobody. */
+void hg_store_let_others(void);
 
 /* All statements of this thread until the end as one, whole or not at all; others wait. */
 hg_status hg_store_begin(hg_store *s, hg_err *e);

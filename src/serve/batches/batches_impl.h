@@ -80,8 +80,6 @@ hg_status rows_with_left_lines(hg_store *s, int64_t *n, hg_err *e);
 hg_status rows_remove(hg_store *s, int64_t batch, hg_err *e);
 
 /* ---- lines (lines.c) ---- */
-/* A short sleep between lots. */
-void rows_let_others(void);
 /* HG_E_STATE: the custom_id is there already. */
 hg_status rows_add_line(hg_store *s, int64_t batch, int64_t line, const hg_batch_line *l,
                         hg_err *e);

@@ -2,8 +2,6 @@
  * the counts are what the lines say after any kill. */
 #include "serve/batches/batches_impl.h"
 
-#include <time.h>
-
 hg_status rows_add_line(hg_store *s, int64_t batch, int64_t line, const hg_batch_line *l, hg_err *e)
 {
     hg_query q;
@@ -37,12 +35,6 @@ static hg_status next_lot(hg_store *s, int64_t batch, int64_t from, int64_t *to,
         bytes += hg_column_int(&q, 1);
     }
     return hg_query_close(&q, e);
-}
-
-/* They wait for the store meanwhile, and a lock is not fair. */
-void rows_let_others(void)
-{
-    (void)nanosleep(&(struct timespec){.tv_nsec = 200 * 1000}, NULL);
 }
 
 hg_status rows_drop_lot(hg_store *s, int64_t batch, bool *has_more, hg_err *e)
@@ -198,6 +190,6 @@ hg_status rows_each(hg_store *s, int64_t batch, hg_line_fn *fn, hg_lot_fn *lot, 
         if (to == 0) return HG_OK;
         HG_TRY(each_of_lot(s, batch, from, to, fn, ctx, e));
         if (lot != NULL) HG_TRY(lot(ctx, e));
-        rows_let_others();
+        hg_store_let_others();
     }
 }

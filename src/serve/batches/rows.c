@@ -139,7 +139,7 @@ static hg_status write_lines(hg_store *s, int64_t batch, const hg_batch_line *li
             r = rows_add_line(s, batch, (int64_t)i + 1, &lines[i], e);
         }
         HG_TRY(hg_store_end(s, r, e));
-        rows_let_others();
+        hg_store_let_others();
     }
     return HG_OK;
 }

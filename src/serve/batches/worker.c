@@ -270,7 +270,7 @@ static bool fill(hg_batches *b)
 
 hg_status batch_go_on(hg_batches *b, hg_err *e)
 {
-    rows_let_others();
+    hg_store_let_others();
     (void)pthread_mutex_lock(&b->lock);
     const bool closing = b->closing;
     (void)pthread_mutex_unlock(&b->lock);

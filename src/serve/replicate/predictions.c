@@ -340,7 +340,7 @@ static bool is_time(double *last, double every_s)
 /* A piece at a time, so that nobody waits for the store longer than for a statement. */
 void hg_predictions_tend(hg_predictions *all)
 {
-    for (int i = 0; i < SHRINK_PIECES && hg_store_shrink(all->store); i++) continue;
+    for (int i = 0; i < SHRINK_PIECES && hg_store_shrink(all->store); i++) hg_store_let_others();
     if (hg_store_has_deleted(all->store)) (void)hg_store_settle(all->store, NULL);
 }
 
