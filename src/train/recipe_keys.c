@@ -12,7 +12,7 @@ const hg_recipe_key hg_recipe_keys[HG_N_RECIPE_KEYS] = {
     {"weights", HG_KEY_LIST, TRAIN, AT(weights), "", NULL, 0, 0, NULL, "mixture|proportions|weight",
      "a number for each corpus: its share of what is read; nothing: as much as each has"},
     {"tokenizer", HG_KEY_TEXT, TRAIN, AT(tokenizer), "", NULL, 0, 0, NULL, "vocabulary|vocab",
-     "tokenizer.json; nothing: the one beside the corpus"},
+     "tokenizer.json; nothing: the one in the corpus folder"},
     {"tokens", HG_KEY_TEXT, TRAIN | FREE, AT(tokens), "", NULL, 0, 0, NULL, "shards",
      "where the token shard lies or is made; nothing: in the run folder"},
     {"base", HG_KEY_TEXT, BOTH, AT(base), "", NULL, 0, 0, NULL, "model|init_from|from_pretrained",
