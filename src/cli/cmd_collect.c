@@ -73,15 +73,17 @@ static int print_card(cli *c, const char *folder)
 static void print_stats(const char *folder, const hg_collect_stats *s)
 {
     char a[32], b[32];
-    printf("%s: %llu documents, %s characters, %s in %u shard%s\n", folder,
+    int n = (int)strlen(folder);
+    while (n > 1 && folder[n - 1] == '/') n--; /* a completed path ends with one */
+    printf("%.*s: %llu documents, %s characters, %s in %u shard%s\n", n, folder,
            (unsigned long long)s->n_documents, cli_count(a, (double)s->n_chars),
            cli_bytes(b, (double)s->n_bytes_written), s->n_shards, s->n_shards == 1 ? "" : "s");
     printf("read %llu of %llu files (%s); left out %llu, %llu of them duplicates\n",
            (unsigned long long)s->n_files_read, (unsigned long long)s->n_files,
            cli_bytes(a, (double)s->n_bytes_read), (unsigned long long)s->n_dropped,
            (unsigned long long)s->n_duplicates);
-    printf("%s, about %.0f J; what was left out and why: %s/card.html\n",
-           cli_duration(a, s->seconds), s->joules, folder);
+    printf("%s, about %.0f J; what was left out and why: %.*s/card.html\n",
+           cli_duration(a, s->seconds), s->joules, n, folder);
 }
 
 static int run(cli *c, void *v, int n_args, char **args)
