@@ -2,6 +2,7 @@
  * minute, and cannot be interrupted. So a thread calls it, and whoever waits leaves it behind when
  * the time is over; whichever of the two lets go last frees what they share. */
 #include "fetch/names.h"
+#include "base/clock.h"
 
 #include <netdb.h>
 #include <pthread.h>
@@ -87,14 +88,16 @@ static struct timespec in(double seconds)
     return until;
 }
 
-/* False: the time was over; *l is the thread's then. */
+/* False: the time was over; *l is the thread's then. A wait that is told to be over too early
+ * (where the clock is somebody's toy) begins anew. */
 static bool await(lookup *l, double seconds)
 {
     const struct timespec until = in(seconds);
-    int r = 0;
+    const double end = hg_seconds() + seconds;
 
     (void)pthread_mutex_lock(&l->lock);
-    while (!l->is_done && r == 0) r = pthread_cond_timedwait(&l->ended, &l->lock, &until);
+    while (!l->is_done && hg_seconds() < end)
+        (void)pthread_cond_timedwait(&l->ended, &l->lock, &until);
     const bool is_done = l->is_done;
     l->is_left = !is_done;
     (void)pthread_mutex_unlock(&l->lock);

@@ -203,7 +203,7 @@ test('a training rests while the disk is full and goes on from its checkpoint', 
       disk.fill();
       return (await events(other)).filter((e) => e.level === 'warn');
     }, (l) => l.length > 0);
-    assert.match(told[0].message, /disk is full at step \d+: the job rests, and goes on by itself from its last checkpoint when \d+ MB are free/);
+    assert.match(told[0].message, /disk is full at step \d+: the job rests, and goes on by itself from its last checkpoint when there is room/);
     assert.doesNotMatch(told[0].message, /higgins-disk/, 'the folders of the server are nobody\'s business');
     disk.clear();
     assert.equal(await learnt(other), whole);

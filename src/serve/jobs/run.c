@@ -16,10 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    LEAST_ROOM = 16 << 20, /* bytes of disk for a run whose need is not known yet */
-    LEAST_REST_S = 2       /* before a full disk is tried again */
-};
+enum { LEAST_REST_S = 2, LONGEST_REST_S = 10 }; /* before a full disk is tried again */
 
 char *hg_training_folder(hg_trainings *t, const char *id, hg_err *e)
 {
@@ -159,6 +156,8 @@ typedef struct work {
     char recipe[4200], run[4200];
     hg_runtime *rt;
     uint64_t every, reserved; /* reserved: bytes of the models' budget */
+    bool is_full;             /* the disk was, at that step, and it was told */
+    uint64_t full_at;
     hg_run_log log;
     hg_train_result result;
 } work;
@@ -455,34 +454,37 @@ static hg_status tune_within(work *k, hg_err *e)
 }
 
 /* ---- room on the disk ---- */
-/* A checkpoint or a model is smaller than what the run holds in memory. */
-static uint64_t disk_need(const work *k)
-{
-    return k->one->need_bytes > LEAST_ROOM ? k->one->need_bytes : LEAST_ROOM;
-}
-
-static bool is_disk_short(const work *k)
+/* Bytes that are free; UINT64_MAX: the system does not say. */
+static uint64_t disk_room(const work *k)
 {
     struct statvfs disk;
 
-    if (statvfs(k->t->folder, &disk) != 0) return false;
-    return (uint64_t)disk.f_bavail * disk.f_frsize < disk_need(k);
+    if (statvfs(k->t->folder, &disk) != 0) return UINT64_MAX;
+    return (uint64_t)disk.f_bavail * disk.f_frsize;
 }
 
-/* The run rests where its last checkpoint is, for some seconds at the least: a quota may be full
- * where the disk is not. HG_E_CANCELED: somebody ends it, or the server. */
-static hg_status wait_for_room(const work *k)
+/* The run rests where its last checkpoint is. It is tried again when somebody has made room, or as
+ * much is free as the run holds in memory, which no file of it exceeds; and now and then, since of
+ * a quota the disk tells nothing. HG_E_CANCELED: somebody ends it, or the server. */
+static hg_status wait_for_room(work *k)
 {
     const struct timespec nap = {.tv_nsec = 100 * 1000 * 1000};
-    const double least = hg_seconds() + LEAST_REST_S;
+    const uint64_t had = disk_room(k);
+    const double began = hg_seconds();
 
-    hg_training_say(k->t, k->one->id, "warn",
-                    "The disk is full at step %llu: the job rests, and goes on by itself from its "
-                    "last checkpoint when %.0f MB are free",
-                    (unsigned long long)k->one->step, (double)disk_need(k) / 1e6);
+    if (!k->is_full || k->full_at != k->one->step)
+        hg_training_say(k->t, k->one->id, "warn",
+                        "The disk is full at step %llu: the job rests, and goes on by itself from "
+                        "its last checkpoint when there is room",
+                        (unsigned long long)k->one->step);
+    k->is_full = true;
+    k->full_at = k->one->step;
     hg_training_tell(k->t, k->one->id);
     while (!atomic_load(&k->t->stop)) {
-        if (hg_seconds() > least && !is_disk_short(k)) return HG_OK;
+        const double waited = hg_seconds() - began;
+        const uint64_t has = disk_room(k);
+        if (waited > LEAST_REST_S && (has >= k->one->need_bytes || has / 2 > had)) return HG_OK;
+        if (waited > LONGEST_REST_S) return HG_OK;
         (void)nanosleep(&nap, NULL);
     }
     return HG_E_CANCELED;

@@ -257,10 +257,13 @@ static struct kept {
 
 static char *keep(char *text)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* cases ask from several threads */
     struct kept *k = malloc(sizeof *k);
 
+    (void)pthread_mutex_lock(&lock);
     *k = (struct kept){kept, text};
     kept = k;
+    (void)pthread_mutex_unlock(&lock);
     return text;
 }
 
