@@ -469,7 +469,7 @@ static uint64_t disk_room(const work *k)
 static hg_status wait_for_room(work *k)
 {
     const struct timespec nap = {.tv_nsec = 100 * 1000 * 1000};
-    const uint64_t had = disk_room(k);
+    const uint64_t had = disk_room(k), need = k->one->need_bytes;
     const double began = hg_seconds();
 
     if (!k->is_full || k->full_at != k->one->step)
@@ -483,7 +483,7 @@ static hg_status wait_for_room(work *k)
     while (!atomic_load(&k->t->stop)) {
         const double waited = hg_seconds() - began;
         const uint64_t has = disk_room(k);
-        if (waited > LEAST_REST_S && (has >= k->one->need_bytes || has / 2 > had)) return HG_OK;
+        if (waited > LEAST_REST_S && ((had < need && has >= need) || has / 2 > had)) return HG_OK;
         if (waited > LONGEST_REST_S) return HG_OK;
         (void)nanosleep(&nap, NULL);
     }
