@@ -179,7 +179,9 @@ TEST(a_load_that_finds_no_room_beside_a_training_is_refused_at_once)
 
 static void *take(void *ctx)
 {
-    return hg_models_take(ms, ctx, &p) != NULL ? ctx : NULL;
+    hg_problem why; /* several take at once */
+
+    return hg_models_take(ms, ctx, &why) != NULL ? ctx : NULL;
 }
 
 TEST(a_model_that_is_being_loaded_is_not_deleted)
@@ -209,13 +211,6 @@ TEST(a_model_that_is_being_loaded_is_not_deleted)
     hg_server_free(server);
 }
 
-static void *take_alone(void *ctx)
-{
-    hg_problem why;
-
-    return hg_models_take(ms, ctx, &why) != NULL ? ctx : NULL;
-}
-
 TEST(a_load_that_fits_passes_one_that_waits_for_room)
 {
     const struct timespec nap = {0, 5 * 1000 * 1000};
@@ -233,7 +228,7 @@ TEST(a_load_that_fits_passes_one_that_waits_for_room)
     hg_offer *busy = loaded("busy", look().memory - b->n_bytes, NULL);
     (void)atomic_fetch_add(&busy->n_users, 1);
     a->n_bytes = 2 * b->n_bytes; /* does not fit */
-    CHECK_EQ(pthread_create(&t, NULL, take_alone, a), 0);
+    CHECK_EQ(pthread_create(&t, NULL, take, a), 0);
     for (int i = 0; i < 2000 && atomic_load(&a->n_users) == 0; i++) (void)nanosleep(&nap, NULL);
     const double begun = hg_seconds();
     const hg_backend *passed = hg_models_take(ms, b, &p);
@@ -261,7 +256,7 @@ TEST(two_who_wait_for_one_model_get_it_loaded_once)
     hg_offer *a = hg_models_find(ms, (hg_bytes){"a", 1});
     hg_offer *busy = loaded("busy", look().memory, NULL);
     (void)atomic_fetch_add(&busy->n_users, 1);
-    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_create(&t[i], NULL, take_alone, a), 0);
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_create(&t[i], NULL, take, a), 0);
     (void)nanosleep(&nap, NULL);
     (void)atomic_fetch_sub(&busy->n_users, 1);
     for (int i = 0; i < 2; i++) {
